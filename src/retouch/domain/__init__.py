@@ -1,0 +1,1 @@
+"""The words of the project as values: standard library only, no I/O."""

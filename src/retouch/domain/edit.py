@@ -1,0 +1,110 @@
+"""The canonical edit request: what every protocol translates to and every model family reads."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class OutputFormat(StrEnum):
+    """The file formats a finished picture can be stored in."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def content_type(self) -> str:
+        """The MIME type of the format."""
+        return f"image/{self.value}"
+
+    @property
+    def extension(self) -> str:
+        """The file name's ending, without the dot."""
+        return "jpg" if self is OutputFormat.JPEG else self.value
+
+
+ReferenceLayout = Literal["offset", "stitch", "index"]
+"""How several references share the position grid (diffusers has no name; these are ComfyUI's)."""
+
+Mode = Literal["exact", "fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class UrlImage:
+    """A reference picture somewhere on the web, fetched by the worker."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobImage:
+    """A reference picture we already keep: an upload, or bytes that came inline."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineImage:
+    """A reference picture inside the request body; intake stores it and makes it a `BlobImage`."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """A reference picture uploaded before, by its file id; intake makes it a `BlobImage`."""
+
+    file_id: str
+
+
+ImageSource = UrlImage | BlobImage | InlineImage | FileImage
+
+
+@dataclass(frozen=True, slots=True)
+class AspectRatio:
+    """Width to height as two positive integers, `16:9`."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> "AspectRatio":
+        """Read `W:H`; raises ValueError when it is anything else."""
+        width, _, height = text.partition(":")
+        ratio = cls(int(width), int(height))
+        if ratio.width <= 0 or ratio.height <= 0:
+            raise ValueError(f"aspect ratio {text!r} must have two positive sides")
+        return ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Pixels, width first."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One instruction and its pictures.
+
+    `None` leaves a choice to the weights that serve it: `steps`, `guidance` and
+    `reference_layout` fall back to the checkpoint's own recipe, `aspect_ratio` to the first
+    picture's shape, `size` to the checkpoint's area, `seed` to one drawn when it is accepted.
+    """
+
+    prompt: str
+    images: tuple[ImageSource, ...] = ()
+    aspect_ratio: AspectRatio | None = None
+    size: Size | None = None
+    output_format: OutputFormat = OutputFormat.PNG
+    output_quality: int = 90  # 1..100, for jpeg and webp
+    count: int = 1  # pictures to make, 1..4
+    seed: int | None = None  # 0..2**63-1
+    guidance: float | None = None
+    steps: int | None = None
+    safety_tolerance: int = 2  # 0 strict .. 6 permissive
+    prompt_upsampling: bool = False
+    reference_layout: ReferenceLayout | None = None
+    mode: Mode = "exact"

@@ -1,0 +1,19 @@
+"""A decoded picture, as plain bytes so that every floor can hold one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Upright 8-bit sRGB pixels: `data` is `height * width * 3` bytes, row by row."""
+
+    width: int
+    height: int
+    data: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.data) != self.width * self.height * 3:
+            raise ValueError(
+                f"{self.width}x{self.height} needs {self.width * self.height * 3} bytes, "
+                f"got {len(self.data)}"
+            )

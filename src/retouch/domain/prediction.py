@@ -1,0 +1,165 @@
+"""A prediction's life: its states, the legal moves between them, and the events they leave.
+
+    queued ──start──▶ running ──succeed──▶ succeeded
+      │ ▲               │ │
+      │ └───requeue─────┘ ├──fail────────▶ failed
+      ├──fail─────────────┼──────────────▶ failed
+      └──cancel───────────┴──────────────▶ canceled
+
+A move is a value. A store applies it only to a row that is still in one of the states the move
+may leave, and, for a worker's move, only while that worker holds that attempt (`Fence`).
+Final means final: no move leaves a final state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from retouch.domain.edit import Edit
+
+MAX_ATTEMPTS = 3
+"""Tries a prediction gets when its worker dies under it."""
+
+
+class Status(StrEnum):
+    """Where a prediction stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no move leaves this state."""
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A finished picture: where its bytes are and what they are."""
+
+    key: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Denoising steps done so far, of how many."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One accepted edit and everything known of it. Times are UTC seconds since 1970."""
+
+    id: str
+    owner: str  # the key's id that made it
+    protocol: str  # the dialect it came in by
+    model: str  # public name, `owner/name`
+    input: Mapping[str, Any]  # the caller's own fields, echoed back
+    edit: Edit
+    created_at: float
+    status: Status = Status.QUEUED
+    priority: int = 0  # higher is claimed sooner
+    cost: float = 1.0  # share of the machine it is expected to need, for fairness
+    attempt: int = 0  # 1 for the first worker that starts it
+    worker: str | None = None  # who holds it while running
+    progress: Progress | None = None
+    logs: str = ""
+    outputs: tuple[Output, ...] = ()
+    error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    started_at: float | None = None
+    completed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of holding a prediction: the worker's name and the attempt it was given."""
+
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """queued → running: a worker takes it. Made by `claim` only."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """running → succeeded."""
+
+    outputs: tuple[Output, ...]
+    metrics: Mapping[str, float]
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """queued or running → failed. `error` is a sentence for the user."""
+
+    error: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    logs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """queued or running → canceled. `by` is the owner, or `deadline`."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """running → queued. `interrupted` (an orderly stop) gives the attempt back; `abandoned`
+    (the worker died) keeps it, and the store fails the prediction instead once `MAX_ATTEMPTS`
+    are spent."""
+
+    reason: Literal["interrupted", "abandoned"]
+
+
+Move = Start | Succeed | Fail | Cancel | Requeue
+
+LEAVES: Mapping[type[Move], frozenset[Status]] = {
+    Start: frozenset({Status.QUEUED}),
+    Succeed: frozenset({Status.RUNNING}),
+    Fail: frozenset({Status.QUEUED, Status.RUNNING}),
+    Cancel: frozenset({Status.QUEUED, Status.RUNNING}),
+    Requeue: frozenset({Status.RUNNING}),
+}
+"""The states each move may leave."""
+
+ARRIVES: Mapping[type[Move], Status] = {
+    Start: Status.RUNNING,
+    Succeed: Status.SUCCEEDED,
+    Fail: Status.FAILED,
+    Cancel: Status.CANCELED,
+    Requeue: Status.QUEUED,
+}
+"""The state each move arrives in."""
+
+WORKER_LOST = f"The worker died {MAX_ATTEMPTS} times while running this prediction."
+"""The error of a prediction whose attempts are spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the append-only log: what happened to a prediction, in order of `seq`."""
+
+    seq: int
+    prediction_id: str
+    name: str  # created, started, succeeded, failed, canceled, requeued
+    at: float
+    data: Mapping[str, Any]

@@ -1,0 +1,337 @@
+"""The seams: what the floors above may ask of a store, blobs, a fetcher, an engine and a clock.
+
+Each port is a few verbs. One conformance suite per port runs over every implementation.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.domain.prediction import Event, Fence, Move, Prediction, Progress
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def now(self) -> float:
+        """UTC seconds since 1970."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+
+
+# -- predictions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a list ordered newest first: strictly after this one."""
+
+    created_at: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which of an owner's predictions a page is cut from."""
+
+    created_after: float | None = None  # at or after
+    created_before: float | None = None  # strictly before
+    protocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker learns when it beats: everything it named and no longer holds.
+
+    `canceled` were cancelled by their owner; `lost` went to somebody else or are over. Either
+    way the worker drops them.
+    """
+
+    canceled: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+
+
+class Store(Protocol):
+    """The prediction table: the queue and the only truth. Each verb is one transaction."""
+
+    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
+        """Put a queued prediction on disk, with its `created` event. Returns once it is durable.
+
+        `fingerprint` identifies the request for `twin`. Concurrent calls may share a commit.
+        """
+
+    async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
+        """The owner's newest prediction with this fingerprint made in the last `within_s`."""
+
+    async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
+        """One prediction, or None when it is unknown or not this owner's (None: anybody's)."""
+
+    async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
+        """The status of each known id, in one query: what waiters follow."""
+
+    async def page(
+        self,
+        owner: str | None,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = Filter(),
+    ) -> Sequence[Prediction]:
+        """Up to `limit` predictions, newest first, by (created_at, id)."""
+
+    async def position(self, id: str) -> int | None:
+        """How many queued predictions would be claimed before this one; None unless queued."""
+
+    async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
+        """Start up to `limit` queued predictions: priority first, then fair tag, then age.
+
+        Each comes back running, attempt counted, held by `worker` until the lease lapses.
+        No prediction is ever given to two callers at once.
+        """
+
+    async def advance(
+        self, id: str, move: Move, *, fence: Fence | None = None
+    ) -> Prediction | None:
+        """Apply a move and record its event, atomically; the prediction after it, or None.
+
+        None means the move lost a race: the row has left the states the move may leave, or the
+        fence no longer holds. Nothing was written then.
+        """
+
+    async def beat(
+        self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
+    ) -> Beat:
+        """Renew the leases of a snapshot of held ids ({id: (attempt, progress)}), publish progress.
+
+        Only named ids are renewed, so one claimed while the beat is in flight is untouched.
+        """
+
+    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
+        """Requeue (`abandoned`) what a dead worker held; with None, every lapsed lease.
+
+        One that has spent its attempts fails instead. Returns the predictions it moved.
+        """
+
+    async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
+        """The prediction's events with seq > after, in order."""
+
+    async def changed(self, timeout_s: float) -> None:
+        """Return when the table may have changed, at the latest after the timeout. A hint only."""
+
+    async def depth(self) -> Mapping[str, int]:
+        """How many predictions stand in each status that is not final."""
+
+    async def start(self) -> None:
+        """Open connections; the schema must be current."""
+
+    async def stop(self) -> None:
+        """Close them. Safe to call twice."""
+
+
+# -- keys and files ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A caller's credential, without its secret."""
+
+    id: str  # the owner recorded on what it makes
+    name: str
+    prefix: str  # shown in listings
+    digest: bytes  # SHA-256 of the whole secret
+    created_at: float
+    revoked_at: float | None = None
+
+
+class Keys(Protocol):
+    """The credentials. Part of the same database as the predictions."""
+
+    async def add_key(self, key: Key) -> None:
+        """Record a key."""
+
+    async def find_key(self, prefix: str) -> Key | None:
+        """The unrevoked key with this prefix."""
+
+    async def list_keys(self) -> Sequence[Key]:
+        """Every key, oldest first, revoked ones included."""
+
+    async def revoke_key(self, id: str, at: float) -> bool:
+        """Revoke; False when there is no such unrevoked key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An upload of a caller's."""
+
+    id: str
+    owner: str
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    md5: str
+    key: str  # blob key
+    created_at: float
+    expires_at: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Files(Protocol):
+    """What we know of uploads; their bytes are blobs."""
+
+    async def add_file(self, file: File) -> None:
+        """Record an upload whose bytes are already stored."""
+
+    async def get_file(self, id: str, *, owner: str | None = None) -> File | None:
+        """One file, or None when unknown or not this owner's (None: anybody's)."""
+
+    async def page_files(
+        self, owner: str, *, limit: int, after: Cursor | None = None
+    ) -> Sequence[File]:
+        """Up to `limit` files, newest first."""
+
+    async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
+        """Forget a file; what it was, or None."""
+
+    async def expired_files(self, now: float, *, limit: int) -> Sequence[File]:
+        """Files past their expiry, oldest first."""
+
+
+# -- blobs and the outside -----------------------------------------------------------------------
+
+
+class Blobs(Protocol):
+    """Bytes under keys like `{prediction}/{attempt}/{n}.png`."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write and sync. An existing key is replaced whole."""
+
+    async def open(self, key: str) -> bytes:
+        """The bytes; raises NotFound."""
+
+    async def size(self, key: str) -> int:
+        """The length in bytes; raises NotFound."""
+
+    async def delete(self, key: str) -> None:
+        """Remove; a missing key is fine."""
+
+    async def list(self, prefix: str) -> Sequence[str]:
+        """Every key under a prefix."""
+
+
+class Fetcher(Protocol):
+    """Guarded downloads."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The body of an http(s) URL; raises BadInput with a sentence fit for the caller."""
+
+
+class Decoder(Protocol):
+    """Untrusted bytes to pixels."""
+
+    async def decode(self, data: bytes) -> Picture:
+        """An upright sRGB picture; raises BadInput with a sentence fit for the caller."""
+
+
+# -- engine --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An edit whose pictures are decoded, ready for the engine."""
+
+    id: str
+    edit: Edit
+    images: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A job got on by one step."""
+
+    id: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job is done."""
+
+    id: str
+    pictures: tuple[Picture, ...]
+    metrics: Mapping[str, float]
+    logs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A job cannot be done; `error` is a sentence for the user."""
+
+    id: str
+    error: str
+    logs: str
+
+
+EngineEvent = Stepped | Finished | Broken
+
+
+class Engine(Protocol):
+    """A synchronous object that advances jobs by denoising steps. Called from one thread."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to step."""
+
+    def room(self) -> int:
+        """How many more jobs it would take now."""
+
+    def add(self, job: Job) -> None:
+        """Take a job; it is opened at the next step."""
+
+    def cancel(self, id: str) -> None:
+        """Drop a job at the next step boundary. Unknown ids are fine."""
+
+    def step(self) -> Sequence[EngineEvent]:
+        """One iteration: open what waits, one denoising step for one group, close what is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one picture will take, decided before any tensor exists."""
+
+    size: Size
+    references: tuple[Size, ...]
+    steps: int
+    guidance: float | None
+    seed: int
+    tokens: int  # in one forward: text + target + references
+
+
+class Family(Protocol):
+    """A model architecture with weights loaded: owns every tensor. `S` below is its session type.
+
+    A session is one picture being made.
+    """
+
+    name: str
+
+    def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
+        """Sizes, steps, seed and tokens for one picture; raises InvalidEdit."""
+
+    def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Any:
+        """A session: text and references encoded, noise drawn."""
+
+    def step(self, sessions: Sequence[Any]) -> None:
+        """One denoising step for each session, in one forward pass. Any mix of sizes."""
+
+    def step_index(self, session: Any) -> int:
+        """Steps a session has done."""
+
+    def close(self, session: Any) -> Picture:
+        """Decode the finished session."""
+
+    def cost(self, plan: Plan) -> float:
+        """Relative work of one step of such a picture."""
