@@ -1,0 +1,64 @@
+"""Log lines: structured, as text on a terminal or JSON elsewhere, never with a secret in them."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_NAMES = re.compile(
+    r"authorization|x-key|x-api-key|api_key|token|secret|password|signature", re.I
+)
+_SECRET_TEXT = re.compile(
+    r"rt_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{20,}|whsec_\S+|(?<=signature=)[^&\s\"']+"
+)
+_DATA_URI = re.compile(r"data:[\w/+.-]*;base64,[A-Za-z0-9+/=_-]{40,}")
+
+Line = MutableMapping[str, Any]
+
+
+def configure(level: str, form: str) -> None:
+    """Send structlog's and the standard library's lines to stderr in one shape."""
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for noisy in ("httpx2", "httpcore2", "aiosqlite", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def redact(_logger: object, _method: str, line: Line) -> Line:
+    """Replace credentials by name and by shape, and inline pictures by their length."""
+    for name, value in line.items():
+        if _SECRET_NAMES.search(name):
+            line[name] = "<hidden>"
+        elif isinstance(value, str):
+            line[name] = redact_text(value)
+    return line
+
+
+def redact_text(text: str) -> str:
+    """The text without credentials and inline pictures."""
+    text = _SECRET_TEXT.sub("<hidden>", text)
+    return _DATA_URI.sub(lambda found: f"<data URI of {len(found[0])} characters>", text)

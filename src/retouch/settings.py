@@ -1,0 +1,156 @@
+"""One frozen `Settings`: flag over environment (`RETOUCH_*`) over `retouch.toml` over default.
+
+The only module that reads the environment, and only inside `load`. A value that does not parse
+stops the start and names its key; an unknown key is an error with the nearest known one.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, get_origin
+
+PREFIX = "RETOUCH_"
+FILE = Path("retouch.toml")
+
+Network = IPv4Network | IPv6Network
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or its value does not parse; the message names it."""
+
+
+def setting(default: Any, meaning: str, *, is_secret: bool = False) -> Any:
+    """A field with its default and the sentence its documentation shows. Secrets never print."""
+    return field(default=default, repr=not is_secret, metadata={"help": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can choose."""
+
+    host: str = setting("127.0.0.1", "Address the web process binds.")
+    port: int = setting(8787, "Port the web process binds; 0 picks a free one.")
+    data: Path = setting(Path("data"), "Folder that holds everything the server keeps.")
+    weights: str = setting("nano", "Weights that serve edits: a bundled name or a local folder.")
+    device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
+    dtype: str = setting("auto", "Number format of the weights: auto, float32, bfloat16.")
+    database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
+    blobs: str = setting(
+        "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."
+    )
+    secret: str = setting(
+        "", "Signs links; empty is a file in the data folder, made once.", is_secret=True
+    )
+    public_url: str = setting("", "Origin written into answers; empty is the one the caller used.")
+    trust_forwarded: bool = setting(False, "Believe X-Forwarded-Proto and X-Forwarded-Host.")
+    allow_fetch: tuple[Network, ...] = setting(
+        (), "Private subnets that image URLs may point into, comma separated."
+    )
+    max_body_bytes: int = setting(110_000_000, "Largest request body.")
+    max_image_bytes: int = setting(25_000_000, "Largest single input image.")
+    max_image_pixels: int = setting(40_000_000, "Most pixels of a single input image.")
+    decode_memory_bytes: int = setting(1_500_000_000, "Address space of the image decoder process.")
+    fetch_timeout_s: float = setting(10.0, "Longest download of an image URL.")
+    link_ttl_s: float = setting(86_400.0, "How long an output link works, counted from the answer.")
+    file_ttl_s: float = setting(86_400.0, "How long an upload is kept.")
+    lease_s: float = setting(10.0, "A worker silent for this long loses its predictions.")
+    beat_s: float = setting(0.5, "How often a worker renews its leases and publishes progress.")
+    drain_s: float = setting(20.0, "Time running edits get to finish when the server stops.")
+    log_level: str = setting("info", "Least severe log line written: debug, info, warning, error.")
+    log_format: str = setting("auto", "Log lines as text or json; auto is text on a terminal.")
+
+    @property
+    def database_url(self) -> str:
+        """The database to open."""
+        return self.database or f"sqlite+aiosqlite:///{self.data.absolute()}/retouch.db"
+
+    @property
+    def blobs_url(self) -> str:
+        """The blob store to open."""
+        return self.blobs or f"file://{self.data.absolute()}/blobs"
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force. `flags` holds only what the caller gave; None counts as not given.
+
+    Raises SettingsError.
+    """
+    known = {item.name: item for item in fields(Settings)}
+    environ = os.environ if environ is None else environ
+    from_environ = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    chosen: dict[str, Any] = {}
+    for source, values in (
+        (str(FILE), _read_file()),
+        ("the environment", from_environ),
+        ("the command line", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        for name, value in values.items():
+            if name not in known:
+                raise SettingsError(_unknown(name, source, known))
+            chosen[name] = _parse(known[name], value, source)
+    return Settings(**chosen)
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """(name, default, help) of every setting, for the documentation."""
+    return [(item.name, _shown(item), item.metadata["help"]) for item in fields(Settings)]
+
+
+def _read_file() -> dict[str, Any]:
+    if not FILE.exists():
+        return {}
+    try:
+        return tomllib.loads(FILE.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{FILE} is not valid TOML: {error}") from None
+
+
+def _unknown(name: str, source: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown setting {name!r} in {source}{hint}"
+
+
+def _parse(item: Field[Any], value: Any, source: str) -> Any:
+    try:
+        return _convert(item.type, value)
+    except (ValueError, TypeError) as error:
+        shown = repr(value) if item.repr else "<hidden>"
+        raise SettingsError(f"setting {item.name!r} in {source} is {shown}: {error}") from None
+
+
+def _convert(kind: Any, value: Any) -> Any:
+    if get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(_network(str(part).strip()) for part in parts if str(part).strip())
+    if kind is bool:
+        return _boolean(value)
+    if isinstance(value, bool):
+        raise TypeError(f"expected {kind.__name__}, got true or false")
+    return kind(value)
+
+
+def _boolean(value: Any) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
+def _network(text: str) -> Network:
+    return ip_network(text, strict=False)
+
+
+def _shown(item: Field[Any]) -> str:
+    if item.default is MISSING:
+        return ""
+    return "" if item.default == () else str(item.default)

@@ -1,0 +1,6 @@
+"""The process that claims predictions, drives an engine and finishes them."""
+
+from retouch.worker.supervisor import Supervisor
+from retouch.worker.worker import Worker, WorkerOptions
+
+__all__ = ["Supervisor", "Worker", "WorkerOptions"]

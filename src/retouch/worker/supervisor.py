@@ -1,0 +1,136 @@
+"""Keeps one local worker process alive: restarts it when it dies and frees its leases at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from retouch.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+
+class Child(Protocol):
+    """A started worker process."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    @property
+    def sentinel(self) -> int:
+        """A file descriptor that becomes readable when the process ends."""
+
+    @property
+    def exitcode(self) -> int | None: ...
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it got as far as claiming predictions."""
+
+    def terminate(self) -> None:
+        """Ask it to drain (SIGTERM)."""
+
+    def kill(self) -> None:
+        """End it (SIGKILL)."""
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Pauses before a restart, in seconds: none after a worker that had become ready."""
+
+    first_s: float = 0.5
+    most_s: float = 30.0
+
+    def after(self, failures: int) -> float:
+        """The pause after this many workers in a row that never became ready."""
+        return 0.0 if failures == 0 else min(self.most_s, self.first_s * 2 ** (failures - 1))
+
+
+class Supervisor:
+    """Runs `spawn` again whenever its child ends, until stopped."""
+
+    def __init__(
+        self,
+        spawn: Callable[[], Child],
+        release: Callable[[], Awaitable[object]],
+        *,
+        clock: Clock,
+        backoff: Backoff = Backoff(),
+        grace_s: float = 30.0,
+    ) -> None:
+        self._spawn, self._release = spawn, release
+        self._clock, self._backoff, self._grace_s = clock, backoff, grace_s
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.child: Child | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker is up and claiming."""
+        return self.child is not None and self.child.exitcode is None and self.child.was_ready
+
+    async def start(self) -> None:
+        """Free what a predecessor held, then start the first child in the background."""
+        self._task = asyncio.create_task(self._run(), name="supervisor")
+
+    async def stop(self) -> None:
+        """Let the child drain for `grace_s`, then kill it. Safe to call twice."""
+        self._stopping.set()
+        if self._task is None:
+            return
+        if self.child is not None:
+            self.child.terminate()
+        done, _ = await asyncio.wait({self._task}, timeout=self._grace_s)
+        if not done and self.child is not None:
+            self.child.kill()
+        await self._task
+        self._task = None
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            await self._free()
+            born = self._clock.monotonic()
+            self.child = await asyncio.to_thread(self._spawn)
+            log.info("worker.started", pid=self.child.pid)
+            if self._stopping.is_set():
+                self.child.terminate()
+            await _ended(self.child)
+            self.child.join()
+            code = self.child.exitcode
+            if self._stopping.is_set():
+                break
+            lived_s = self._clock.monotonic() - born
+            failures = 0 if self.child.was_ready else failures + 1
+            pause_s = self._backoff.after(failures)
+            log.error("worker.died", exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
+            await self._free()
+            await self._pause(pause_s)
+        await self._free()
+
+    async def _free(self) -> None:
+        """Release the dead child's leases; a store that is away gets them back when they lapse."""
+        try:
+            await self._release()
+        except Exception:
+            log.exception("worker.release_failed")
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), pause_s)
+        except TimeoutError:
+            return
+
+
+async def _ended(child: Child) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(child.sentinel, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(child.sentinel)

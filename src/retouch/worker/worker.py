@@ -1,0 +1,299 @@
+"""One worker: claims what its engine has room for, drives it step by step, beats, finishes rows.
+
+Four tasks share one event loop; only the engine's `step` leaves it, for one thread of its own.
+The engine is touched between steps only, so a claim or a cancel takes effect at a step boundary.
+Everything written is fenced by (worker, attempt): a worker that lost its lease writes nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from retouch.domain.edit import BlobImage, ImageSource, UrlImage
+from retouch.domain.errors import RetouchError
+from retouch.domain.picture import Picture
+from retouch.domain.prediction import (
+    Fail,
+    Fence,
+    Move,
+    Output,
+    Prediction,
+    Progress,
+    Requeue,
+    Succeed,
+)
+from retouch.images.encode import encode
+from retouch.ports import (
+    Blobs,
+    Broken,
+    Decoder,
+    Engine,
+    EngineEvent,
+    Fetcher,
+    Finished,
+    Job,
+    Stepped,
+    Store,
+)
+
+log = structlog.get_logger(__name__)
+
+STORAGE_UNAVAILABLE = "The finished picture could not be stored. Please try again."
+INTERNAL_ERROR = "The server failed while preparing this prediction. Please try again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """A worker's clocks, all in seconds."""
+
+    lease_s: float = 10.0
+    beat_s: float = 0.5
+    poll_s: float = 1.0  # between looks at the table when nothing wakes the worker
+    drain_s: float = 20.0  # running edits get this long after a stop was asked for
+    retry_s: float = 0.5  # pause after the store or the blobs failed
+    put_tries: int = 10
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A prediction this worker holds, and how far it got."""
+
+    prediction: Prediction
+    fence: Fence
+    progress: Progress | None = None
+
+    @property
+    def job_id(self) -> str:
+        """What the engine calls it: an attempt, since an id may come back while it is dropped."""
+        return f"{self.prediction.id}/{self.fence.attempt}"
+
+
+class _Drained(Exception):  # noqa: N818  a signal that ends the task group, not an error
+    pass
+
+
+class Worker:
+    """Runs until told to stop. `run` is called once."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: Store,
+        blobs: Blobs,
+        fetcher: Fetcher,
+        decoder: Decoder,
+        engine: Engine,
+        options: WorkerOptions = WorkerOptions(),
+    ) -> None:
+        self.name = name
+        self._store, self._blobs = store, blobs
+        self._fetcher, self._decoder = fetcher, decoder
+        self._engine, self._options = engine, options
+        self._held: dict[str, Held] = {}
+        self._prepared: list[tuple[Held, Job]] = []  # to add at the next step boundary
+        self._dropped: list[Held] = []  # to cancel at the next step boundary
+        self._running: dict[str, Held] = {}  # in the engine, by job id
+        self._waiting = 0  # claimed and not yet in the engine
+        self._stepping = asyncio.Event()  # something for the engine to do
+        self._roomier = asyncio.Event()  # the engine may have room again
+        self._stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def run(self) -> None:
+        """Work until `stop`, then drain: finish what runs within `drain_s`, give back the rest."""
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="engine") as thread:
+                async with asyncio.TaskGroup() as tasks:
+                    claiming = tasks.create_task(self._forever(self._claim, tasks))
+                    tasks.create_task(self._forever(self._beat))
+                    tasks.create_task(self._step_forever(thread, tasks))
+                    await self._stopping.wait()
+                    claiming.cancel()
+                    await self._drain()
+                    raise _Drained
+        except* _Drained:
+            log.info("worker.drained", worker=self.name)
+
+    def stop(self) -> None:
+        """Ask the worker to drain and return. Safe to call twice."""
+        self._stopping.set()
+
+    # -- claiming ---------------------------------------------------------------------------------
+
+    async def _claim(self, tasks: asyncio.TaskGroup) -> None:
+        room = self._engine.room() - self._waiting
+        if room <= 0:
+            self._roomier.clear()
+            await self._wait(self._roomier, self._options.poll_s)
+            return
+        claimed = await self._store.claim(self.name, limit=room, lease_s=self._options.lease_s)
+        for prediction in claimed:
+            held = Held(prediction, Fence(self.name, prediction.attempt))
+            self._held[prediction.id] = held
+            self._empty.clear()
+            self._waiting += 1
+            tasks.create_task(self._prepare(held))
+        if not claimed:
+            await self._store.changed(self._options.poll_s)
+
+    async def _prepare(self, held: Held) -> None:
+        prediction = held.prediction
+        try:
+            images = [await self._picture(source) for source in prediction.edit.images]
+        except RetouchError as error:
+            self._waiting -= 1
+            await self._settle(held, Fail(str(error)))
+        except Exception:
+            log.exception("prediction.prepare_failed", prediction=prediction.id)
+            self._waiting -= 1
+            await self._settle(held, Fail(INTERNAL_ERROR))
+        else:
+            job = Job(held.job_id, prediction.edit, tuple(images))
+            self._prepared.append((held, job))
+            self._stepping.set()
+
+    async def _picture(self, source: ImageSource) -> Picture:
+        match source:
+            case UrlImage(url):
+                data = await self._fetcher.fetch(url)
+            case BlobImage(key):
+                data = await self._blobs.open(key)
+            case _:
+                raise TypeError(f"{type(source).__name__} must be resolved before it is queued")
+        return await self._decoder.decode(data)
+
+    # -- the engine -------------------------------------------------------------------------------
+
+    async def _step_forever(self, thread: ThreadPoolExecutor, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._cross_boundary()
+            if self._engine.idle:
+                self._stepping.clear()
+                await self._stepping.wait()
+                continue
+            for event in await loop.run_in_executor(thread, self._engine.step):
+                self._take(event, tasks)
+
+    def _cross_boundary(self) -> None:
+        dropped, self._dropped = self._dropped, []
+        for held in dropped:
+            if self._running.pop(held.job_id, None):
+                self._engine.cancel(held.job_id)
+        prepared, self._prepared = self._prepared, []
+        for held, job in prepared:
+            self._waiting -= 1
+            if self._held.get(held.prediction.id) is held:
+                self._running[job.id] = held
+                self._engine.add(job)
+        self._roomier.set()
+
+    def _take(self, event: EngineEvent, tasks: asyncio.TaskGroup) -> None:
+        match event:
+            case Stepped(id, progress):
+                self._running[id].progress = progress
+            case Finished(id):
+                tasks.create_task(self._finish(self._running.pop(id), event))
+            case Broken(id, error, logs):
+                tasks.create_task(self._settle(self._running.pop(id), Fail(error, logs=logs)))
+
+    # -- finishing --------------------------------------------------------------------------------
+
+    async def _finish(self, held: Held, done: Finished) -> None:
+        prediction, fence = held.prediction, held.fence
+        outputs = []
+        for n, picture in enumerate(done.pictures):
+            key = f"{prediction.id}/{fence.attempt}/{n}.{prediction.edit.output_format.extension}"
+            try:
+                outputs.append(await self._store_picture(key, picture, prediction))
+            except Exception:
+                log.exception("prediction.store_failed", prediction=prediction.id)
+                await self._settle(held, Fail(STORAGE_UNAVAILABLE, logs=done.logs))
+                return
+        await self._settle(held, Succeed(tuple(outputs), done.metrics, done.logs))
+
+    async def _store_picture(self, key: str, picture: Picture, prediction: Prediction) -> Output:
+        form, quality = prediction.edit.output_format, prediction.edit.output_quality
+        data = await asyncio.to_thread(encode, picture, form, quality)
+        await self._put(key, data)
+        return Output(key, form.content_type, picture.width, picture.height, len(data))
+
+    async def _put(self, key: str, data: bytes) -> None:
+        for left in reversed(range(self._options.put_tries)):
+            try:
+                await self._blobs.put(key, data)
+                return
+            except Exception:
+                if not left:
+                    raise
+                log.warning("blob.put_failed", key=key, tries_left=left, exc_info=True)
+                await asyncio.sleep(self._options.retry_s)
+
+    async def _settle(self, held: Held, move: Move) -> None:
+        """Write the move, however long the store is away, unless the lease is lost meanwhile."""
+        prediction = held.prediction
+        while self._held.get(prediction.id) is held:
+            try:
+                moved = await self._store.advance(prediction.id, move, fence=held.fence)
+            except Exception:
+                log.exception("prediction.settle_failed", prediction=prediction.id)
+                await asyncio.sleep(self._options.retry_s)
+                continue
+            name = type(move).__name__.lower()
+            log.info("prediction.moved", prediction=prediction.id, move=name, won=moved is not None)
+            self._forget(held)
+
+    # -- beating and draining ---------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        await asyncio.sleep(self._options.beat_s)
+        snapshot = dict(self._held)
+        if not snapshot:
+            return
+        beat = await self._store.beat(
+            self.name,
+            {id: (held.prediction.attempt, held.progress) for id, held in snapshot.items()},
+            lease_s=self._options.lease_s,
+        )
+        for id in beat.canceled | beat.lost:
+            log.info("prediction.dropped", prediction=id, canceled=id in beat.canceled)
+            # It may have been claimed anew while the beat was under way: drop that attempt only.
+            if self._held.get(id) is snapshot[id]:
+                self._drop(snapshot[id])
+
+    async def _drain(self) -> None:
+        await self._wait(self._empty, self._options.drain_s)
+        for held in list(self._held.values()):
+            await self._store.advance(held.prediction.id, Requeue("interrupted"), fence=held.fence)
+            self._drop(held)
+
+    def _drop(self, held: Held) -> None:
+        self._dropped.append(held)
+        self._forget(held)
+        self._stepping.set()
+
+    def _forget(self, held: Held) -> None:
+        del self._held[held.prediction.id]
+        if not self._held:
+            self._empty.set()
+
+    async def _forever(self, once: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Repeat one turn; a store that fails is tried again after a pause, never fatal."""
+        while True:
+            try:
+                await once(*arguments)
+            except Exception:
+                log.exception("worker.turn_failed", turn=once.__name__)
+                await asyncio.sleep(self._options.retry_s)
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            return

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from retouch.settings import Settings, SettingsError, describe, load
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flag_beats_environment_beats_file_beats_default() -> None:
+    Path("retouch.toml").write_text("port = 1\nhost = 'a'\nweights = 'b'\n")
+
+    settings = load({"port": 3, "host": None}, {"RETOUCH_PORT": "2", "RETOUCH_HOST": "c"})
+
+    assert (settings.port, settings.host, settings.weights) == (3, "c", "b")
+    assert settings.lease_s == Settings().lease_s
+
+
+def test_an_unknown_setting_names_its_source_and_the_nearest_known_one() -> None:
+    with pytest.raises(SettingsError, match=r"'prot' in the environment; did you mean 'port'\?"):
+        load({}, {"RETOUCH_PROT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "many"), ("TRUST_FORWARDED", "maybe"), ("ALLOW_FETCH", "10.0.0.0/99")],
+)
+def test_a_malformed_value_stops_the_start_and_names_its_key(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"setting '{name.lower()}' in the environment"):
+        load({}, {f"RETOUCH_{name}": value})
+
+
+def test_secrets_never_print() -> None:
+    settings = load(
+        {}, {"RETOUCH_SECRET": "hunter2", "RETOUCH_DATABASE": "postgresql://u:hunter2@h/d"}
+    )
+
+    assert "hunter2" not in repr(settings)
+
+
+def test_every_setting_has_a_sentence() -> None:
+    assert all(meaning.endswith(".") for _, _, meaning in describe())
