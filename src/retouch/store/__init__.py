@@ -1,0 +1,1 @@
+"""The prediction table: the queue and the only truth."""

@@ -1,0 +1,78 @@
+"""What a move does to a prediction and what its event says. Pure; shared by every store."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from retouch.domain.prediction import (
+    ARRIVES,
+    MAX_ATTEMPTS,
+    WORKER_LOST,
+    Cancel,
+    Fail,
+    Move,
+    Prediction,
+    Requeue,
+    Start,
+    Status,
+    Succeed,
+)
+
+CREATED = "created"
+"""The name of a prediction's first event; the others are named after their move."""
+
+_NAMES: Mapping[Status, str] = {
+    Status.RUNNING: "started",
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.CANCELED: "canceled",
+    Status.QUEUED: "requeued",
+}
+
+
+def event_of(move: Move, after: Prediction) -> tuple[str, Mapping[str, Any]]:
+    """The name and data of the event that records a move; `after` is what the move made."""
+    name = _NAMES[after.status]
+    match move:
+        case Start(worker):
+            return name, {"worker": worker, "attempt": after.attempt}
+        case Succeed():
+            return name, {"outputs": len(after.outputs)}
+        case Cancel(by):
+            return name, {"by": by}
+        case Requeue(reason) if after.status is Status.QUEUED:
+            return name, {"reason": reason}
+        case _:
+            return name, {"error": after.error}
+
+
+def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
+    """The prediction after a move that may be made, at `now` (UTC seconds)."""
+    match move:
+        case Start(worker):
+            return replace(
+                prediction,
+                status=Status.RUNNING,
+                worker=worker,
+                attempt=prediction.attempt + 1,
+                started_at=now,
+            )
+        case Requeue("abandoned") if prediction.attempt >= MAX_ATTEMPTS:
+            return moved(prediction, Fail(WORKER_LOST), now)
+        case Requeue(reason):
+            return replace(
+                prediction,
+                status=Status.QUEUED,
+                worker=None,
+                attempt=prediction.attempt - (reason == "interrupted"),
+                progress=None,
+                started_at=None,
+            )
+    over = replace(prediction, status=ARRIVES[type(move)], worker=None, completed_at=now)
+    match move:
+        case Succeed(outputs, metrics, logs):
+            return replace(over, outputs=outputs, metrics=metrics, logs=logs)
+        case Fail(error, metrics, logs):
+            return replace(over, error=error, metrics=metrics, logs=logs)
+        case Cancel():
+            return over

@@ -1,0 +1,292 @@
+"""Doubles that ship with retouch: a clock that stands still and a store that lives in memory.
+
+`MemoryStore` passes the same conformance suite as the SQL store, so a test written against it
+holds against a database. It forgets everything when the process ends.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retouch.domain.prediction import (
+    LEAVES,
+    Event,
+    Fence,
+    Move,
+    Prediction,
+    Progress,
+    Requeue,
+    Start,
+    Status,
+)
+from retouch.ports import Beat, Clock, Cursor, File, Files, Filter, Key, Keys, Store
+from retouch.store.moves import CREATED, event_of, moved
+
+
+class FakeClock(Clock):
+    """Time that passes only when told to."""
+
+    def __init__(self, now: float = 1_750_000_000.0) -> None:
+        self._start = self._now = now
+
+    def now(self) -> float:
+        """UTC seconds since 1970."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return self._now - self._start
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+
+
+@dataclass(slots=True)
+class _Row:
+    """A prediction and what only the store knows of it."""
+
+    prediction: Prediction
+    seq: int
+    tag: float
+    fingerprint: str | None
+    lease_until: float = 0.0
+
+    @property
+    def turn(self) -> tuple[int, float, int]:
+        """Where it stands in the queue: the smallest is claimed first."""
+        return (-self.prediction.priority, self.tag, self.seq)
+
+
+class MemoryStore(Store, Keys, Files):
+    """Predictions, keys and files in dictionaries; implements `Store`, `Keys` and `Files`.
+
+    No method awaits while it changes anything, so each verb is atomic on one event loop.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or FakeClock()
+        self._rows: dict[str, _Row] = {}
+        self._events: list[Event] = []
+        self._keys: dict[str, Key] = {}
+        self._files: dict[str, File] = {}
+        self._seq = itertools.count(1)
+        self._lanes: dict[int, float] = {}
+        self._tags: dict[tuple[int, str], float] = {}
+        self._bell = asyncio.Event()
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
+        if prediction.id in self._rows:
+            raise ValueError(f"prediction {prediction.id!r} exists already")
+        lane, turn = prediction.priority, (prediction.priority, prediction.owner)
+        tag = max(self._lanes.get(lane, 0.0), self._tags.get(turn, 0.0)) + prediction.cost
+        self._tags[turn] = tag
+        self._rows[prediction.id] = _Row(prediction, next(self._seq), tag, fingerprint)
+        self._record(prediction, CREATED, prediction.created_at, {})
+
+    async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
+        since = self._clock.now() - within_s
+        return next(
+            (
+                row.prediction
+                for row in sorted(self._rows.values(), key=_age, reverse=True)
+                if row.prediction.owner == owner
+                and row.fingerprint == fingerprint
+                and row.prediction.created_at >= since
+            ),
+            None,
+        )
+
+    async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
+        row = self._rows.get(id)
+        if row is None or owner not in (None, row.prediction.owner):
+            return None
+        return row.prediction
+
+    async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
+        return {id: self._rows[id].prediction.status.value for id in ids if id in self._rows}
+
+    async def page(
+        self,
+        owner: str | None,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = Filter(),  # noqa: B008  (frozen)
+    ) -> Sequence[Prediction]:
+        newest_first = sorted(self._rows.values(), key=_age, reverse=True)
+        kept = [
+            row.prediction
+            for row in newest_first
+            if owner in (None, row.prediction.owner)
+            and (after is None or _age(row) < (after.created_at, after.id))
+            and _passes(row.prediction, where)
+        ]
+        return kept[:limit]
+
+    async def position(self, id: str) -> int | None:
+        row = self._rows.get(id)
+        if row is None or row.prediction.status is not Status.QUEUED:
+            return None
+        return sum(other.turn < row.turn for other in self._standing(Status.QUEUED))
+
+    async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
+        rows = sorted(self._standing(Status.QUEUED), key=lambda row: row.turn)[:limit]
+        for row in rows:
+            lane = row.prediction.priority
+            self._lanes[lane] = max(self._lanes.get(lane, 0.0), row.tag)
+            row.lease_until = self._clock.now() + lease_s
+            self._apply(row, Start(worker))
+        return [row.prediction for row in rows]
+
+    async def advance(
+        self, id: str, move: Move, *, fence: Fence | None = None
+    ) -> Prediction | None:
+        if isinstance(move, Start):
+            raise TypeError("only claim starts a prediction")
+        row = self._rows.get(id)
+        if row is None or row.prediction.status not in LEAVES[type(move)]:
+            return None
+        if fence is not None and not _holds(row.prediction, fence.worker, fence.attempt):
+            return None
+        return self._apply(row, move)
+
+    async def beat(
+        self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
+    ) -> Beat:
+        canceled, lost = set(), set()
+        for id, (attempt, progress) in held.items():
+            row = self._rows.get(id)
+            if row is not None and _holds(row.prediction, worker, attempt):
+                row.lease_until = self._clock.now() + lease_s
+                if progress is not None:
+                    row.prediction = replace(row.prediction, progress=progress)
+            elif row is not None and row.prediction.status is Status.CANCELED:
+                canceled.add(id)
+            else:
+                lost.add(id)
+        return Beat(frozenset(canceled), frozenset(lost))
+
+    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
+        now = self._clock.now()
+        gone = [
+            row
+            for row in self._standing(Status.RUNNING)
+            if (row.lease_until <= now if worker is None else row.prediction.worker == worker)
+        ]
+        return [self._apply(row, Requeue("abandoned")) for row in gone]
+
+    async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
+        return [event for event in self._events if event.prediction_id == id and event.seq > after]
+
+    async def changed(self, timeout_s: float) -> None:
+        bell = self._bell
+        try:
+            async with asyncio.timeout(timeout_s):
+                await bell.wait()
+        except TimeoutError:
+            return
+
+    async def depth(self) -> Mapping[str, int]:
+        return {
+            status.value: len(self._standing(status)) for status in Status if not status.is_final
+        }
+
+    async def start(self) -> None:
+        """Nothing to open."""
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    # -- keys and files --------------------------------------------------------------------------
+
+    async def add_key(self, key: Key) -> None:
+        if any(key.id == other.id or key.prefix == other.prefix for other in self._keys.values()):
+            raise ValueError(f"a key {key.id!r} or one with its prefix exists already")
+        self._keys[key.id] = key
+
+    async def find_key(self, prefix: str) -> Key | None:
+        return next(
+            (k for k in self._keys.values() if k.prefix == prefix and k.revoked_at is None), None
+        )
+
+    async def list_keys(self) -> Sequence[Key]:
+        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
+
+    async def revoke_key(self, id: str, at: float) -> bool:
+        key = self._keys.get(id)
+        if key is None or key.revoked_at is not None:
+            return False
+        self._keys[id] = replace(key, revoked_at=at)
+        return True
+
+    async def add_file(self, file: File) -> None:
+        if file.id in self._files:
+            raise ValueError(f"file {file.id!r} exists already")
+        self._files[file.id] = file
+
+    async def get_file(self, id: str, *, owner: str | None = None) -> File | None:
+        file = self._files.get(id)
+        return file if file is not None and owner in (None, file.owner) else None
+
+    async def page_files(
+        self, owner: str, *, limit: int, after: Cursor | None = None
+    ) -> Sequence[File]:
+        place = None if after is None else (after.created_at, after.id)
+        kept = [
+            file
+            for file in self._files.values()
+            if file.owner == owner and (place is None or (file.created_at, file.id) < place)
+        ]
+        return sorted(kept, key=lambda file: (file.created_at, file.id), reverse=True)[:limit]
+
+    async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
+        file = await self.get_file(id, owner=owner)
+        return None if file is None else self._files.pop(id)
+
+    async def expired_files(self, now: float, *, limit: int) -> Sequence[File]:
+        past = [file for file in self._files.values() if file.expires_at <= now]
+        return sorted(past, key=lambda file: (file.expires_at, file.id))[:limit]
+
+    # -- details ---------------------------------------------------------------------------------
+
+    def _standing(self, status: Status) -> list[_Row]:
+        return [row for row in self._rows.values() if row.prediction.status is status]
+
+    def _apply(self, row: _Row, move: Move) -> Prediction:
+        now = self._clock.now()
+        row.prediction = moved(row.prediction, move, now)
+        name, data = event_of(move, row.prediction)
+        self._record(row.prediction, name, now, data)
+        return row.prediction
+
+    def _record(
+        self, prediction: Prediction, name: str, at: float, data: Mapping[str, Any]
+    ) -> None:
+        self._events.append(Event(len(self._events) + 1, prediction.id, name, at, data))
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+
+def _age(row: _Row) -> tuple[float, str]:
+    return (row.prediction.created_at, row.prediction.id)
+
+
+def _holds(prediction: Prediction, worker: str, attempt: int) -> bool:
+    return (prediction.status, prediction.worker, prediction.attempt) == (
+        Status.RUNNING,
+        worker,
+        attempt,
+    )
+
+
+def _passes(prediction: Prediction, where: Filter) -> bool:
+    return (
+        (where.created_after is None or prediction.created_at >= where.created_after)
+        and (where.created_before is None or prediction.created_at < where.created_before)
+        and (where.protocol in (None, prediction.protocol))
+    )
