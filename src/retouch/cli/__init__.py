@@ -1,0 +1,75 @@
+"""The `retouch` command: reads the arguments, runs one command, says what went wrong plainly.
+
+Every command lives in a module of its own, imported only when it runs, so `--help` stays quick.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from retouch import __version__
+from retouch.domain.errors import RetouchError
+from retouch.settings import Settings, SettingsError, describe, load
+
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("serve", "run the server: a web process and one worker"),
+    ("web", "run the web process alone"),
+    ("worker", "run one worker alone"),
+    ("edit", "edit a picture here and now, without a server"),
+    ("keys", "create, list and revoke callers' keys"),
+    ("models", "list the public model names and the weights that serve them"),
+    ("predictions", "list, show and cancel predictions"),
+    ("doctor", "check this installation with one real edit"),
+    ("settings", "list every setting, its default and its meaning"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(given[0] if given else "")
+    arguments = parser.parse_args(given)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    flags = {name: getattr(arguments, name, None) for name, _, _ in describe()}
+    try:
+        settings = load(flags)
+        return int(_module(arguments.command).run(arguments, settings))
+    except (RetouchError, SettingsError) as error:
+        print(f"retouch: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def setting_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add `--name` for the named settings, or for all of them."""
+    group = parser.add_argument_group("settings (also RETOUCH_NAME, or retouch.toml)")
+    for name, default, meaning in describe():
+        if not names or name in names:
+            shown = f" [{default}]" if default else ""
+            flag = f"--{name.replace('_', '-')}"
+            group.add_argument(flag, dest=name, metavar="VALUE", help=meaning + shown)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """The arguments. Only the command that runs has its own filled in: the rest cost imports."""
+    parser = argparse.ArgumentParser(
+        prog="retouch", description="Self-hosted image editing from text instructions."
+    )
+    parser.add_argument("--version", action="version", version=f"retouch {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS:
+        child = commands.add_parser(name, help=summary, description=summary)
+        if name == command:
+            _module(name).arguments(child)
+    return parser
+
+
+def _module(command: str) -> object:
+    return import_module(f"retouch.cli.{command}")
+
+
+__all__ = ["Settings", "main", "setting_flags"]

@@ -1,0 +1,16 @@
+"""`retouch serve`: a web process and one supervised worker."""
+
+import argparse
+
+from retouch.cli import setting_flags
+from retouch.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    setting_flags(parser)
+
+
+def run(_arguments: argparse.Namespace, settings: Settings) -> int:
+    from retouch.bootstrap import serve
+
+    return serve(settings, with_worker=True)

@@ -1,0 +1,356 @@
+"""The worker over the in-memory store, the toy family and fakes at its edges."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from retouch.domain.edit import BlobImage, Edit, UrlImage
+from retouch.domain.errors import BadInput, NotFound
+from retouch.domain.picture import Picture
+from retouch.domain.prediction import Cancel, Prediction, Progress, Requeue, Status
+from retouch.engine.engine import StepEngine
+from retouch.engine.families.toy import Stage, ToyFamily
+from retouch.ports import Beat
+from retouch.testing import FakeClock, MemoryStore
+from retouch.worker import Worker, WorkerOptions
+
+OPTIONS = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=5, retry_s=0.01)
+PIXEL = Picture(1, 1, b"\x10\x20\x30")
+
+
+class DictBlobs:
+    """Blobs in a dictionary; `failures` puts fail first."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.failures = failures
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("no room")
+        self.kept[key] = data
+
+    async def open(self, key: str) -> bytes:
+        if key not in self.kept:
+            raise NotFound("blob", key)
+        return self.kept[key]
+
+    async def size(self, key: str) -> int:
+        return len(await self.open(key))
+
+    async def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+    async def list(self, prefix: str) -> Sequence[str]:
+        return [key for key in self.kept if key.startswith(prefix)]
+
+
+class Edges:
+    """A fetcher and a decoder that know one good picture."""
+
+    async def fetch(self, url: str) -> bytes:
+        if "bad" in url:
+            raise BadInput("The image URL could not be fetched: the server answered 404.")
+        return b"picture"
+
+    async def decode(self, data: bytes) -> Picture:
+        if data != b"picture":
+            raise BadInput("The input image could not be decoded.")
+        return PIXEL
+
+
+@dataclass
+class Gate:
+    """Holds the engine's thread inside a step until opened."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, _delay_s: float) -> None:
+        self.reached.set()
+        assert self.opened.wait(5)
+
+
+def prediction(id: str = "p", edit: Edit | None = None) -> Prediction:
+    return Prediction(
+        id=id,
+        owner="me",
+        protocol="test",
+        model="a/b",
+        input={},
+        edit=edit or Edit(prompt="go", seed=1),
+        created_at=0.0,
+    )
+
+
+@asynccontextmanager
+async def working(
+    store: MemoryStore,
+    blobs: DictBlobs | None = None,
+    family: ToyFamily | None = None,
+    options: WorkerOptions = OPTIONS,
+) -> AsyncIterator[Worker]:
+    worker = Worker(
+        "w",
+        store=store,
+        blobs=blobs or DictBlobs(),
+        fetcher=Edges(),
+        decoder=Edges(),
+        engine=StepEngine(family or ToyFamily(), clock=FakeClock()),
+        options=options,
+    )
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10)
+
+
+async def until(store: MemoryStore, holds: Callable[[], Awaitable[bool]]) -> None:
+    async def look() -> None:
+        while not await holds():
+            await store.changed(0.02)
+
+    await asyncio.wait_for(look(), 5)
+
+
+async def ended(store: MemoryStore, id: str = "p") -> Prediction:
+    async def is_final() -> bool:
+        found = await store.get(id)
+        return found is not None and found.status.is_final
+
+    await until(store, is_final)
+    found = await store.get(id)
+    assert found is not None
+    return found
+
+
+async def test_a_prediction_becomes_a_stored_picture() -> None:
+    store, blobs = MemoryStore(), DictBlobs()
+    await store.add(prediction())
+
+    async with working(store, blobs):
+        done = await ended(store)
+
+    assert done.status is Status.SUCCEEDED
+    assert [output.key for output in done.outputs] == ["p/1/0.png"]
+    assert blobs.kept["p/1/0.png"].startswith(b"\x89PNG")
+    assert done.logs.startswith("Using seed: 1\n")
+    assert "predict_time" in done.metrics
+
+
+async def test_references_come_from_urls_and_blobs() -> None:
+    store, blobs = MemoryStore(), DictBlobs()
+    blobs.kept["in/0"] = b"picture"
+    images = (UrlImage("http://h/good.png"), BlobImage("in/0"))
+    await store.add(prediction(edit=Edit(prompt="x", images=images, seed=1)))
+
+    async with working(store, blobs):
+        done = await ended(store)
+
+    assert done.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (
+            UrlImage("http://h/bad.png"),
+            "The image URL could not be fetched: the server answered 404.",
+        ),
+        (BlobImage("broken"), "The input image could not be decoded."),
+        (BlobImage("gone"), "blob 'gone' not found"),
+    ],
+)
+async def test_an_unusable_picture_fails_its_prediction_with_a_sentence(
+    source: UrlImage | BlobImage, error: str
+) -> None:
+    store, blobs = MemoryStore(), DictBlobs()
+    blobs.kept["broken"] = b"?"
+    await store.add(prediction(edit=Edit(prompt="x", images=(source,), seed=1)))
+
+    async with working(store, blobs):
+        done = await ended(store)
+
+    assert (done.status, done.error) == (Status.FAILED, error)
+
+
+async def test_a_broken_job_fails_and_its_neighbour_does_not() -> None:
+    def breaks(stage: Stage, prompt: str) -> bool:
+        return stage == "step" and prompt == "break"
+
+    store = MemoryStore()
+    await store.add(prediction("bad", Edit(prompt="break", seed=1)))
+    await store.add(prediction("good"))
+
+    async with working(store, family=ToyFamily(breaks=breaks)):
+        bad, good = await ended(store, "bad"), await ended(store, "good")
+
+    assert bad.status is Status.FAILED
+    assert bad.error == "The toy broke at step, as it was told to."
+    assert good.status is Status.SUCCEEDED
+
+
+async def test_cancel_while_running_frees_the_engine_at_the_next_step() -> None:
+    store, gate = MemoryStore(), Gate()
+    await store.add(prediction())
+
+    async with working(store, family=ToyFamily(steps=1000, sleep=gate)):
+        await asyncio.to_thread(gate.reached.wait, 5)
+        assert await store.advance("p", Cancel("me"))
+        gate.opened.set()
+        await store.add(prediction("next", Edit(prompt="go", seed=1, steps=1)))
+        done = await ended(store, "next")
+
+    canceled = await store.get("p")
+    assert canceled is not None
+    assert canceled.status is Status.CANCELED
+    assert done.status is Status.SUCCEEDED
+
+
+async def test_cancel_while_queued_never_reaches_the_engine() -> None:
+    store, gate = MemoryStore(), Gate()
+    gate.opened.set()
+    await store.add(prediction())
+    await store.advance("p", Cancel("me"))
+    await store.add(prediction("next"))
+
+    async with working(store, family=ToyFamily(sleep=gate)):
+        await ended(store, "next")
+
+    names = [event.name for event in await store.events("p")]
+    assert names == ["created", "canceled"]
+
+
+async def test_progress_is_published_by_the_beat() -> None:
+    store, gate = MemoryStore(), Gate()
+    steps = iter(range(1000))
+
+    def sleep(delay_s: float) -> None:
+        if next(steps) >= 2:
+            gate(delay_s)
+
+    await store.add(prediction())
+
+    async def two_of_four() -> bool:
+        found = await store.get("p")
+        return found is not None and found.progress == Progress(2, 4)
+
+    async with working(store, family=ToyFamily(steps=4, sleep=sleep)):
+        await until(store, two_of_four)
+        gate.opened.set()
+        await ended(store)
+
+
+async def test_a_lost_lease_means_the_result_is_not_written() -> None:
+    store, gate, blobs = MemoryStore(), Gate(), DictBlobs()
+    await store.add(prediction())
+
+    async with working(store, blobs, ToyFamily(steps=1, sleep=gate)) as worker:
+        await asyncio.to_thread(gate.reached.wait, 5)
+        worker.stop()  # or it would claim the prediction again
+        await store.release("w")
+        gate.opened.set()
+
+    found = await store.get("p")
+    assert found is not None
+    assert (found.status, found.attempt) == (Status.QUEUED, 1)
+
+
+async def test_a_stop_lets_running_edits_finish() -> None:
+    store, gate = MemoryStore(), Gate()
+    await store.add(prediction())
+
+    async with working(store, family=ToyFamily(sleep=gate)) as worker:
+        await asyncio.to_thread(gate.reached.wait, 5)
+        worker.stop()
+        gate.opened.set()
+
+    found = await store.get("p")
+    assert found is not None
+    assert found.status is Status.SUCCEEDED
+
+
+async def test_what_outlasts_the_drain_is_given_back_with_its_attempt() -> None:
+    store, gate = MemoryStore(), Gate()
+    await store.add(prediction())
+    options = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=0.01, retry_s=0.01)
+
+    async with working(store, family=ToyFamily(steps=10, sleep=gate), options=options) as worker:
+        await asyncio.to_thread(gate.reached.wait, 5)
+        worker.stop()
+
+        async def is_queued() -> bool:
+            found = await store.get("p")
+            return found is not None and found.status is Status.QUEUED
+
+        await until(store, is_queued)
+        gate.opened.set()
+
+    found = await store.get("p")
+    assert found is not None
+    assert found.attempt == 0
+    assert (await store.events("p"))[-1].name == "requeued"
+
+
+async def test_a_failing_blob_store_is_tried_again() -> None:
+    store = MemoryStore()
+    await store.add(prediction())
+
+    async with working(store, DictBlobs(failures=3)):
+        done = await ended(store)
+
+    assert done.status is Status.SUCCEEDED
+
+
+async def test_a_blob_store_that_stays_away_fails_the_prediction() -> None:
+    store = MemoryStore()
+    await store.add(prediction())
+
+    async with working(store, DictBlobs(failures=1000)):
+        done = await ended(store)
+
+    assert done.error == "The finished picture could not be stored. Please try again."
+
+
+class SlowBeats(MemoryStore):
+    """A store whose beats answer late, so that claims happen while one is under way."""
+
+    async def beat(
+        self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
+    ) -> Beat:
+        answer = await super().beat(worker, held, lease_s=lease_s)
+        await asyncio.sleep(0.05)
+        return answer
+
+
+async def test_what_is_claimed_while_a_beat_is_under_way_is_not_dropped() -> None:
+    store = SlowBeats()
+    for n in range(40):
+        await store.add(prediction(f"p{n}"))
+
+    async with working(store):
+        done = [await ended(store, f"p{n}") for n in range(40)]
+
+    assert {(p.status, p.attempt) for p in done} == {(Status.SUCCEEDED, 1)}
+
+
+async def test_a_prediction_claimed_again_by_the_same_worker_finishes_once() -> None:
+    store, gate = MemoryStore(), Gate()
+    await store.add(prediction())
+
+    async with working(store, family=ToyFamily(steps=3, sleep=gate)):
+        await asyncio.to_thread(gate.reached.wait, 5)
+        await store.advance("p", Requeue("abandoned"))
+        gate.opened.set()
+        done = await ended(store)
+
+    assert (done.status, done.attempt) == (Status.SUCCEEDED, 2)
+    names = [event.name for event in await store.events("p")]
+    assert names == ["created", "started", "requeued", "started", "succeeded"]
