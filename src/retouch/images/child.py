@@ -1,0 +1,62 @@
+"""The decoding child: reads files from its standard input until it ends, answers with pixels.
+
+Its own memory is limited before it reads a byte, and it can write no file. When the parent dies
+its standard input ends, and so does it.
+"""
+
+import sys
+from typing import IO
+
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from retouch.domain.errors import BadInput
+from retouch.images.decode import Limits, decode_bytes
+from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
+
+PLUGINS = (GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
+"""Imported for their registration, before anything is limited."""
+
+
+def main(arguments: list[str]) -> None:
+    """Serve; the arguments are memory in bytes, then `Limits` in order."""
+    memory_bytes, max_bytes, max_pixels, max_side = map(int, arguments)
+    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, max_side=max_side)
+    Image.MAX_IMAGE_PIXELS = None  # `limits` rule here, with a better sentence
+    _confine(memory_bytes)
+    serve(sys.stdin.buffer, sys.stdout.buffer, limits)
+
+
+def serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
+    """Answer every request until there are no more."""
+    while len(head := requests.read(REQUEST.size)) == REQUEST.size:
+        (length,) = REQUEST.unpack(head)
+        data = requests.read(length)
+        if len(data) < length:
+            return
+        try:
+            picture = decode_bytes(data, limits)
+        except BadInput as error:
+            body = str(error).encode()
+            replies.write(REPLY.pack(FAILURE, 0, 0, len(body)))
+        else:
+            body = picture.data
+            replies.write(REPLY.pack(PICTURE, picture.width, picture.height, len(body)))
+        replies.write(body)
+        replies.flush()
+
+
+def _confine(memory_bytes: int) -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows; the parent's time-out and the pixel limit remain
+        return
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

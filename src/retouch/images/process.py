@@ -1,0 +1,181 @@
+"""Decoding in a child process: a hostile file can waste or kill that child and nothing else.
+
+A child (`python -m retouch.images.child`) is started at the first decode, stays warm and is
+reused; one that dies or takes too long is replaced at the next decode. It is started by exec,
+with an empty environment, so it inherits neither torch nor secrets.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import IO
+
+from retouch.domain.errors import BadInput, Busy
+from retouch.domain.picture import Picture
+from retouch.images.decode import DEFAULT_LIMITS, Limits, sniff
+from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
+
+
+class ProcessDecoder:
+    """The `Decoder` port over one or two long-lived children.
+
+    Each of the `processes` children may map `memory_bytes` of address space and take `timeout_s`
+    seconds for one image; both overruns are a BadInput.
+    """
+
+    def __init__(
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        processes: int = 1,
+        timeout_s: float = 20.0,
+        memory_bytes: int = 1536 << 20,
+    ) -> None:
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._memory_bytes = memory_bytes
+        self._threads = ThreadPoolExecutor(processes, "decode")
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._is_stopped = False
+
+    async def start(self) -> None:
+        """Nothing to do: children start when first needed."""
+
+    async def stop(self) -> None:
+        """End the children; a decode under way or after it is Busy. Safe to call twice."""
+        with self._lock:
+            self._is_stopped = True
+            children = [*self._idle, *self._busy]
+            self._idle.clear()
+        for child in children:
+            child.kill()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        for child in children:
+            child.close()
+
+    async def decode(self, data: bytes) -> Picture:
+        """An upright sRGB picture; raises BadInput with a sentence fit for the caller.
+
+        A cancelled call leaves its child to finish and be reused.
+        """
+        sniff(data, self._limits)
+        if self._is_stopped:
+            raise Busy("The server is stopping.")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, data)
+
+    def _decode(self, data: bytes) -> Picture:
+        child = self._take()
+        try:
+            return child.decode(data, self._timeout_s)
+        except BadInput:
+            if self._is_stopped:  # not the image's fault
+                raise Busy("The server is stopping.") from None
+            raise
+        finally:
+            self._give_back(child)
+
+    def _take(self) -> "_Child":
+        with self._lock:
+            if self._is_stopped:
+                raise Busy("The server is stopping.")
+            while self._idle:
+                child = self._idle.pop()
+                if child.is_alive:
+                    break
+                child.close()
+            else:
+                child = _Child(self._limits, self._memory_bytes)
+            self._busy.add(child)
+            return child
+
+    def _give_back(self, child: "_Child") -> None:
+        with self._lock:
+            self._busy.discard(child)
+            if child.is_alive and not self._is_stopped:
+                self._idle.append(child)
+                return
+        child.close()
+
+
+class _Child:
+    """One decoding process and the pipe to it. Used by one thread at a time."""
+
+    def __init__(self, limits: Limits, memory_bytes: int) -> None:
+        numbers = (memory_bytes, limits.max_bytes, limits.max_pixels, limits.max_side)
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers for arguments
+            [sys.executable, "-P", "-m", "retouch.images.child", *map(str, numbers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # an interrupt at the terminal is not for it
+        )
+        self._is_broken = False
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._is_broken and self._process.poll() is None
+
+    def decode(self, data: bytes, timeout_s: float) -> Picture:
+        overran = threading.Event()
+
+        def end() -> None:
+            overran.set()
+            self.kill()
+
+        timer = threading.Timer(timeout_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._exchange(data)
+        except (OSError, EOFError):
+            self.kill()
+            reason = (
+                f"it takes longer than {timeout_s:g} s"
+                if overran.is_set()
+                else "it is damaged or needs too much memory"
+            )
+            raise BadInput(f"The input image could not be decoded: {reason}.") from None
+        finally:
+            timer.cancel()
+
+    def _exchange(self, data: bytes) -> Picture:
+        to_child, from_child = self._process.stdin, self._process.stdout
+        if to_child is None or from_child is None:
+            raise EOFError
+        to_child.write(REQUEST.pack(len(data)))
+        to_child.write(data)
+        to_child.flush()
+        kind, width, height, length = REPLY.unpack(_read(from_child, REPLY.size))
+        body = _read(from_child, length)
+        if kind == FAILURE:
+            raise BadInput(body.decode())
+        if kind != PICTURE or length != width * height * 3:
+            raise EOFError
+        return Picture(width, height, body)
+
+    def kill(self) -> None:
+        self._is_broken = True
+        self._process.kill()
+
+    def close(self) -> None:
+        """Reap it and close its pipes."""
+        self.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what it never read is still buffered
+                    pipe.close()
+
+
+def _read(pipe: IO[bytes], length: int) -> bytes:
+    body = pipe.read(length)
+    if len(body) < length:
+        raise EOFError
+    return body
