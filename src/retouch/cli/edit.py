@@ -20,10 +20,23 @@ FORMATS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", help="the instruction, in words")
-    parser.add_argument("-i", "--image", action="append", type=Path, default=[], metavar="FILE",
-                        help="a picture to edit; repeat for several")  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, default=Path("out.png"), metavar="FILE",
-                        help="where to write the result: .png, .jpg or .webp [out.png]")  # fmt: skip
+    parser.add_argument(
+        "-i",
+        "--image",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="a picture to edit; repeat for several",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("out.png"),
+        metavar="FILE",
+        help="where to write the result, .png, .jpg or .webp [out.png]",
+    )
     parser.add_argument("--aspect-ratio", metavar="W:H", help="shape of the result [the picture's]")
     parser.add_argument("--seed", type=int, help="repeat a result [a random one, printed]")
     parser.add_argument("--steps", type=int, help="denoising steps [the weights' own]")

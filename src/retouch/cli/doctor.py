@@ -1,0 +1,107 @@
+"""`retouch doctor`: is this installation able to edit a picture? Finds out by editing one."""
+
+import argparse
+import asyncio
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from retouch import __version__
+from retouch.cli import setting_flags
+from retouch.cli.table import print_json
+from retouch.domain.edit import Edit
+from retouch.domain.errors import RetouchError
+from retouch.domain.picture import Picture
+from retouch.settings import Settings
+
+GIGABYTE = 1e9
+ENGINE_PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    setting_flags(parser, "data", "database", "weights", "device", "dtype")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    checks: tuple[tuple[str, Callable[[Settings], str]], ...] = (
+        ("system", _system),
+        ("engine", _engine),
+        ("data", _data),
+        ("database", _database),
+        ("edit", _edit),
+        ("safety", _safety),
+    )
+    results = []
+    for name, check in checks:
+        try:
+            is_ok, found = True, check(settings)
+        except (RetouchError, OSError, ImportError) as error:
+            is_ok, found = False, str(error)
+        results.append({"check": name, "ok": is_ok, "found": found})
+        if not arguments.json:
+            print(f"{'ok  ' if is_ok else 'FAIL'}  {name:<9} {found}", flush=True)
+    if arguments.json:
+        print_json(results)
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _system(_settings: Settings) -> str:
+    return f"retouch {__version__}, Python {platform.python_version()}, {platform.platform()}"
+
+
+def _engine(_settings: Settings) -> str:
+    try:
+        return ", ".join(f"{name} {version(name)}" for name in ENGINE_PACKAGES)
+    except PackageNotFoundError as error:
+        raise ImportError(
+            f"{error.name} is missing; a worker needs: pip install 'retouch[engine]'"
+        ) from None
+
+
+def _data(settings: Settings) -> str:
+    from retouch.folder import DataFolder
+
+    folder = DataFolder(settings.data)
+    folder.node()
+    free = shutil.disk_usage(folder.path).free / GIGABYTE
+    return f"{folder.path.absolute()} is writable, {free:.1f} GB free"
+
+
+def _database(settings: Settings) -> str:
+    return asyncio.run(_depth(settings))
+
+
+async def _depth(settings: Settings) -> str:
+    from retouch.bootstrap import open_store
+
+    async with open_store(settings) as store:
+        depth = await store.depth()
+    kind = settings.database_url.partition(":")[0]
+    return f"{kind} answers; {depth.get('queued', 0)} queued, {depth.get('running', 0)} running"
+
+
+def _edit(settings: Settings) -> str:
+    from retouch.bootstrap import build_engine, run_edit
+
+    started = time.monotonic()
+    engine = build_engine(settings)
+    loaded = time.monotonic()
+    picture = run_edit(engine, Edit(prompt="make it black and white", seed=1), (_gradient(),))[0]
+    ended = time.monotonic()
+    name = engine.family.name
+    return (
+        f"{name} loaded in {loaded - started:.1f} s, "
+        f"edited {picture.width}x{picture.height} in {ended - loaded:.1f} s"
+    )
+
+
+def _safety(_settings: Settings) -> str:
+    return "no checker is configured: prompts and pictures are not screened"
+
+
+def _gradient(side: int = 256) -> Picture:
+    rows = b"".join(bytes((x, y, 128)) for y in range(side) for x in range(side))
+    return Picture(side, side, rows)

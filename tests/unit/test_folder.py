@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from retouch.domain.errors import Busy
+from retouch.folder import DataFolder
+
+
+def test_secret_and_node_are_made_once_and_kept(tmp_path: Path) -> None:
+    first = DataFolder(tmp_path / "data")
+    again = DataFolder(tmp_path / "data")
+
+    assert first.secret() == again.secret()
+    assert first.node() == again.node()
+    assert len(first.secret()) == 32
+
+
+def test_only_the_owner_can_read_them(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.secret()
+
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "data" / "secret").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_is_served_by_one_at_a_time(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+
+    with folder.served(), pytest.raises(Busy, match="another retouch server"), folder.served():
+        pass
+    with folder.served():
+        pass
