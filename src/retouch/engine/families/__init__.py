@@ -1,0 +1,78 @@
+"""Model families, the only place of tensors. This shop window itself imports none of their modules.
+
+To add a family: a module with a class that answers `retouch.ports.Family` and has a classmethod
+`load(folder, *, name, device, dtype)`, and a line in `FAMILIES`.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, cast
+
+from retouch.domain.errors import RetouchError
+from retouch.ports import Family
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+BUNDLED = frozenset({"nano"})
+"""Weights that ship with the package, in `retouch/weights/NAME`."""
+
+FAMILIES: Mapping[str, tuple[str, str]] = {
+    "FluxTransformer2DModel": ("retouch.engine.families.flux1", "Flux1Family"),
+}
+"""The class a checkpoint names for its transformer, and the family that runs it."""
+
+
+class WeightsError(RetouchError):
+    """Weights that cannot be loaded; the message names the path and what is wrong there."""
+
+
+def load_family(
+    path_or_name: str | Path, *, device: str = "cpu", dtype: DType = "float32"
+) -> Family:
+    """A family with its weights loaded: a bundled name, `toy`, or a folder in diffusers' layout.
+
+    Raises WeightsError when the folder, a component or its configuration is not usable.
+    """
+    if path_or_name == "toy":
+        from retouch.engine.families.toy import ToyFamily
+
+        return ToyFamily()
+    folder = weights_folder(path_or_name)
+    index = read_json(folder / "model_index.json")
+    named = index.get("transformer")
+    transformer = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
+    if transformer not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise WeightsError(
+            f"{folder / 'model_index.json'} names the transformer {transformer!r}; known: {known}"
+        )
+    module, class_name = FAMILIES[transformer]
+    family = getattr(import_module(module), class_name)
+    return cast("Family", family.load(folder, name=folder.name, device=device, dtype=dtype))
+
+
+def weights_folder(path_or_name: str | Path) -> Path:
+    """Where weights lie; raises WeightsError when there is no such folder."""
+    if path_or_name in BUNDLED:
+        folder = Path(str(files("retouch").joinpath("weights", str(path_or_name))))
+    else:
+        folder = Path(path_or_name)
+    if not folder.is_dir():
+        raise WeightsError(f"there are no weights at {folder}")
+    return folder
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object from a file; raises WeightsError naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise WeightsError(f"{path} must hold a JSON object")
+    return value

@@ -1,0 +1,223 @@
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.domain.prediction import Progress
+from retouch.engine.engine import StepEngine, progress_line
+from retouch.engine.families.toy import ToyFamily
+from retouch.ports import Broken, EngineEvent, Finished, Job, Stepped
+from retouch.testing import FakeClock
+
+
+def job(id: str, prompt: str = "make it red", *, seed: int | None = 1, **fields) -> Job:
+    return Job(id, Edit(prompt=prompt, seed=seed, **fields), ())
+
+
+def run(engine: StepEngine, most: int = 100) -> list[EngineEvent]:
+    """Every event until the engine is idle."""
+    events: list[EngineEvent] = []
+    for _ in range(most):
+        if engine.idle:
+            return events
+        events += engine.step()
+    raise AssertionError(f"still busy after {most} steps")
+
+
+def make(clock: FakeClock | None = None, *, max_jobs: int = 8, **toy) -> StepEngine:
+    return StepEngine(ToyFamily(**toy), clock=clock or FakeClock(), max_jobs=max_jobs)
+
+
+def pictures(events: Sequence[EngineEvent]) -> dict[str, tuple[Picture, ...]]:
+    return {event.id: event.pictures for event in events if isinstance(event, Finished)}
+
+
+def test_a_job_reports_each_step_and_then_its_picture():
+    engine = make()
+    engine.add(job("a", steps=3))
+
+    events = run(engine)
+
+    assert events[:3] == [Stepped("a", Progress(step, 3)) for step in (1, 2, 3)]
+    assert [type(event) for event in events[3:]] == [Finished]
+
+
+def test_a_step_opens_one_waiting_job_and_steps_all_that_run():
+    engine = make()
+    engine.add(job("a"))
+    engine.add(job("b"))
+
+    assert [event.id for event in engine.step()] == ["a"]
+    assert [event.id for event in engine.step()] == ["a", "b"]
+
+
+def test_a_job_of_several_pictures_counts_its_seeds_up_and_finishes_once():
+    together, alone = make(), make()
+    together.add(job("all", seed=7, count=3))
+    for number in range(3):
+        alone.add(job(str(number), seed=7 + number))
+
+    finished = pictures(run(together))
+    singles = pictures(run(alone))
+
+    assert finished == {"all": tuple(singles[str(number)][0] for number in range(3))}
+
+
+def test_the_same_seed_paints_the_same_picture_and_another_seed_another():
+    engine = make()
+    for id, seed in (("a", 5), ("b", 5), ("c", 6)):
+        engine.add(job(id, seed=seed))
+
+    done = pictures(run(engine))
+
+    assert done["a"] == done["b"] != done["c"]
+
+
+def test_without_a_seed_one_is_drawn():
+    engine = StepEngine(ToyFamily(), clock=FakeClock(), draw_seed=lambda: 1234)
+    engine.add(job("a", seed=None))
+
+    (finished,) = (event for event in run(engine) if isinstance(event, Finished))
+
+    assert finished.logs.startswith("Using seed: 1234\n")
+
+
+def test_room_shrinks_with_each_job_and_comes_back():
+    engine = make(max_jobs=2)
+    engine.add(job("a"))
+    engine.add(job("b"))
+    assert engine.room() == 0
+
+    run(engine)
+
+    assert engine.room() == 2
+    assert engine.idle
+
+
+def test_cancelling_waiting_and_running_jobs_returns_their_room_and_stays_silent():
+    engine = make(max_jobs=2)
+    engine.add(job("a"))
+    engine.add(job("b"))
+    engine.step()
+
+    engine.cancel("a")
+    engine.cancel("b")
+    engine.cancel("unknown")
+
+    assert engine.room() == 2
+    assert engine.idle
+    assert engine.step() == []
+
+
+def test_a_cancelled_id_may_come_back():
+    engine = make()
+    engine.add(job("a"))
+    engine.step()
+    engine.cancel("a")
+
+    engine.add(job("a"))
+
+    assert "a" in pictures(run(engine))
+
+
+def test_an_id_is_taken_once():
+    engine = make()
+    engine.add(job("a"))
+
+    with pytest.raises(ValueError, match="already"):
+        engine.add(job("a"))
+
+
+@pytest.mark.parametrize("stage", ["open", "step", "close"])
+def test_a_job_that_breaks_does_not_break_its_neighbours(stage):
+    engine = make(breaks=lambda at, prompt: at == stage and prompt == "bad")
+    engine.add(job("before"))
+    engine.add(job("bad", "bad"))
+    engine.add(job("after"))
+
+    events = run(engine)
+
+    broken = [event for event in events if isinstance(event, Broken)]
+    assert [event.id for event in broken] == ["bad"]
+    assert stage in broken[0].error
+    assert pictures(events).keys() == {"before", "after"}
+
+
+def test_neighbours_of_a_broken_step_advance_exactly_one_step():
+    engine = make(breaks=lambda at, prompt: at == "step" and prompt == "bad")
+    engine.add(job("good", steps=4))
+    engine.step()
+    engine.add(job("bad", "bad"))
+
+    events = engine.step()
+
+    assert Stepped("good", Progress(2, 4)) in events
+
+
+def test_a_picture_that_breaks_ends_its_whole_job_once():
+    engine = make(breaks=lambda at, prompt: at == "step")
+    engine.add(job("a", count=4))
+
+    events = run(engine)
+
+    assert [type(event) for event in events] == [Broken]
+    assert engine.room() == 8
+
+
+def test_an_edit_out_of_bounds_breaks_with_the_fields_name():
+    engine = make()
+    engine.add(job("a", steps=0))
+
+    (event,) = run(engine)
+
+    assert isinstance(event, Broken)
+    assert event.error.startswith("steps:")
+
+
+def test_time_counts_from_the_opening_to_the_last_picture():
+    clock = FakeClock()
+    engine = make(clock, steps=4, delay_s=0.25, sleep=clock.advance)
+    engine.add(job("a"))
+    clock.advance(60)
+
+    (finished,) = (event for event in run(engine) if isinstance(event, Finished))
+
+    assert finished.metrics == {"steps": 4.0, "predict_time": pytest.approx(1.0)}
+
+
+def test_logs_name_the_seed_the_weights_the_size_and_end_with_one_line_of_progress():
+    clock = FakeClock()
+    engine = make(clock, steps=4, delay_s=0.25, sleep=clock.advance)
+    engine.add(job("a", seed=99, size=Size(96, 64)))
+
+    (finished,) = (event for event in run(engine) if isinstance(event, Finished))
+
+    seed, served, progress = finished.logs.splitlines()
+    assert seed == "Using seed: 99"
+    assert "toy" in served
+    assert "96x64" in served
+    assert re.match(r"^\s*(\d+)%\s*\|.+?\|\s*(\d+)\/(\d+)", progress).groups() == ("100", "4", "4")
+
+
+def test_pictures_beyond_the_token_budget_wait_their_turn():
+    engine = StepEngine(ToyFamily(steps=2), clock=FakeClock(), token_budget=32)
+    engine.add(job("a"))
+    engine.add(job("b"))
+
+    order = [event.id for event in run(engine)]
+
+    assert order == ["a"] * 3 + ["b"] * 3
+
+
+@pytest.mark.parametrize(
+    ("step", "elapsed_s", "line"),
+    [
+        (4, 1.0, " 50%|█████     | 4/8 [00:01<00:01,  4.00it/s]"),
+        (1, 0.0, " 12%|█         | 1/8 [00:00<?, ?it/s]"),
+        (8, 80.0, "100%|██████████| 8/8 [01:20<00:00, 10.00s/it]"),
+    ],
+)
+def test_progress_reads_like_tqdm(step, elapsed_s, line):
+    assert progress_line(step, 8, elapsed_s) == line
