@@ -189,14 +189,12 @@ def progress_line(step: int, steps: int, elapsed_s: float) -> str:
     ' 50%|█████     | 4/8 [00:01<00:01,  4.00it/s]'
     """
     bar = "█" * (10 * step // steps)
-    rate = step / elapsed_s if elapsed_s > 0 else 0.0
-    left = _clock_face((steps - step) / rate) if rate else "?"
-    if not rate:
-        speed = "?it/s"
-    else:
-        speed = f"{rate:5.2f}it/s" if rate >= 1 else f"{1 / rate:5.2f}s/it"
-    percent = f"{100 * step // steps:3d}%"
-    return f"{percent}|{bar:<10}| {step}/{steps} [{_clock_face(elapsed_s)}<{left}, {speed}]"
+    counts = f"{100 * step // steps:3d}%|{bar:<10}| {step}/{steps}"
+    if elapsed_s <= 0:
+        return f"{counts} [00:00<?, ?it/s]"
+    rate = step / elapsed_s
+    speed = f"{rate:5.2f}it/s" if rate >= 1 else f"{1 / rate:5.2f}s/it"
+    return f"{counts} [{_clock_face(elapsed_s)}<{_clock_face((steps - step) / rate)}, {speed}]"
 
 
 def _clock_face(seconds: float) -> str:

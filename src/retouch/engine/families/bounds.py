@@ -1,0 +1,39 @@
+"""What an edit may ask of FLUX.1: each limit stated once, each breach named."""
+
+from retouch.domain.edit import Edit, ReferenceLayout
+from retouch.domain.errors import Violation
+from retouch.domain.geometry import MEGAPIXEL, MULTIPLE
+
+MAX_STEPS = 100
+MAX_GUIDANCE = 20.0
+MAX_SIDE = 4096
+MAX_PIXELS = 4 * MEGAPIXEL
+MAX_REFERENCES = 8
+
+
+def violations(edit: Edit, layout: ReferenceLayout, references: int) -> tuple[Violation, ...]:
+    """Every rule the edit breaks, none when it is fine."""
+    found = [
+        _outside("steps", edit.steps, 1, MAX_STEPS),
+        _outside("guidance", edit.guidance, 0, MAX_GUIDANCE),
+    ]
+    if edit.size is not None:
+        width, height = edit.size.width, edit.size.height
+        found.append(_outside("size.width", width, MULTIPLE, MAX_SIDE))
+        found.append(_outside("size.height", height, MULTIPLE, MAX_SIDE))
+        if width * height > MAX_PIXELS:
+            text = f"is {width}x{height}, must have at most {MAX_PIXELS} pixels"
+            found.append(Violation("size", "range", text))
+    if references > MAX_REFERENCES:
+        text = f"has {references} pictures, must have at most {MAX_REFERENCES}"
+        found.append(Violation("images", "range", text))
+    if layout == "stitch":
+        text = "is 'stitch', which these weights do not support yet; use 'offset' or 'index'"
+        found.append(Violation("reference_layout", "unsupported", text))
+    return tuple(violation for violation in found if violation is not None)
+
+
+def _outside(field: str, value: float | None, least: float, most: float) -> Violation | None:
+    if value is None or least <= value <= most:
+        return None
+    return Violation(field, "range", f"is {value}, must be between {least} and {most}")

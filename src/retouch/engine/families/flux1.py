@@ -1,0 +1,216 @@
+"""FLUX.1 Kontext: references and an instruction in, an edited picture out.
+
+It owns the plan (sizes, steps, tokens), the sessions and the denoising step; the forward pass is
+`packed`, conventions of a checkpoint are its `Recipe`. Reference code: black-forest-labs/flux
+(sampling.py, cli_kontext.py) and diffusers' `FluxKontextPipeline`, which it equals number by number
+given the same noise.
+
+Noise is float32 from a CPU generator seeded with the plan's seed, then cast: a seed means the same
+picture on every device and in every batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from retouch.domain.edit import Edit, ReferenceLayout, Size
+from retouch.domain.errors import EngineFailed, InvalidEdit, RetouchError
+from retouch.domain.geometry import target_size
+from retouch.domain.picture import Picture
+from retouch.engine.families import DType, pixels, schedule
+from retouch.engine.families.bounds import violations
+from retouch.engine.families.checkpoint import Parts, read_parts
+from retouch.engine.families.packed import Request, prepare, velocity
+from retouch.engine.families.positions import Grid, position_ids
+from retouch.engine.families.recipe import Recipe, read_recipe
+from retouch.engine.families.reference import reference_sizes
+from retouch.engine.families.text import TextEncoder
+from retouch.ports import Plan
+
+TOKEN = 16
+"""Pixels along a token's side: the codec shrinks by 8, packing by 2."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A picture being made. Dropping the object frees everything it holds."""
+
+    plan: Plan
+    request: Request
+    latents: Tensor  # (target tokens, C), in the model's precision
+    sigmas: Tensor  # (steps + 1,), float32, on the CPU
+    index: int = 0  # steps done
+
+
+class Flux1Family:
+    """`retouch.ports.Family` over a FLUX.1 Kontext checkpoint."""
+
+    def __init__(self, parts: Parts, recipe: Recipe) -> None:
+        self.name = recipe.name
+        self.recipe = recipe
+        self._parts = parts
+        self._model = parts.transformer
+        self._text = TextEncoder(
+            parts.clip, parts.clip_tokenizer, parts.t5, parts.t5_tokenizer,
+            recipe.max_sequence_length,
+        )  # fmt: skip
+        self._device: torch.device = self._model.device
+        self._dtype: torch.dtype = self._model.dtype
+        self._takes_guidance: bool = self._model.config.guidance_embeds
+
+    @classmethod
+    def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux1Family":
+        """From a folder in diffusers' layout; raises WeightsError."""
+        recipe = read_recipe(folder, name)
+        return cls(read_parts(folder, device=device, dtype=getattr(torch, dtype)), recipe)
+
+    def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
+        """Sizes, steps, seed and tokens for one picture; raises InvalidEdit for what is out of
+        bounds. Without an own guidance or step count the edit gets the recipe's."""
+        broken = violations(edit, self._layout(edit), len(images))
+        if broken:
+            raise InvalidEdit(broken)
+        recipe = self.recipe
+        size = target_size(edit, images[0] if images else None, recipe.area)
+        references = reference_sizes(images, size, recipe.reference_fit, recipe.area)
+        grids = [_grid(each) for each in (size, *references)]
+        guidance = recipe.guidance if edit.guidance is None else edit.guidance
+        return Plan(
+            size=size,
+            references=references,
+            steps=recipe.steps if edit.steps is None else edit.steps,
+            guidance=guidance if self._takes_guidance else None,
+            seed=seed,
+            tokens=recipe.max_sequence_length + sum(rows * columns for rows, columns in grids),
+        )
+
+    def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
+        """A session: text and references encoded, positions laid out, noise drawn."""
+        with _guarded():
+            text = self._text.encode(edit.prompt)
+            target = _grid(plan.size)
+            ids = position_ids(
+                len(text.tokens),
+                target,
+                [_grid(size) for size in plan.references],
+                layout=self._layout(edit),
+                origin=self.recipe.position_origin,
+            )
+            request = prepare(
+                self._model,
+                text.tokens.to(self._dtype),
+                text.pooled.to(self._dtype),
+                self._references(plan, images),
+                ids.to(self._device),
+            )
+            sigmas = schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
+            return Session(plan, request, self._noise(plan), torch.from_numpy(sigmas))
+
+    def step(self, sessions: Sequence[Session]) -> None:
+        """One denoising step for each, in one forward pass. All or nothing."""
+        with _guarded():
+            now = torch.stack([session.sigmas[session.index] for session in sessions])
+            # The pipeline hands over t = 1000 sigma, rounded to the model's precision, by 1000.
+            steps_per_unit = self._parts.shift.num_train_timesteps
+            timesteps = (now * steps_per_unit).to(self._device, self._dtype) / 1000
+            moved = [
+                euler(session.latents, each, session.sigmas[session.index :][:2])
+                for session, each in zip(
+                    sessions,
+                    velocity(
+                        self._model,
+                        [session.request for session in sessions],
+                        [session.latents for session in sessions],
+                        timesteps,
+                        self._guidance(sessions),
+                    ),
+                    strict=True,
+                )
+            ]
+            for session, latents in zip(sessions, moved, strict=True):
+                session.latents = latents
+                session.index += 1
+
+    def step_index(self, session: Session) -> int:
+        """Steps a session has done."""
+        return session.index
+
+    def close(self, session: Session) -> Picture:
+        """The finished picture, decoded."""
+        with _guarded():
+            latent = pixels.unpack(session.latents, *_grid(session.plan.size))
+            return pixels.to_picture(pixels.decode(self._parts.vae, latent))
+
+    def cost(self, plan: Plan) -> float:
+        """TFLOP of one step: linears grow with the tokens, attention with their square."""
+        config = self._model.config
+        width = config.num_attention_heads * config.attention_head_dim
+        layers = config.num_layers + config.num_single_layers
+        linear, attention = 24 * width**2 * plan.tokens, 4 * width * plan.tokens**2
+        return float(layers * (linear + attention) / 1e12)
+
+    # -- what a session is made of ---------------------------------------------------------------
+
+    def _layout(self, edit: Edit) -> ReferenceLayout:
+        return edit.reference_layout or self.recipe.reference_layout
+
+    def _noise(self, plan: Plan) -> Tensor:
+        """Packed noise, (target tokens, C)."""
+        generator = torch.Generator("cpu").manual_seed(plan.seed)
+        height, width = (2 * ceil(side / TOKEN) for side in (plan.size.height, plan.size.width))
+        shape = (1, self._model.config.in_channels // 4, height, width)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+        return pixels.pack(noise).to(self._device, self._dtype)
+
+    def _references(self, plan: Plan, images: Sequence[Picture]) -> Tensor:
+        """Packed latents of all references, one after the other: (reference tokens, C)."""
+        fit = pixels.stretch if self.recipe.reference_fit == "own" else pixels.cover
+        empty = torch.empty(0, self._model.config.in_channels)
+        tokens = [empty.to(self._device, self._dtype)]
+        for image, size in zip(images, plan.references, strict=True):
+            tensor = pixels.to_tensor(fit(image, size)).to(self._device, self._dtype)
+            tokens.append(pixels.pack(pixels.encode(self._parts.vae, tensor)))
+        return torch.cat(tokens)
+
+    def _guidance(self, sessions: Sequence[Session]) -> Tensor | None:
+        if not self._takes_guidance:
+            return None
+        values = [session.plan.guidance for session in sessions]
+        return torch.tensor(values, dtype=torch.float32, device=self._device)
+
+
+def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
+    """Latents one noise level further: computed in float32, cast back as the pipeline does.
+
+    `latents` and `velocity` are (tokens, C), `sigmas` (2,) the level now and the next.
+    """
+    now, after = sigmas
+    moved: Tensor = latents.float() + (after - now) * velocity
+    return moved.to(velocity.dtype)
+
+
+def _grid(size: Size) -> Grid:
+    return ceil(size.height / TOKEN), ceil(size.width / TOKEN)
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """No gradients, and every failure of one request as EngineFailed.
+
+    A lost device (torch.AcceleratorError) passes through: no later request would succeed on it
+    either, so it must end the worker.
+    """
+    try:
+        with torch.inference_mode():
+            yield
+    except (RetouchError, torch.AcceleratorError):
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise EngineFailed("The picture does not fit into the device's memory.") from error
+    except Exception as error:  # the boundary between one request and its neighbours
+        raise EngineFailed(f"The model failed: {error}") from error

@@ -1,0 +1,48 @@
+"""The instruction as FLUX.1 reads it: T5's tokens and CLIP's summary."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An encoded instruction, in the text encoders' precision."""
+
+    tokens: Tensor  # (max_sequence_length, joint_attention_dim), padding included
+    pooled: Tensor  # (pooled_projection_dim,)
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """Both encoders with their tokenizers (transformers' objects, which bring no types).
+
+    T5 is padded to `max_sequence_length` and gets no mask: its padding takes part, here and in the
+    transformer, as in training. Longer instructions are cut.
+    """
+
+    clip: nn.Module
+    clip_tokenizer: Any
+    t5: nn.Module
+    t5_tokenizer: Any
+    max_sequence_length: int
+
+    def encode(self, prompt: str) -> Text:
+        """Both views of one instruction."""
+        device = next(self.t5.parameters()).device
+        t5_ids = _ids(self.t5_tokenizer, prompt, self.max_sequence_length).to(device)
+        clip_ids = _ids(self.clip_tokenizer, prompt, self.clip_tokenizer.model_max_length)
+        tokens = self.t5(t5_ids, output_hidden_states=False)[0]
+        pooled = self.clip(clip_ids.to(device), output_hidden_states=False).pooler_output
+        return Text(tokens[0], pooled[0])
+
+
+def _ids(tokenizer: Any, prompt: str, length: int) -> Tensor:
+    """Token ids padded or cut to a length: (1, length)."""
+    encoded = tokenizer(
+        [prompt], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    ids: Tensor = encoded.input_ids
+    return ids.to(torch.long)
