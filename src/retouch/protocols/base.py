@@ -1,0 +1,240 @@
+"""The vocabulary a protocol is written in.
+
+A protocol is a value without I/O, clock or `async`: it says which addresses it has and what each
+one *means* (a verb), reads a call into our words, and writes our words as its own answers. The
+web floor drives all of them with one set of handlers that know verbs and no vendor.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from retouch.domain.edit import Edit
+from retouch.domain.errors import InvalidEdit, NotFound, RetouchError, Violation
+from retouch.domain.prediction import Prediction
+from retouch.ports import Cursor, File, Filter
+
+
+class Verb(StrEnum):
+    """What an address means. Handlers exist for these and for nothing else."""
+
+    SUBMIT = "submit"  # a new prediction; may hold the answer until it is done
+    STATUS = "status"  # one prediction
+    LIST = "list"  # the caller's predictions, by pages
+    CANCEL = "cancel"
+    STREAM = "stream"  # server-sent events, opened by ticket instead of a key
+    UPLOAD = "upload"
+    FILE = "file"  # what is known of an upload
+    FILES = "files"
+    DELETE_FILE = "delete_file"
+    DOWNLOAD = "download"  # an upload's bytes
+    DESCRIBE = "describe"  # an answer from the catalogue alone; `Route.topic` says of what
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address of a protocol, relative to its mounts: `/predictions/{id}` means STATUS."""
+
+    method: str
+    path: str
+    verb: Verb
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request as a protocol sees it. Header names are lower case, `params` come from the path.
+
+    `origin` is scheme and host as the caller spelled them, `mount` the prefix it came in under.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    origin: str = "http://localhost"
+    mount: str = ""
+
+    def url(self, path: str) -> str:
+        """An absolute URL under the mount the caller used."""
+        return f"{self.origin}{self.mount}{path}"
+
+    def json(self) -> Any:
+        """The body as JSON; raises InvalidEdit when it is none."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            rule = Violation("", "invalid_json", "The request body is not valid JSON")
+            raise InvalidEdit((rule,)) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response: `body` is JSON-able, or bytes sent as they are, or None for no body."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A create request understood: what to make, what to echo, how long to hold the answer.
+
+    In `input`, an `InlineImage` stands for a value too long to echo; it comes back as a link.
+    """
+
+    model: str
+    input: Mapping[str, Any]
+    edit: Edit
+    wait_s: float | None = None
+    is_retry: bool = False  # the client says it sent this before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A prediction ready to be rendered: links signed, nothing left to look up."""
+
+    prediction: Prediction
+    input: Mapping[str, Any]
+    outputs: tuple[str, ...] = ()  # absolute URLs, in order
+    ticket: str = ""  # 52 letters that open this prediction's event stream
+    position: int | None = None  # predictions ahead of it in the queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which page of a list the caller wants."""
+
+    limit: int = 100
+    after: Cursor | None = None
+    where: Filter = field(default_factory=Filter)
+    nothing: bool = False  # a filter we know matches none of ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a multipart body; `filename` is None for a plain field."""
+
+    name: str
+    data: bytes
+    filename: str | None = None
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file a caller sends. The content type is a claim; the bytes decide."""
+
+    name: str
+    content_type: str
+    data: bytes
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One server-sent event."""
+
+    event: str
+    id: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A public name and the rules of its input: a JSON Schema whose fields carry `x-order`."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    versions: tuple[str, ...] = ()  # ids callers may pin, the current one first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What DESCRIBE may tell: who asks, and which weights serve each public model."""
+
+    owner: str
+    weights: Mapping[str, str]
+
+
+class Dialect:
+    """One protocol. A subclass overrides what its routes name; the rest is never called."""
+
+    name: str
+    hosts: frozenset[str] = frozenset()  # the vendor's own names, routed here by Host
+    mounts: tuple[str, ...] = ()  # prefixes its routes live under, "" for the root
+    routes: tuple[Route, ...] = ()
+    models: tuple[Model, ...] = ()
+    upload_limit_bytes: int = 100 * 1024 * 1024
+    shows_position: bool = False  # whether its answers tell a place in the queue
+
+    def prediction_id(self, call: Call) -> str:
+        """Which prediction a STATUS or CANCEL speaks of."""
+        return call.params["id"]
+
+    def parse(self, call: Call) -> Submission:
+        """Read a SUBMIT; raises InvalidEdit, or NotFound for an unknown model."""
+        raise NotFound("address", call.path)
+
+    def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
+        """The answer to a SUBMIT, after holding it as long as asked."""
+        raise NotFound("address", call.path)
+
+    def status(self, call: Call, view: View) -> Answer:
+        """The answer to STATUS."""
+        raise NotFound("address", call.path)
+
+    def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
+        """The answer to CANCEL: the prediction after it, and whether this call ended it."""
+        return self.status(call, view)
+
+    def listing(self, call: Call) -> Listing:
+        """Read a LIST or FILES; raises InvalidEdit for a bad cursor or filter."""
+        raise NotFound("address", call.path)
+
+    def page(self, call: Call, views: Sequence[View], after: Cursor | None) -> Answer:
+        """The answer to LIST; `after` is where the next page starts, None at the end."""
+        raise NotFound("address", call.path)
+
+    def finale(self, call: Call, view: View) -> Sequence[ServerEvent]:
+        """The events that end a stream, for a prediction that is over."""
+        raise NotFound("address", call.path)
+
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        """Read an UPLOAD; `parts` is empty when the body is not multipart."""
+        raise NotFound("address", call.path)
+
+    def uploaded(self, call: Call, file: File) -> Answer:
+        """The answer to UPLOAD."""
+        raise NotFound("address", call.path)
+
+    def file(self, call: Call, file: File) -> Answer:
+        """The answer to FILE."""
+        raise NotFound("address", call.path)
+
+    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
+        """The answer to FILES."""
+        raise NotFound("address", call.path)
+
+    def deleted(self, call: Call, file: File) -> Answer:
+        """The answer to DELETE_FILE."""
+        raise NotFound("address", call.path)
+
+    def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        """The answer to DESCRIBE."""
+        raise NotFound(topic, call.path)
+
+    def refuse(self, call: Call, error: RetouchError) -> Answer:
+        """Any error, in this protocol's shape and words."""
+        raise NotImplementedError
+
+    def wrong_method(self, call: Call) -> Answer:
+        """The answer to a method an address does not take."""
+        raise NotImplementedError

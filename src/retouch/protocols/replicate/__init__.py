@@ -1,0 +1,145 @@
+"""Replicate's HTTP API, in the order every protocol file keeps: fields, status words, parse,
+renders, errors, routes.
+
+Written against its official clients (PyPI 1.0.7 and 2.0.0b4, npm 1.4.0); where they disagree
+with the documentation, the clients win. `docs/replicate.md` lists what works.
+"""
+
+import json
+from collections.abc import Sequence
+
+from retouch.domain.errors import RetouchError
+from retouch.domain.prediction import Status
+from retouch.ports import Cursor, File
+from retouch.protocols.base import (
+    Answer,
+    Call,
+    Dialect,
+    Facts,
+    Listing,
+    Part,
+    Route,
+    ServerEvent,
+    Submission,
+    Upload,
+    Verb,
+    View,
+)
+from retouch.protocols.replicate.describe import described
+from retouch.protocols.replicate.errors import problem, refused
+from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
+from retouch.protocols.replicate.parse import (
+    UPLOAD_LIMIT_BYTES,
+    listing_of,
+    submission_of,
+    upload_of,
+    wait_of,
+)
+from retouch.protocols.replicate.render import NO_STORE, file_body, page_body, prediction_body
+
+MOUNTS = ("/replicate/v1/v1", "/replicate/v1", "/replicate", "/v1/v1", "/v1", "")
+"""Every way a client spells the base URL: with the version, without it, or twice."""
+
+ROUTES = (
+    Route("POST", "/predictions", Verb.SUBMIT),
+    Route("POST", "/models/{owner}/{name}/predictions", Verb.SUBMIT),
+    Route("GET", "/predictions", Verb.LIST),
+    Route("GET", "/predictions/{id}", Verb.STATUS),
+    Route("GET", "/p/{id}", Verb.STATUS),
+    Route("POST", "/predictions/{id}/cancel", Verb.CANCEL),
+    Route("GET", "/files/bcwr-{ticket}", Verb.STREAM),
+    Route("POST", "/files", Verb.UPLOAD),
+    Route("GET", "/files", Verb.FILES),
+    Route("GET", "/files/{id}", Verb.FILE),
+    Route("DELETE", "/files/{id}", Verb.DELETE_FILE),
+    Route("GET", "/files/{id}/download", Verb.DOWNLOAD),
+    Route("GET", "/models", Verb.DESCRIBE, "models"),
+    Route("QUERY", "/models", Verb.DESCRIBE, "models"),
+    Route("GET", "/models/{owner}/{name}", Verb.DESCRIBE, "model"),
+    Route("GET", "/models/{owner}/{name}/versions", Verb.DESCRIBE, "versions"),
+    Route("GET", "/models/{owner}/{name}/versions/{id}", Verb.DESCRIBE, "version"),
+    Route("GET", "/search", Verb.DESCRIBE, "search"),
+    Route("GET", "/account", Verb.DESCRIBE, "account"),
+    Route("GET", "/hardware", Verb.DESCRIBE, "hardware"),
+    Route("GET", "/collections", Verb.DESCRIBE, "nothing"),
+    Route("GET", "/trainings", Verb.DESCRIBE, "nothing"),
+    Route("GET", "/deployments", Verb.DESCRIBE, "nothing"),
+)
+
+
+class Replicate(Dialect):
+    """The protocol as a value: each verb's function, gathered."""
+
+    name = NAME
+    hosts = HOSTS
+    mounts = MOUNTS
+    routes = ROUTES
+    models = MODELS
+    upload_limit_bytes = UPLOAD_LIMIT_BYTES
+
+    def parse(self, call: Call) -> Submission:
+        return submission_of(call)
+
+    def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
+        # Any other word here than `starting` is taken for the end: the client would return null.
+        fresh = not view.prediction.status.is_final
+        _, applied = wait_of(call)
+        headers = {**NO_STORE, "location": call.url(f"/predictions/{view.prediction.id}")}
+        if applied:
+            headers["preference-applied"] = applied
+        status = 202 if applied and fresh else 201
+        return Answer(status=status, body=prediction_body(call, view, fresh=fresh), headers=headers)
+
+    def status(self, call: Call, view: View) -> Answer:
+        return Answer(status=200, body=prediction_body(call, view), headers=NO_STORE)
+
+    def listing(self, call: Call) -> Listing:
+        return listing_of(call)
+
+    def page(self, call: Call, views: Sequence[View], after: Cursor | None) -> Answer:
+        results = [prediction_body(call, view) for view in views]
+        return Answer(
+            status=200, body=page_body(call, "/predictions", results, after), headers=NO_STORE
+        )
+
+    def finale(self, call: Call, view: View) -> Sequence[ServerEvent]:
+        at = int(view.prediction.completed_at or view.prediction.created_at)
+        events = [("output", url) for url in view.outputs]
+        end: dict[str, str] = {}
+        if view.prediction.status is Status.FAILED:
+            events, end = (
+                [("error", json.dumps({"detail": view.prediction.error}))],
+                {"reason": "error"},
+            )
+        elif view.prediction.status is Status.CANCELED:
+            end = {"reason": "canceled"}
+        events.append(("done", json.dumps(end)))
+        return [ServerEvent(name, f"{at}:{n}", data) for n, (name, data) in enumerate(events)]
+
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        return upload_of(call, parts)
+
+    def uploaded(self, call: Call, file: File) -> Answer:
+        return Answer(status=201, body=file_body(call, file))
+
+    def file(self, call: Call, file: File) -> Answer:
+        return Answer(status=200, body=file_body(call, file))
+
+    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
+        results = [file_body(call, file) for file in files]
+        return Answer(status=200, body=page_body(call, "/files", results, after))
+
+    def deleted(self, call: Call, file: File) -> Answer:
+        return Answer(status=204)
+
+    def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        return Answer(status=200, body=described(topic, call, facts))
+
+    def refuse(self, call: Call, error: RetouchError) -> Answer:
+        return refused(call, error)
+
+    def wrong_method(self, call: Call) -> Answer:
+        return problem(405, f'Method "{call.method}" not allowed.')
+
+
+REPLICATE = Replicate()

@@ -1,0 +1,292 @@
+"""What a Replicate client sends, in our words."""
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from retouch.domain.data_uri import parse_data_uri
+from retouch.domain.edit import (
+    AspectRatio,
+    Edit,
+    FileImage,
+    ImageSource,
+    InlineImage,
+    OutputFormat,
+    UrlImage,
+)
+from retouch.domain.errors import InvalidEdit, NotFound, Violation
+from retouch.ports import Cursor, Filter
+from retouch.protocols.base import Call, Listing, Model, Part, Submission, Upload
+from retouch.protocols.replicate.errors import mistyped, refuse, violation
+from retouch.protocols.replicate.fields import (
+    BY_NAME,
+    BY_VERSION,
+    HOSTS,
+    MATCH,
+    NAME,
+    OLD_SCHEMAS,
+    by_name,
+    texts_in,
+)
+from retouch.protocols.schema import faults, known, type_name
+
+BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
+ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
+UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
+WAIT_MAX_S = 60
+BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's read timeout
+MAX_SEED = 2**63 - 1
+OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
+OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
+
+
+def submission_of(call: Call) -> Submission:
+    body = _body(call)
+    model, schema = _chosen(call, body)
+    fields = known(schema, body["input"])
+    broken = [violation(fault) for fault in faults(schema, fields)]
+    broken += _extra_rules(fields, {violation.field for violation in broken})
+    images, echo = _images(call, schema, fields, broken)
+    if broken:
+        raise InvalidEdit(tuple(broken))
+    return Submission(
+        model=model.name,
+        input=dict(sorted(echo.items())),
+        edit=_edit(schema, fields, images),
+        wait_s=wait_of(call)[0],
+        is_retry=call.headers.get("x-stainless-retry-count", "0") not in ("", "0"),
+    )
+
+
+def _body(call: Call) -> Mapping[str, Any]:
+    """The envelope around `input`, checked."""
+    body = call.json()
+    if not isinstance(body, dict):
+        refuse("", "invalid_type", f"Invalid type. Expected: object, given: {type_name(body)}")
+    pinned = "name" not in call.params
+    needed = ("version", "input") if pinned else ("input",)
+    broken = [
+        Violation("", "required", f"{key} is required") for key in needed if body.get(key) is None
+    ]
+    allowed = {*BODY_KEYS, *needed}
+    broken += [
+        Violation(
+            "", "additional_property_not_allowed", f"Additional property {key} is not allowed"
+        )
+        for key in body
+        if key not in allowed
+    ]
+    for key, kind in (("version", str), ("input", dict)):
+        value = body.get(key)
+        if key in needed and value is not None and not isinstance(value, kind):
+            wanted = "string" if kind is str else "object"
+            broken.append(mistyped(key, wanted, value))
+    broken += [
+        Violation(key, "not_supported", "webhooks are not served yet")
+        for key in ("webhook", "webhook_completed")
+        if body.get(key)
+    ]
+    if broken:
+        raise InvalidEdit(tuple(broken))
+    return body
+
+
+def _chosen(call: Call, body: Mapping[str, Any]) -> tuple[Model, Mapping[str, Any]]:
+    """The model a create names, by path or by version, and the schema of that version."""
+    if "name" in call.params:
+        model = by_name(f"{call.params['owner']}/{call.params['name']}")
+        return model, model.schema
+    name, _, version = body["version"].rpartition(":")
+    if "/" in version:
+        name, version = version, ""
+    found = BY_VERSION.get(version) if version else BY_NAME.get(name)
+    if found is None or name not in ("", found.name):
+        raise NotFound("version", body["version"][:200])
+    return found, OLD_SCHEMAS.get(version, found.schema)
+
+
+def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
+    """What the published schemas do not say."""
+    rules = []
+    tolerance, seed = fields.get("safety_tolerance"), fields.get("seed")
+    if "input_image" in fields and "input.safety_tolerance" not in broken and (tolerance or 0) > 2:
+        rules.append(("safety_tolerance", "number_lte", "Must be less than or equal to 2"))
+    if seed is not None and "input.seed" not in broken and not 0 <= seed <= MAX_SEED:
+        low = ("seed", "number_gte", "Must be greater than or equal to 0")
+        high = ("seed", "number_lte", f"Must be less than or equal to {MAX_SEED}")
+        rules.append(low if seed < 0 else high)
+    for name, value in fields.items():
+        if any("\0" in text for text in texts_in(value)):
+            rules.append((name, "format", "Must not contain null characters"))
+    return [Violation(f"input.{name}", kind, words) for name, kind, words in rules]
+
+
+def _images(
+    call: Call, schema: Mapping[str, Any], fields: Mapping[str, Any], broken: list[Violation]
+) -> tuple[tuple[ImageSource, ...], dict[str, Any]]:
+    """The pictures in field order, and the fields with long data URIs put aside."""
+    found: list[ImageSource] = []
+    echo = dict(fields)
+    faulty = {violation.field for violation in broken}
+    for name in fields:
+        rules = schema["properties"][name]
+        if "uri" not in (rules.get("format"), rules.get("items", {}).get("format")):
+            continue
+        if any(field == f"input.{name}" or field.startswith(f"input.{name}.") for field in faulty):
+            continue
+        many = isinstance(fields[name], list)
+        texts = texts_in(fields[name])
+        try:
+            sources = [_source(call, text) for text in texts]
+        except ValueError:
+            broken.append(Violation(f"input.{name}", "format", "Does not match format 'uri'"))
+            continue
+        found += sources
+        kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]
+        echo[name] = kept if many else kept[0]
+    return tuple(found), echo
+
+
+def _source(call: Call, text: str) -> ImageSource:
+    """One picture; raises ValueError for a data URI that is none."""
+    if text[:5].lower() == "data:":
+        return InlineImage(parse_data_uri(text, UPLOAD_LIMIT_BYTES))
+    parts = urlsplit(text)
+    file = OUR_FILE.search(parts.path)
+    if file and _is_ours(call, parts.hostname or "", parts.netloc, file["id"]):
+        return FileImage(file["id"])
+    return UrlImage(text)
+
+
+def _is_ours(call: Call, host: str, netloc: str, file_id: str) -> bool:
+    """Whether a file URL is one of ours, under whatever name the caller knows us by."""
+    here = netloc.lower() == urlsplit(call.origin).netloc.lower() or host in HOSTS
+    return here or OUR_FILE_ID.fullmatch(file_id) is not None
+
+
+def _echoed(text: str, source: ImageSource) -> str | InlineImage:
+    return source if isinstance(source, InlineImage) and len(text) > ECHO_LIMIT else text
+
+
+def _edit(
+    schema: Mapping[str, Any], fields: Mapping[str, Any], images: tuple[ImageSource, ...]
+) -> Edit:
+    """The canonical request. Steps, guidance and mode are the weights' choice unless sent."""
+
+    def value(name: str, otherwise: Any = None) -> Any:
+        return fields.get(name, schema["properties"].get(name, {}).get("default", otherwise))
+
+    ratio = value("aspect_ratio", MATCH)
+    unchecked = fields.get("disable_safety_checker", False)
+    steps, guidance, seed = (
+        fields.get(name) for name in ("num_inference_steps", "guidance", "seed")
+    )
+    return Edit(
+        prompt=fields["prompt"],
+        images=images,
+        aspect_ratio=None if ratio == MATCH else AspectRatio.parse(ratio),
+        output_format=_format(value("output_format", "png")),
+        output_quality=max(1, int(value("output_quality", 90))),
+        seed=None if seed is None else int(seed),
+        guidance=None if guidance is None else float(guidance),
+        steps=None if steps is None else int(steps),
+        safety_tolerance=6 if unchecked else int(value("safety_tolerance", 2)),
+        prompt_upsampling=value("prompt_upsampling", False),
+        mode="fast" if fields.get("go_fast") else "exact",
+    )
+
+
+def _format(word: str) -> OutputFormat:
+    return OutputFormat.JPEG if word == "jpg" else OutputFormat(word)
+
+
+def wait_of(call: Call) -> tuple[float | None, str]:
+    """How long `Prefer: wait` holds the answer, in seconds, and what to say was applied."""
+    asked = PREFER.search(call.headers.get("prefer", "").lower())
+    if asked is None:
+        return None, ""
+    bare = asked[1] is None
+    wished = WAIT_MAX_S if bare else min(max(int(asked[1]), 1), WAIT_MAX_S)
+    budget = min(float(wished), _read_timeout(call))
+    hold = max(budget - 1, budget / 2)
+    return (min(hold, BARE_WAIT_S), "wait") if bare else (hold, f"wait={wished}")
+
+
+def _read_timeout(call: Call) -> float:
+    """When this client stops listening, in seconds; one of them re-sends the create then."""
+    try:
+        timeout = float(call.headers.get("x-stainless-read-timeout", "inf"))
+    except ValueError:
+        return float("inf")
+    return timeout if timeout > 0 else float("inf")
+
+
+def listing_of(call: Call) -> Listing:
+    where = Filter(
+        created_after=_moment(call, "created_after"),
+        created_before=_moment(call, "created_before"),
+        protocol=NAME,
+    )
+    return Listing(after=_cursor(call), where=where, nothing=call.query.get("source") == "web")
+
+
+def _moment(call: Call, name: str) -> float | None:
+    text = call.query.get(name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + arrives as a space
+    except ValueError:
+        refuse(name, "format", "Does not match format 'date-time'")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _cursor(call: Call) -> Cursor | None:
+    text = call.query.get("cursor")
+    if not text:
+        return None
+    try:
+        place = parse_qs(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
+        return Cursor(float(place["p"][0]), place["i"][0])
+    except (ValueError, KeyError):
+        refuse("cursor", "format", "Does not match format 'cursor'")
+
+
+def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
+    """The `content` part, and metadata in any of the three spellings clients send."""
+    content = next((part for part in parts if part.name == "content"), None)
+    if content is None:
+        refuse("", "required", "content is required")
+    said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
+    return Upload(
+        name=said.get("filename") or content.filename or "file",
+        content_type=said.get("type") or content.content_type or "application/octet-stream",
+        data=content.data,
+        metadata=_metadata(said),
+    )
+
+
+def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
+    if "metadata" in said:
+        try:
+            metadata = json.loads(said["metadata"] or "{}")
+        except (ValueError, RecursionError):
+            refuse("metadata", "invalid_json", "metadata is not valid JSON")
+        if not isinstance(metadata, dict):
+            raise InvalidEdit((mistyped("metadata", "object", metadata),))
+        return metadata
+    flat: dict[str, Any] = {}
+    for name, text in said.items():
+        if name.startswith("metadata["):
+            *outer, last = re.findall(r"\[([^\[\]]*)\]", name) or [""]
+            place = flat
+            for key in outer:
+                inner = place.setdefault(key, {})
+                place = inner if isinstance(inner, dict) else place
+            place[last] = text
+    return flat

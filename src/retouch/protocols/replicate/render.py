@@ -1,0 +1,92 @@
+"""Our predictions and files as Replicate's objects."""
+
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from retouch.domain.prediction import Prediction, Status
+from retouch.ports import Cursor, File
+from retouch.protocols.base import Call, View
+from retouch.protocols.replicate.fields import HIDDEN, STATUS_WORDS
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str, Any]:
+    """The prediction object. `fresh`: as just created, whatever happened since."""
+    it = view.prediction
+    body: dict[str, Any] = {
+        "id": it.id,
+        "model": it.model,
+        "version": HIDDEN,
+        "input": dict(sorted(view.input.items())),
+        "logs": "" if fresh else _logs(it),
+        "output": view.outputs[0] if view.outputs else None,
+        "data_removed": False,
+        "error": it.error,
+        "status": "starting" if fresh else STATUS_WORDS[it.status],
+        "created_at": _time(it.created_at, "milliseconds"),
+    }
+    if not fresh:
+        body["started_at"] = it.started_at and _time(it.started_at)
+        body["completed_at"] = it.completed_at and _time(it.completed_at)
+    if it.status.is_final:
+        body["metrics"] = _metrics(it)
+    body["urls"] = {
+        "cancel": call.url(f"/predictions/{it.id}/cancel"),
+        "get": call.url(f"/predictions/{it.id}"),
+        # npm's client makes file objects only of streams under exactly this path.
+        "stream": f"{call.origin}/v1/files/bcwr-{view.ticket}",
+        "web": f"{call.origin}/p/{it.id}",
+    }
+    return body
+
+
+def _logs(it: Prediction) -> str:
+    """The log, opened by the seed and closed by the progress line clients look for."""
+    if it.status is Status.QUEUED:
+        return it.logs
+    lines = it.logs.splitlines()
+    if it.edit.seed is not None and not any(line.startswith("Using seed:") for line in lines):
+        lines.insert(0, f"Using seed: {it.edit.seed}")
+    if it.progress and not any("%|" in line for line in lines):
+        done, steps = it.progress.step, it.progress.steps
+        bar = ("#" * (done * 10 // max(steps, 1))).ljust(10)
+        lines.append(f"{done * 100 // max(steps, 1):3d}%|{bar}| {done}/{steps}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _metrics(it: Prediction) -> dict[str, float]:
+    end = it.completed_at or it.created_at
+    took = {"predict_time": end - (it.started_at or end), "total_time": end - it.created_at}
+    return {**{name: round(max(value, 0), 6) for name, value in took.items()}, **it.metrics}
+
+
+def _time(seconds: float, precision: str = "microseconds") -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)[:-6] + "Z"
+
+
+def page_body(call: Call, path: str, results: list[Any], after: Cursor | None) -> dict[str, Any]:
+    following = None
+    if after is not None:
+        place = urlencode({"p": repr(after.created_at), "i": after.id}).encode()
+        cursor = urlsafe_b64encode(place).decode().rstrip("=")
+        kept = {k: v for k, v in call.query.items() if k in ("created_after", "created_before")}
+        following = call.url(f"{path}?{urlencode({**kept, 'cursor': cursor})}")
+    return {"next": following, "previous": None, "results": results}
+
+
+def file_body(call: Call, file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "name": file.name,
+        "content_type": file.content_type,
+        "size": file.size_bytes,
+        "etag": file.md5,
+        "checksums": {"sha256": file.sha256, "md5": file.md5},
+        "metadata": dict(file.metadata),
+        "created_at": _time(file.created_at, "milliseconds"),
+        "expires_at": _time(file.expires_at, "milliseconds"),
+        "urls": {"get": call.url(f"/files/{file.id}")},
+    }

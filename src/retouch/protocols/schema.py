@@ -1,0 +1,121 @@
+"""Checking a request's input against its model's JSON Schema, in neutral words.
+
+Each protocol owns a table from our `Fault` to its own sentences; this file owns the order (the
+schema's `x-order`), the formats, and what counts as absent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
+from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
+
+FORMATS = FormatChecker(formats=())
+
+
+@FORMATS.checks("uri")  # type: ignore[untyped-decorator]
+def is_uri(value: object) -> bool:
+    """Whether a value can name a picture: http(s) with a host, or a data URI."""
+    if not isinstance(value, str):
+        return True  # the type rule speaks for it
+    if value[:5].lower() == "data:":
+        return "," in value
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken rule: the path to the field, the schema keyword, its limit, and the value's type.
+
+    For a missing top-level field the path is empty and `limit` is its name. The value itself is
+    left out on purpose: it may be a secret.
+    """
+
+    path: tuple[str | int, ...]
+    rule: str
+    limit: Any
+    given: str
+
+
+def known(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields the schema knows, in its order; unknown ones and nulls are dropped."""
+    return {
+        name: fields[name]
+        for name in sorted(schema["properties"], key=lambda name: _order(schema, name))
+        if fields.get(name) is not None
+    }
+
+
+def faults(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> Sequence[Fault]:
+    """Every broken rule, in the order of the schema's fields."""
+    missing = [name for name in schema.get("required", ()) if name not in fields]
+    found = [Fault((), "required", name, "undefined") for name in missing]
+    found += [
+        _fault(error)
+        for error in _validator(_Schema(schema)).iter_errors(fields)
+        if error.absolute_path or error.validator != "required"
+    ]
+    # A value of the wrong type breaks its other rules too; the type says it all.
+    mistyped = {fault.path for fault in found if fault.rule == "type"}
+    found = [fault for fault in found if fault.rule == "type" or fault.path not in mistyped]
+    return sorted(found, key=lambda fault: _order(schema, _field(fault)))
+
+
+def type_name(value: object) -> str:
+    """The JSON type of a value, `integer` and `number` told apart."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list() | tuple():
+            return "array"
+        case _:
+            return "object"
+
+
+class _Schema:
+    """A schema as a cache key, by identity: schemas are module constants."""
+
+    __slots__ = ("schema",)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Schema) and other.schema is self.schema
+
+
+@lru_cache(maxsize=64)
+def _validator(key: _Schema) -> Draft202012Validator:
+    return Draft202012Validator(key.schema, format_checker=FORMATS)
+
+
+def _fault(error: ValidationError) -> Fault:
+    path = tuple(error.absolute_path)
+    return Fault(path, str(error.validator), error.validator_value, type_name(error.instance))
+
+
+def _field(fault: Fault) -> str:
+    return str(fault.limit if fault.rule == "required" else fault.path[0] if fault.path else "")
+
+
+def _order(schema: Mapping[str, Any], name: str) -> int:
+    order = schema["properties"].get(name, {}).get("x-order", -1)
+    return int(order)

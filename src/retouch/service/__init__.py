@@ -1,0 +1,1 @@
+"""What the server does, between the protocols above and the ports below. No HTTP here."""

@@ -1,0 +1,58 @@
+"""Ids, and the tickets derived from them.
+
+An id is 26 random characters of lower-case Crockford base 32: 130 bits, so it cannot be guessed.
+A ticket is 52 letters and digits (RFC 4648 base 32): the id spelled in that alphabet and a MAC
+over it. Whoever holds it may follow that one prediction; nothing is stored for it.
+"""
+
+import hashlib
+import hmac
+from base64 import b32encode
+from collections.abc import Callable
+
+Entropy = Callable[[int], bytes]
+"""So many random bytes; `secrets.token_bytes` outside tests."""
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+RFC_4648 = "abcdefghijklmnopqrstuvwxyz234567"
+ID_LENGTH = 26
+
+
+def draw_id(entropy: Entropy) -> str:
+    """A new id."""
+    number = int.from_bytes(entropy(17), "big")
+    return "".join(CROCKFORD[number >> 5 * place & 31] for place in range(ID_LENGTH))
+
+
+def draw_seed(entropy: Entropy) -> int:
+    """A seed every protocol can express: 31 bits."""
+    return int.from_bytes(entropy(4), "big") >> 1
+
+
+class Tickets:
+    """Issues and reads tickets under one secret."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.digest(secret, b"retouch ticket", hashlib.sha256)
+
+    def issue(self, id: str) -> str:
+        """The ticket of a prediction; empty for an id we did not draw."""
+        if len(id) != ID_LENGTH or not set(id) <= set(CROCKFORD):
+            return ""
+        return id.translate(_TO_RFC) + self._mac(id)
+
+    def read(self, ticket: str) -> str | None:
+        """The id a ticket was issued for, or None when it is not one of ours."""
+        spelled = ticket[:ID_LENGTH]
+        if not ticket.isascii() or not set(spelled) <= set(RFC_4648):
+            return None
+        id = spelled.translate(_TO_CROCKFORD)
+        return id if hmac.compare_digest(ticket, self.issue(id)) else None
+
+    def _mac(self, id: str) -> str:
+        mac = hmac.digest(self._key, id.encode(), hashlib.sha256)
+        return b32encode(mac).decode().lower()[:ID_LENGTH]
+
+
+_TO_RFC = str.maketrans(CROCKFORD, RFC_4648)
+_TO_CROCKFORD = str.maketrans(RFC_4648, CROCKFORD)

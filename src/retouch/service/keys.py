@@ -1,0 +1,81 @@
+"""Callers' keys: made, listed, revoked, and recognised on every request."""
+
+import secrets
+from collections.abc import Sequence
+
+from retouch.net.signing import key_matches, new_key, parse_key
+from retouch.ports import Clock, Key, Keys
+from retouch.service.identity import Entropy, draw_id
+
+CACHE_S = 1.0
+"""How long a key that was found is trusted without another look: a revocation takes effect then."""
+CACHE_SIZE = 1024
+
+
+class KeyService:
+    """The credentials. A secret is returned once, by `create`, and never kept."""
+
+    def __init__(self, keys: Keys, clock: Clock, *, entropy: Entropy = secrets.token_bytes) -> None:
+        self._keys, self._clock, self._entropy = keys, clock, entropy
+        self._found: dict[str, tuple[float, Key]] = {}
+        self._none_until = 0.0
+        self._some_exist = False
+
+    async def create(self, name: str) -> tuple[Key, str]:
+        """A new key and its secret."""
+        secret, prefix, digest = new_key(self._entropy)
+        key = Key(
+            id=draw_id(self._entropy),
+            name=name,
+            prefix=prefix,
+            digest=digest,
+            created_at=self._clock.now(),
+        )
+        await self._keys.add_key(key)
+        self._some_exist = True
+        return key, secret
+
+    async def list(self) -> Sequence[Key]:
+        """Every key, oldest first, revoked ones included."""
+        return await self._keys.list_keys()
+
+    async def revoke(self, id_or_name: str) -> bool:
+        """Revoke the key with this id, or every key with this name; False when there is none."""
+        keys = [key for key in await self._keys.list_keys() if key.revoked_at is None]
+        chosen = [key for key in keys if key.id == id_or_name]
+        chosen = chosen or [key for key in keys if key.name == id_or_name]
+        now = self._clock.now()
+        revoked = [await self._keys.revoke_key(key.id, now) for key in chosen]
+        self._found.clear()
+        return any(revoked)
+
+    async def any_created(self) -> bool:
+        """Whether a key was ever made: one that is revoked since still closes the server."""
+        if self._some_exist:
+            return True
+        if self._clock.monotonic() < self._none_until:
+            return False
+        self._some_exist = bool(await self._keys.list_keys())
+        self._none_until = self._clock.monotonic() + CACHE_S
+        return self._some_exist
+
+    async def authenticate(self, secret: str) -> Key | None:
+        """The unrevoked key this is the secret of."""
+        prefix = parse_key(secret)
+        if prefix is None:
+            return None
+        key = await self._find(prefix)
+        return key if key is not None and key_matches(secret, key.digest) else None
+
+    async def _find(self, prefix: str) -> Key | None:
+        now = self._clock.monotonic()
+        until, cached = self._found.get(prefix, (0.0, None))
+        if cached is not None and now < until:
+            return cached
+        self._found.pop(prefix, None)
+        key = await self._keys.find_key(prefix)
+        if key is not None:
+            if len(self._found) >= CACHE_SIZE:
+                self._found.clear()
+            self._found[prefix] = (now + CACHE_S, key)
+        return key

@@ -1,0 +1,132 @@
+"""Looking at predictions, cancelling them, and waiting for their end.
+
+One follower task watches the table for everybody who waits; a waiter costs a future, not a query.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from retouch.domain.errors import NotFound
+from retouch.domain.prediction import Cancel, Prediction, Status
+from retouch.ports import Cursor, Filter, Store
+
+log = structlog.get_logger(__name__)
+
+
+class Predictions:
+    """Everything a caller may do with a prediction that exists. Start before waiting."""
+
+    def __init__(self, store: Store, *, poll_s: float = 0.5) -> None:
+        self._store, self._poll_s = store, poll_s
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._wanted = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+        self._released = False
+
+    async def get(self, id: str, owner: str | None) -> Prediction:
+        """One prediction of this owner's (None: anybody's); raises NotFound."""
+        prediction = await self._store.get(id, owner=owner)
+        if prediction is None:
+            raise NotFound("prediction", id)
+        return prediction
+
+    async def page(
+        self, owner: str, *, limit: int, after: Cursor | None, where: Filter
+    ) -> tuple[Sequence[Prediction], Cursor | None]:
+        """A page, newest first, and where the next one starts; None at the end."""
+        found = await self._store.page(owner, limit=limit + 1, after=after, where=where)
+        page = found[:limit]
+        more = len(found) > limit
+        return page, Cursor(page[-1].created_at, page[-1].id) if more else None
+
+    async def cancel(self, id: str, owner: str) -> tuple[Prediction, bool]:
+        """Cancel, and whether that changed anything; what is over stays as it is.
+
+        Raises NotFound.
+        """
+        await self.get(id, owner)
+        moved = await self._store.advance(id, Cancel(by="owner"))
+        return moved or await self.get(id, owner), moved is not None
+
+    async def position(self, id: str) -> int | None:
+        """Predictions ahead of this one; None unless it is queued."""
+        return await self._store.position(id)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    async def wait(self, id: str, timeout_s: float) -> bool:
+        """Hold until the prediction is over, and whether it is; at most `timeout_s`."""
+        if self._released:
+            return False
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(id, set()).add(done)
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await done
+        except TimeoutError:
+            return False
+        finally:
+            self._forget(id, done)
+        return not self._released
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the server is stopping and nobody is held any more."""
+        return self._released
+
+    def release(self) -> None:
+        """Let everybody who waits go, and hold nobody from now on: the server is stopping."""
+        self._released = True
+        for id in list(self._waiting):
+            self._resolve(id)
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        if self._follower is None:
+            self._follower = asyncio.create_task(self._follow(), name="predictions-follower")
+
+    async def stop(self) -> None:
+        """Stop following and let waiters go. Safe to call twice."""
+        self.release()
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+            self._follower = None
+
+    async def _follow(self) -> None:
+        while True:
+            await self._wanted.wait()
+            # Listening starts before looking, so a change in between is not missed.
+            change = asyncio.create_task(self._store.changed(self._poll_s))
+            try:
+                await self._look()
+                if self._waiting:
+                    await change
+            except Exception:
+                log.exception("predictions.follow_failed")
+                await asyncio.sleep(self._poll_s)
+            finally:
+                change.cancel()
+            if not self._waiting:
+                self._wanted.clear()
+
+    async def _look(self) -> None:
+        ids = tuple(self._waiting)
+        statuses = await self._store.statuses(ids)
+        for id in ids:
+            if id not in statuses or Status(statuses[id]).is_final:
+                self._resolve(id)
+
+    def _resolve(self, id: str) -> None:
+        for done in self._waiting.pop(id, ()):
+            if not done.done():
+                done.set_result(None)
+
+    def _forget(self, id: str, done: asyncio.Future[None]) -> None:
+        waiters = self._waiting.get(id, set())
+        waiters.discard(done)
+        if not waiters:
+            self._waiting.pop(id, None)

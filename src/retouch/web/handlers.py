@@ -1,0 +1,174 @@
+"""What each verb does. Written once: handlers know verbs, never vendors."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from retouch.domain.errors import NotFound, TooLarge
+from retouch.domain.prediction import Prediction
+from retouch.protocols.base import Answer, Call, Dialect, Facts, Listing, Route, Verb, View
+from retouch.service.intake import Sender, fingerprint
+from retouch.web.files import serve_bytes
+from retouch.web.reading import parts_of, with_body
+from retouch.web.services import Services
+from retouch.web.sse import stream
+
+Reply = Answer | Response
+Handler = Callable[["Visit"], Awaitable[Reply]]
+
+
+class Visit:
+    """One authenticated request to one address of one protocol."""
+
+    __slots__ = ("call", "dialect", "owner", "request", "route", "services")
+
+    def __init__(
+        self,
+        *,
+        dialect: Dialect,
+        route: Route,
+        call: Call,
+        request: Request,
+        owner: str,
+        services: Services,
+    ) -> None:
+        self.dialect, self.route, self.call = dialect, route, call
+        self.request, self.owner, self.services = request, owner, services
+
+    def view(self, prediction: Prediction, position: int | None = None) -> View:
+        """A prediction with its links, under the origin this caller used."""
+        return self.services.views.of(prediction, self.call.origin, position=position)
+
+    async def current_view(self, prediction: Prediction) -> View:
+        """The same, with its place in the queue where the protocol shows one."""
+        shown = self.dialect.shows_position and not prediction.status.is_final
+        position = await self.services.predictions.position(prediction.id) if shown else None
+        return self.view(prediction, position)
+
+
+async def submit(visit: Visit) -> Reply:
+    """Accept an edit; hold the answer for as long as was asked, or until it is done."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    submission = visit.dialect.parse(call)
+    sender = Sender(
+        owner=visit.owner,
+        protocol=visit.dialect.name,
+        fingerprint=fingerprint(visit.owner, call.path, call.body),
+    )
+    prediction = await visit.services.intake.accept(submission, sender)
+    if submission.wait_s is not None:
+        await visit.services.predictions.wait(prediction.id, submission.wait_s)
+        prediction = await visit.services.predictions.get(prediction.id, visit.owner)
+    return visit.dialect.submitted(call, submission, await visit.current_view(prediction))
+
+
+async def status(visit: Visit) -> Reply:
+    """One prediction."""
+    id = visit.dialect.prediction_id(visit.call)
+    prediction = await visit.services.predictions.get(id, visit.owner)
+    return visit.dialect.status(visit.call, await visit.current_view(prediction))
+
+
+async def cancel(visit: Visit) -> Reply:
+    """Cancel, and show the prediction after it."""
+    id = visit.dialect.prediction_id(visit.call)
+    prediction, won = await visit.services.predictions.cancel(id, visit.owner)
+    return visit.dialect.canceled(visit.call, visit.view(prediction), won=won)
+
+
+async def list_predictions(visit: Visit) -> Reply:
+    """A page of the caller's predictions."""
+    visit.call = await with_body(visit.call, visit.request)
+    wanted: Listing = visit.dialect.listing(visit.call)
+    if wanted.nothing:
+        return visit.dialect.page(visit.call, (), None)
+    page, following = await visit.services.predictions.page(
+        visit.owner, limit=wanted.limit, after=wanted.after, where=wanted.where
+    )
+    return visit.dialect.page(visit.call, [visit.view(it) for it in page], following)
+
+
+async def follow(visit: Visit) -> Reply:
+    """Server-sent events of one prediction; the ticket in the path is the permission."""
+    id = visit.services.tickets.read(visit.call.params["ticket"])
+    if id is None:
+        raise NotFound("stream", visit.call.params["ticket"])
+    prediction = await visit.services.predictions.get(id, None)
+    return stream(visit.dialect, visit.call, prediction, visit.services)
+
+
+async def upload(visit: Visit) -> Reply:
+    """Keep a file."""
+    parts = await parts_of(visit.request)
+    call = visit.call if parts else await with_body(visit.call, visit.request)
+    sent = visit.dialect.upload(call, parts)
+    if len(sent.data) > visit.dialect.upload_limit_bytes:
+        raise TooLarge("file", visit.dialect.upload_limit_bytes)
+    return visit.dialect.uploaded(call, await visit.services.uploads.add(visit.owner, sent))
+
+
+async def file(visit: Visit) -> Reply:
+    """What is known of an upload."""
+    found = await visit.services.uploads.get(visit.call.params["id"], visit.owner)
+    return visit.dialect.file(visit.call, found)
+
+
+async def list_files(visit: Visit) -> Reply:
+    """A page of the caller's uploads."""
+    wanted = visit.dialect.listing(visit.call)
+    page, following = await visit.services.uploads.page(
+        visit.owner, limit=wanted.limit, after=wanted.after
+    )
+    return visit.dialect.files(visit.call, page, following)
+
+
+async def delete_file(visit: Visit) -> Reply:
+    """Forget an upload."""
+    gone = await visit.services.uploads.delete(visit.call.params["id"], visit.owner)
+    return visit.dialect.deleted(visit.call, gone)
+
+
+async def download(visit: Visit) -> Reply:
+    """An upload's bytes."""
+    found = await visit.services.uploads.get(visit.call.params["id"], visit.owner)
+    data = await visit.services.uploads.open(found)
+    return serve_bytes(visit.request, data, content_type=found.content_type, tag=found.sha256)
+
+
+async def describe(visit: Visit) -> Reply:
+    """Whatever follows from the catalogue and the caller alone."""
+    visit.call = await with_body(visit.call, visit.request)
+    facts = Facts(owner=visit.owner, weights=visit.services.catalogue.weights)
+    return visit.dialect.describe(visit.route.topic, visit.call, facts)
+
+
+HANDLERS: Mapping[Verb, Handler] = {
+    Verb.SUBMIT: submit,
+    Verb.STATUS: status,
+    Verb.CANCEL: cancel,
+    Verb.LIST: list_predictions,
+    Verb.STREAM: follow,
+    Verb.UPLOAD: upload,
+    Verb.FILE: file,
+    Verb.FILES: list_files,
+    Verb.DELETE_FILE: delete_file,
+    Verb.DOWNLOAD: download,
+    Verb.DESCRIBE: describe,
+}
+
+OPEN_VERBS = frozenset({Verb.STREAM})
+"""Verbs whose address carries its own permission: no key is asked for."""
+
+
+def respond(answer: Answer) -> Response:
+    """An answer on the wire."""
+    headers = dict(answer.headers)
+    if answer.body is None:
+        return Response(status_code=answer.status, headers=headers)
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, status_code=answer.status, headers=headers)
+    headers.setdefault("content-type", "application/json; charset=utf-8")
+    body: bytes = msgspec.json.encode(answer.body)
+    return Response(body, status_code=answer.status, headers=headers)

@@ -1,0 +1,34 @@
+"""Everything the handlers call, already built."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from retouch.ports import Blobs
+from retouch.service.catalogue import Catalogue
+from retouch.service.files import Uploads
+from retouch.service.identity import Tickets
+from retouch.service.intake import Intake
+from retouch.service.keys import KeyService
+from retouch.service.links import Links, Views
+from retouch.service.predictions import Predictions
+
+
+async def always_ready() -> str | None:
+    """For a web process that depends on nothing."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services of one web process. `ready` says what is missing, or None."""
+
+    catalogue: Catalogue
+    intake: Intake
+    predictions: Predictions
+    uploads: Uploads
+    keys: KeyService
+    blobs: Blobs
+    links: Links
+    views: Views
+    tickets: Tickets
+    ready: Callable[[], Awaitable[str | None]] = always_ready
