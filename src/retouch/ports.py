@@ -55,12 +55,17 @@ class Beat:
 
 
 class Store(Protocol):
-    """The prediction table: the queue and the only truth. Each verb is one transaction."""
+    """The prediction table: the queue and the only truth. Each verb is one transaction.
+
+    Every verb raises Busy when the database stays away. A Busy may come out of a commit that did
+    happen: look before doing it again.
+    """
 
     async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
         """Put a queued prediction on disk, with its `created` event. Returns once it is durable.
 
-        `fingerprint` identifies the request for `twin`. Concurrent calls may share a commit.
+        `fingerprint` identifies the request for `twin`. Concurrent calls may share a commit; a
+        taken id raises ValueError for its own caller only.
         """
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
@@ -150,7 +155,7 @@ class Keys(Protocol):
     """The credentials. Part of the same database as the predictions."""
 
     async def add_key(self, key: Key) -> None:
-        """Record a key."""
+        """Record a key; a taken id or prefix raises ValueError."""
 
     async def find_key(self, prefix: str) -> Key | None:
         """The unrevoked key with this prefix."""

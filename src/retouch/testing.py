@@ -74,7 +74,7 @@ class MemoryStore(Store, Keys, Files):
         self._files: dict[str, File] = {}
         self._seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
-        self._tags: dict[tuple[int, str], float] = {}
+        self._ends: dict[tuple[int, str], float] = {}
         self._bell = asyncio.Event()
 
     # -- predictions -----------------------------------------------------------------------------
@@ -83,8 +83,8 @@ class MemoryStore(Store, Keys, Files):
         if prediction.id in self._rows:
             raise ValueError(f"prediction {prediction.id!r} exists already")
         lane, turn = prediction.priority, (prediction.priority, prediction.owner)
-        tag = max(self._lanes.get(lane, 0.0), self._tags.get(turn, 0.0)) + prediction.cost
-        self._tags[turn] = tag
+        tag = max(self._lanes.get(lane, 0.0), self._ends.get(turn, 0.0))
+        self._ends[turn] = tag + prediction.cost
         self._rows[prediction.id] = _Row(prediction, next(self._seq), tag, fingerprint)
         self._record(prediction, CREATED, prediction.created_at, {})
 

@@ -1,1 +1,6 @@
-"""The prediction table: the queue and the only truth."""
+"""The prediction table: the queue and the only truth. `SqlStore` runs on SQLite and PostgreSQL."""
+
+from retouch.store.schema import migrate
+from retouch.store.sql import SqlStore
+
+__all__ = ["SqlStore", "migrate"]

@@ -1,0 +1,71 @@
+"""Group commit: calls that arrive while a commit runs share the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from retouch.domain.errors import Busy
+
+T = TypeVar("T")
+
+
+class Batcher(Generic[T]):
+    """Hands items to `commit` in batches; each caller returns once its own item is durable.
+
+    When a batch fails its items are committed one by one, so that a bad one fails alone.
+    """
+
+    def __init__(
+        self, commit: Callable[[Sequence[T]], Awaitable[None]], *, limit: int = 256
+    ) -> None:
+        self._commit = commit
+        self._limit = limit
+        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, item: T) -> None:
+        """Return once `item` is committed; raises what its commit raised.
+
+        A caller that gives up before its batch is opened has committed nothing.
+        """
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        await done
+
+    async def stop(self) -> None:
+        """Wait for what was submitted."""
+        if self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            batch = [entry for entry in batch if not entry[1].done()]
+            try:
+                await self._settle(batch)
+            finally:
+                for _, done in batch:
+                    done.cancel()  # only those left over when this task itself is cancelled
+
+    async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
+        if not batch:
+            return
+        try:
+            await self._commit([item for item, _ in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, Busy):
+                for entry in batch:
+                    await self._settle([entry])
+                return
+            outcome: Exception | None = error
+        else:
+            outcome = None
+        for _, done in batch:
+            if done.done():
+                continue
+            if outcome is None:
+                done.set_result(None)
+            else:
+                done.set_exception(outcome)

@@ -1,0 +1,208 @@
+"""Between domain values and table rows.
+
+What is nested travels as JSON text. Fields a row lacks take their defaults, fields it has too
+many are ignored, so rows written before or after this version load.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from retouch.domain.edit import (
+    AspectRatio,
+    BlobImage,
+    Edit,
+    FileImage,
+    ImageSource,
+    InlineImage,
+    Mode,
+    OutputFormat,
+    ReferenceLayout,
+    Size,
+    UrlImage,
+)
+from retouch.domain.prediction import Event, Output, Prediction, Progress, Status
+from retouch.ports import File, Key
+
+Values = dict[str, Any]
+AnyRow = sa.Row[*tuple[Any, ...]]
+
+
+class _Url(msgspec.Struct, tag="url", tag_field="kind"):
+    url: str
+
+
+class _Blob(msgspec.Struct, tag="blob", tag_field="kind"):
+    key: str
+
+
+class _Inline(msgspec.Struct, tag="inline", tag_field="kind"):
+    data: bytes
+
+
+class _File(msgspec.Struct, tag="file", tag_field="kind"):
+    file_id: str
+
+
+_Image = _Url | _Blob | _Inline | _File
+
+
+class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`Edit` as JSON: the same fields, each picture tagged with its kind."""
+
+    prompt: str
+    images: tuple[_Image, ...] = ()
+    aspect_ratio: AspectRatio | None = None
+    size: Size | None = None
+    output_format: OutputFormat = OutputFormat.PNG
+    output_quality: int = 90
+    count: int = 1
+    seed: int | None = None
+    guidance: float | None = None
+    steps: int | None = None
+    safety_tolerance: int = 2
+    prompt_upsampling: bool = False
+    reference_layout: ReferenceLayout | None = None
+    mode: Mode = "exact"
+
+
+_EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")
+_encoder = msgspec.json.Encoder()
+_decode_edit = msgspec.json.Decoder(StoredEdit).decode
+_decode_outputs = msgspec.json.Decoder(tuple[Output, ...]).decode
+_decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
+
+
+def to_json(value: Any) -> str:
+    """JSON text; raises TypeError for what JSON cannot say."""
+    return _encoder.encode(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """The value a JSON text says, as dicts and lists."""
+    return msgspec.json.decode(text)
+
+
+def edit_to_json(edit: Edit) -> str:
+    """An edit as JSON text; fields at their defaults are left out."""
+    images = tuple(_stored_image(image) for image in edit.images)
+    rest = {name: getattr(edit, name) for name in _EDIT_FIELDS}
+    return to_json(StoredEdit(images=images, **rest))
+
+
+def edit_from_json(text: str) -> Edit:
+    """The edit a JSON text says; raises msgspec.ValidationError when it is not one."""
+    stored = _decode_edit(text)
+    images = tuple(_image(image) for image in stored.images)
+    return Edit(images=images, **{name: getattr(stored, name) for name in _EDIT_FIELDS})
+
+
+def prediction_values(prediction: Prediction, fingerprint: str | None) -> Values:
+    """The columns of a new prediction, all but `seq` and `tag`."""
+    progress = prediction.progress
+    return {
+        "id": prediction.id,
+        "owner": prediction.owner,
+        "protocol": prediction.protocol,
+        "model": prediction.model,
+        "input": to_json(prediction.input),
+        "edit": edit_to_json(prediction.edit),
+        "fingerprint": fingerprint,
+        "created_at": prediction.created_at,
+        "status": prediction.status.value,
+        "priority": prediction.priority,
+        "cost": prediction.cost,
+        "attempt": prediction.attempt,
+        "worker": prediction.worker,
+        "step": progress and progress.step,
+        "steps": progress and progress.steps,
+        "logs": text(prediction.logs),
+        "outputs": to_json(prediction.outputs),
+        "error": prediction.error and text(prediction.error),
+        "metrics": to_json(prediction.metrics),
+        "started_at": prediction.started_at,
+        "completed_at": prediction.completed_at,
+    }
+
+
+def prediction_of(row: AnyRow) -> Prediction:
+    """The prediction in a row of `predictions`."""
+    return Prediction(
+        id=row.id,
+        owner=row.owner,
+        protocol=row.protocol,
+        model=row.model,
+        input=from_json(row.input),
+        edit=edit_from_json(row.edit),
+        created_at=row.created_at,
+        status=Status(row.status),
+        priority=row.priority,
+        cost=row.cost,
+        attempt=row.attempt,
+        worker=row.worker,
+        progress=None if row.step is None else Progress(row.step, row.steps),
+        logs=row.logs,
+        outputs=_decode_outputs(row.outputs),
+        error=row.error,
+        metrics=_decode_metrics(row.metrics),
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )
+
+
+def event_values(prediction_id: str, name: str, at: float, data: Mapping[str, Any]) -> Values:
+    """The columns of a new event."""
+    return {"prediction_id": prediction_id, "name": name, "at": at, "data": to_json(data)}
+
+
+def event_of_row(row: AnyRow) -> Event:
+    """The event in a row of `events`."""
+    return Event(row.seq, row.prediction_id, row.name, row.at, from_json(row.data))
+
+
+def key_of(row: AnyRow) -> Key:
+    """The key in a row of `keys`."""
+    return Key(**row._asdict())
+
+
+def file_values(file: File) -> Values:
+    """The columns of a file."""
+    values = {field.name: getattr(file, field.name) for field in fields(file)}
+    return {**values, "metadata": to_json(file.metadata)}
+
+
+def file_of(row: AnyRow) -> File:
+    """The file in a row of `files`."""
+    return File(**{**row._asdict(), "metadata": from_json(row.metadata)})
+
+
+def text(value: str) -> str:
+    """Text every database takes: PostgreSQL refuses NUL, both refuse lone surrogates."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _stored_image(image: ImageSource) -> _Image:
+    match image:
+        case UrlImage(url):
+            return _Url(url)
+        case BlobImage(key):
+            return _Blob(key)
+        case InlineImage(data):
+            return _Inline(data)
+        case FileImage(file_id):
+            return _File(file_id)
+
+
+def _image(stored: _Image) -> ImageSource:
+    match stored:
+        case _Url(url=url):
+            return UrlImage(url)
+        case _Blob(key=key):
+            return BlobImage(key)
+        case _Inline(data=data):
+            return InlineImage(data)
+        case _File(file_id=file_id):
+            return FileImage(file_id)

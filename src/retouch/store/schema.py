@@ -1,0 +1,79 @@
+"""Bringing a database to this version's tables, and refusing to run on any other.
+
+Alembic's scripts lie in `migrations/`; they run from here, on our own connection.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from retouch.store.database import Database, create_file, require_file
+
+_SCRIPTS = Path(__file__).with_name("migrations")
+_LOCK = 7_236_885_203  # PostgreSQL advisory lock: one migration at a time
+
+
+async def migrate(url: str) -> None:
+    """Upgrade the database at `url` to this version's tables; creates a SQLite file.
+
+    One transaction: it is done whole or not at all. Several processes may call it at once.
+    Raises FileNotFoundError when a SQLite file's folder does not exist.
+    """
+    database = Database(url)
+    if database.is_sqlite:
+        create_file(database.url)
+
+    async def upgrade(connection: AsyncConnection) -> None:
+        if not database.is_sqlite:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        await connection.run_sync(_upgrade)
+
+    try:
+        await database.write(upgrade)
+    finally:
+        await database.dispose()
+
+
+async def check(database: Database) -> None:
+    """Raise RuntimeError unless the tables are exactly this version's."""
+    require_file(database.url)
+
+    async def current(connection: AsyncConnection) -> tuple[str, ...]:
+        return await connection.run_sync(
+            lambda sync: MigrationContext.configure(sync).get_current_heads()
+        )
+
+    found, wanted = set(await database.read(current)), set(head())
+    if found != wanted:
+        raise RuntimeError(
+            f"the database's tables are at version {_name(found)}, "
+            f"this program needs {_name(wanted)}; migrate the database first"
+        )
+
+
+def head() -> tuple[str, ...]:
+    """The newest migration's revision."""
+    return tuple(ScriptDirectory.from_config(_config()).get_heads())
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _name(heads: set[Any]) -> str:
+    return ", ".join(sorted(heads)) or "none"

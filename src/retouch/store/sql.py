@@ -1,0 +1,280 @@
+"""`SqlStore`: predictions, keys and files on SQLite or PostgreSQL.
+
+Each verb is one transaction of the statements in `statements`. Every verb raises `Busy` when the
+database stays away; after a `Busy` that came out of a commit, look before doing it again.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from retouch.domain.prediction import (
+    Event,
+    Fence,
+    Move,
+    Prediction,
+    Progress,
+    Requeue,
+    Start,
+    Status,
+)
+from retouch.ports import Beat, Cursor, File, Files, Filter, Key, Keys, Store
+from retouch.store import rows
+from retouch.store import statements as say
+from retouch.store.batch import Batcher
+from retouch.store.database import Database
+from retouch.store.moves import CREATED, event_of
+from retouch.store.schema import check
+from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
+
+
+class SqlStore(Store, Keys, Files):
+    """The store on `sqlite:///path` or `postgresql://user@host/name`."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        """`pool_size` bounds the connections for reads and writes together."""
+        self._database = Database(url, pool_size=pool_size + 1)  # one more listens
+        self._bell: Bell = (SqliteBell if self._database.is_sqlite else PostgresBell)(
+            self._database
+        )
+        self._adding = Batcher(self._add)
+
+    async def start(self) -> None:
+        await check(self._database)
+        await self._bell.start()
+
+    async def stop(self) -> None:
+        await self._adding.stop()
+        await self._bell.stop()
+        await self._database.dispose()
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
+        await self._adding.submit(rows.prediction_values(prediction, fingerprint))
+
+    async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
+        return await self._prediction(say.twin(owner, fingerprint, within_s))
+
+    async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
+        return await self._prediction(say.one(id, owner))
+
+    async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
+        found = await self._all(say.statuses(ids)) if ids else ()
+        return {row.id: row.status for row in found}
+
+    async def page(
+        self,
+        owner: str | None,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = Filter(),  # noqa: B008  (frozen)
+    ) -> Sequence[Prediction]:
+        found = await self._all(say.page(owner, limit, after, where))
+        return [rows.prediction_of(row) for row in found]
+
+    async def position(self, id: str) -> int | None:
+        async def count(connection: AsyncConnection) -> int | None:
+            turn = (await connection.execute(say.turn_of(id))).one_or_none()
+            if turn is None:
+                return None
+            ahead = say.ahead(turn.priority, turn.tag, turn.seq)
+            return (await connection.execute(ahead)).scalar_one()
+
+        return await self._database.read(count)
+
+    async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
+        async def start(connection: AsyncConnection) -> list[Prediction]:
+            taken = (await connection.execute(say.claim(worker, limit, lease_s))).all()
+            started = sorted(taken, key=lambda row: (-row.priority, row.tag, row.seq))
+            moved = [(rows.prediction_of(row), row.started_at) for row in started]
+            await _record(connection, Start(worker), moved)
+            lanes: dict[int, float] = {row.priority: row.tag for row in started}
+            if lanes:
+                await connection.execute(
+                    say.raise_lane,
+                    [{"priority": lane, "tag": lanes[lane]} for lane in sorted(lanes)],
+                )
+            return [prediction for prediction, _ in moved]
+
+        return self._told(await self._database.write(start))
+
+    async def advance(
+        self, id: str, move: Move, *, fence: Fence | None = None
+    ) -> Prediction | None:
+        statement = say.advance(id, move, fence)
+        moved = self._told(await self._database.write(lambda c: _move(c, statement, move)))
+        return moved[0] if moved else None
+
+    async def beat(
+        self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
+    ) -> Beat:
+        if not held:
+            return Beat()
+        renewals = [
+            {
+                "held": id,
+                "by": worker,
+                "since": attempt,
+                "lease_s": lease_s,
+                "at_step": progress and progress.step,
+                "of_steps": progress and progress.steps,
+            }
+            for id, (attempt, progress) in sorted(held.items())
+        ]
+
+        async def renew(connection: AsyncConnection) -> Sequence[rows.AnyRow]:
+            await connection.execute(say.renew, renewals)
+            return (await connection.execute(say.holders(held))).all()
+
+        found = {row.id: row for row in await self._database.write(renew)}
+        self._bell.ring()
+        return _verdict(worker, held, found)
+
+    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
+        statement, move = say.release(worker), Requeue("abandoned")
+        return self._told(await self._database.write(lambda c: _move(c, statement, move)))
+
+    async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
+        return [rows.event_of_row(row) for row in await self._all(say.history(id, after))]
+
+    async def changed(self, timeout_s: float) -> None:
+        await self._bell.wait(timeout_s)
+
+    async def depth(self) -> Mapping[str, int]:
+        ((queued, running),) = await self._all(say.depth)
+        return {Status.QUEUED.value: queued, Status.RUNNING.value: running}
+
+    # -- keys and files --------------------------------------------------------------------------
+
+    async def add_key(self, key: Key) -> None:
+        values = {name: getattr(key, name) for name in key.__dataclass_fields__}
+        await self._insert(say.insert_key, values, f"a key {key.id!r} or one with its prefix")
+
+    async def find_key(self, prefix: str) -> Key | None:
+        found = await self._all(say.live_key(prefix))
+        return rows.key_of(found[0]) if found else None
+
+    async def list_keys(self) -> Sequence[Key]:
+        return [rows.key_of(row) for row in await self._all(say.all_keys)]
+
+    async def revoke_key(self, id: str, at: float) -> bool:
+        result = await self._database.write(lambda c: c.execute(say.revoke_key(id, at)))
+        return result.rowcount == 1
+
+    async def add_file(self, file: File) -> None:
+        await self._insert(say.insert_file, rows.file_values(file), f"file {file.id!r}")
+
+    async def get_file(self, id: str, *, owner: str | None = None) -> File | None:
+        found = await self._all(say.one_file(id, owner))
+        return rows.file_of(found[0]) if found else None
+
+    async def page_files(
+        self, owner: str, *, limit: int, after: Cursor | None = None
+    ) -> Sequence[File]:
+        found = await self._all(say.page_files(owner, limit, after))
+        return [rows.file_of(row) for row in found]
+
+    async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
+        async def delete(connection: AsyncConnection) -> rows.AnyRow | None:
+            return (await connection.execute(say.delete_file(id, owner))).one_or_none()
+
+        row = await self._database.write(delete)
+        return None if row is None else rows.file_of(row)
+
+    async def expired_files(self, now: float, *, limit: int) -> Sequence[File]:
+        return [rows.file_of(row) for row in await self._all(say.expired_files(now, limit))]
+
+    # -- details ---------------------------------------------------------------------------------
+
+    async def _all(self, query: say.Query) -> Sequence[rows.AnyRow]:
+        async def fetch(connection: AsyncConnection) -> Sequence[rows.AnyRow]:
+            return (await connection.execute(query)).all()
+
+        return await self._database.read(fetch)
+
+    async def _prediction(self, query: say.Query) -> Prediction | None:
+        found = await self._all(query)
+        return rows.prediction_of(found[0]) if found else None
+
+    def _told(self, moved: list[Prediction]) -> list[Prediction]:
+        if moved:
+            self._bell.tell()
+        return moved
+
+    async def _insert(self, statement: sa.Insert, values: rows.Values, what: str) -> None:
+        try:
+            await self._database.write(lambda c: c.execute(statement, values))
+        except IntegrityError as error:
+            raise ValueError(f"{what} exists already") from error
+
+    async def _add(self, batch: Sequence[rows.Values]) -> None:
+        async def insert(connection: AsyncConnection) -> None:
+            tagged = await _tagged(connection, batch)
+            await connection.execute(say.insert_predictions, tagged)
+            created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
+            await connection.execute(say.insert_events, created)
+
+        try:
+            await self._database.write(insert)
+        except IntegrityError as error:
+            raise ValueError(f"prediction {batch[0]['id']!r} exists already") from error
+        self._bell.tell()
+
+
+async def _tagged(connection: AsyncConnection, batch: Sequence[rows.Values]) -> list[rows.Values]:
+    """The batch with each one's fair tag, by start-time fair queueing: the virtual clock or
+    where its owner's last one ends, whichever is later. It ends its cost after it starts."""
+    whose = sorted({(values["priority"], values["owner"]) for values in batch})
+    found_lanes = await connection.execute(say.lane_tags({lane for lane, _ in whose}))
+    lanes: dict[int, float] = {row.priority: row.tag for row in found_lanes}
+    found_turns = await connection.execute(say.turn_tags(whose))
+    ends = {(row.priority, row.owner): row.tag for row in found_turns}
+    tagged = []
+    for values in batch:
+        turn = (values["priority"], values["owner"])
+        tag = max(lanes.get(turn[0], 0.0), ends.get(turn, 0.0))
+        ends[turn] = tag + values["cost"]
+        tagged.append({**values, "tag": tag})
+    earliest = [
+        {"priority": lane, "owner": owner, "tag": ends[lane, owner]} for lane, owner in whose
+    ]
+    await connection.execute(say.raise_turn, earliest)
+    return tagged
+
+
+async def _move(connection: AsyncConnection, statement: say.Moved, move: Move) -> list[Prediction]:
+    """Make a guarded move and record it; the predictions that it really moved."""
+    found = (await connection.execute(statement)).all()
+    moved = [(rows.prediction_of(row), row.moved_at) for row in found]
+    await _record(connection, move, moved)
+    return [prediction for prediction, _ in moved]
+
+
+async def _record(
+    connection: AsyncConnection, move: Move, moved: Sequence[tuple[Prediction, float]]
+) -> None:
+    lines = []
+    for prediction, at in moved:
+        name, data = event_of(move, prediction)
+        lines.append(rows.event_values(prediction.id, name, at, data))
+    if lines:
+        await connection.execute(say.insert_events, lines)
+
+
+def _verdict(
+    worker: str, held: Mapping[str, tuple[int, Progress | None]], found: Mapping[str, Any]
+) -> Beat:
+    canceled: set[str] = set()
+    lost: set[str] = set()
+    for id, (attempt, _) in held.items():
+        row = found.get(id)
+        mine = (Status.RUNNING, worker, attempt)
+        if row is not None and (row.status, row.worker, row.attempt) == mine:
+            continue
+        (canceled if row is not None and row.status == Status.CANCELED else lost).add(id)
+    return Beat(frozenset(canceled), frozenset(lost))

@@ -1,0 +1,333 @@
+"""Every statement the store makes, readable on its own.
+
+A move is one guarded UPDATE: it names the states it may leave, and its row count says whether it
+won. Times of claims, beats and moves are the database's own, so hosts may disagree about the time.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as upsert  # SQLite compiles the same clause
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+
+from retouch.domain.prediction import (
+    ARRIVES,
+    LEAVES,
+    MAX_ATTEMPTS,
+    WORKER_LOST,
+    Cancel,
+    Fail,
+    Fence,
+    Move,
+    Requeue,
+    Status,
+    Succeed,
+)
+from retouch.ports import Cursor, Filter
+from retouch.store.rows import text, to_json
+from retouch.store.tables import QUEUED, RUNNING, events, files, keys, lanes, predictions, turns
+
+Query = sa.Select[*tuple[Any, ...]]
+Moved = ReturningUpdate[*tuple[Any, ...]]
+
+p = predictions.c
+
+
+class Now(sa.sql.expression.ColumnElement[float]):
+    """The database's clock, UTC seconds since 1970, when the statement runs."""
+
+    inherit_cache = True
+    type = sa.Double()
+
+
+@compiles(Now, "postgresql")
+def _now_postgresql(element: Now, compiler: Any, **options: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(Now, "sqlite")
+def _now_sqlite(element: Now, compiler: Any, **options: Any) -> str:
+    # unixepoch('subsec') needs SQLite 3.42; a Julian day is exact to the millisecond.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+NOW = Now()
+TURN = (p.priority.desc(), p.tag, p.seq)
+"""Order of claim: priority, then fair tag, then age."""
+
+# -- create --------------------------------------------------------------------------------------
+
+insert_predictions = sa.insert(predictions)
+insert_events = sa.insert(events)
+
+
+def lane_tags(priorities: Collection[int]) -> sa.Select[int, float]:
+    """The virtual clock of each priority."""
+    return sa.select(lanes.c.priority, lanes.c.tag).where(lanes.c.priority.in_(list(priorities)))
+
+
+def turn_tags(whose: Collection[tuple[int, str]]) -> sa.Select[int, str, float]:
+    """The next tag of each (priority, owner), locked in one order so that two batches never
+    wait for each other."""
+    return (
+        sa.select(turns.c.priority, turns.c.owner, turns.c.tag)
+        .where(sa.tuple_(turns.c.priority, turns.c.owner).in_(list(whose)))
+        .order_by(turns.c.priority, turns.c.owner)
+        .with_for_update()
+    )
+
+
+def _raise_tag(table: sa.Table, *key: str) -> sa.Insert:
+    insert = upsert(table)
+    tag = insert.excluded.tag
+    return insert.on_conflict_do_update(
+        index_elements=list(key), set_={"tag": tag}, where=table.c.tag < tag
+    )
+
+
+raise_lane = _raise_tag(lanes, "priority")
+raise_turn = _raise_tag(turns, "priority", "owner")
+
+# -- read ----------------------------------------------------------------------------------------
+
+
+def one(id: str, owner: str | None) -> Query:
+    """One prediction, whoever's or this owner's."""
+    query = sa.select(predictions).where(p.id == id)
+    return query if owner is None else query.where(p.owner == owner)
+
+
+def twin(owner: str, fingerprint: str, within_s: float) -> Query:
+    """The newest prediction of an owner with a fingerprint, not older than `within_s`."""
+    return (
+        sa.select(predictions)
+        .where(p.owner == owner, p.fingerprint == fingerprint, p.created_at >= NOW - within_s)
+        .order_by(p.created_at.desc(), p.id.desc())
+        .limit(1)
+    )
+
+
+def statuses(ids: Collection[str]) -> sa.Select[str, str]:
+    """The status of each known id."""
+    return sa.select(p.id, p.status).where(p.id.in_(list(ids)))
+
+
+def page(owner: str | None, limit: int, after: Cursor | None, where: Filter) -> Query:
+    """A stretch of the list, newest first."""
+    query = sa.select(predictions).order_by(p.created_at.desc(), p.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(p.owner == owner)
+    if after is not None:
+        query = query.where(sa.tuple_(p.created_at, p.id) < (after.created_at, after.id))
+    if where.created_after is not None:
+        query = query.where(p.created_at >= where.created_after)
+    if where.created_before is not None:
+        query = query.where(p.created_at < where.created_before)
+    if where.protocol is not None:
+        query = query.where(p.protocol == where.protocol)
+    return query
+
+
+def turn_of(id: str) -> sa.Select[int, float, int]:
+    """Where a queued prediction stands."""
+    return sa.select(p.priority, p.tag, p.seq).where(p.id == id, QUEUED)
+
+
+def ahead(priority: int, tag: float, seq: int) -> sa.Select[int]:
+    """How many stand before that turn: two ranges of the queue's index."""
+    count = sa.select(sa.func.count()).select_from(predictions)
+    sooner = count.where(QUEUED, p.priority > priority).scalar_subquery()
+    same = count.where(
+        QUEUED, p.priority == priority, sa.tuple_(p.tag, p.seq) < (tag, seq)
+    ).scalar_subquery()
+    return sa.select(sooner + same)
+
+
+def history(id: str, after: int) -> Query:
+    """A prediction's events after a seq."""
+    e = events.c
+    return sa.select(events).where(e.prediction_id == id, e.seq > after).order_by(e.seq)
+
+
+depth = sa.select(
+    *(
+        sa.select(sa.func.count()).select_from(predictions).where(state).scalar_subquery()
+        for state in (QUEUED, RUNNING)
+    )
+)
+"""How many are queued and how many run, each from its own small index."""
+
+# -- moves ---------------------------------------------------------------------------------------
+
+
+def claim(worker: str, limit: int, lease_s: float) -> Moved:
+    """Start the first `limit` in the queue. Rows another claimer has locked are stepped over."""
+    first = (
+        sa.select(p.seq)
+        .where(QUEUED)
+        .order_by(*TURN)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        sa.update(predictions)
+        .where(p.seq.in_(_once(first)), QUEUED)
+        .values(
+            status=Status.RUNNING,
+            worker=worker,
+            attempt=p.attempt + 1,
+            lease_until=NOW + lease_s,
+            started_at=NOW,
+        )
+        .returning(predictions)
+    )
+
+
+def advance(id: str, move: Move, fence: Fence | None) -> Moved:
+    """Make a move from the states it may leave and, when fenced, only by the holder."""
+    guarded = sa.update(predictions).where(p.id == id, p.status.in_(LEAVES[type(move)]))
+    if fence is not None:
+        guarded = guarded.where(RUNNING, p.worker == fence.worker, p.attempt == fence.attempt)
+    return guarded.values(_effects(move)).returning(predictions, NOW.label("moved_at"))
+
+
+def release(worker: str | None) -> Moved:
+    """Give up what a worker holds, or every lapsed lease.
+
+    A lapsed row that is locked is being renewed or finished right now, so it is left alone.
+    """
+    gone = sa.select(p.seq).where(RUNNING).order_by(p.id)
+    if worker is None:
+        gone = gone.where(p.lease_until <= NOW).with_for_update(skip_locked=True)
+    else:
+        gone = gone.where(p.worker == worker).with_for_update()
+    return (
+        sa.update(predictions)
+        .where(p.seq.in_(_once(gone)), RUNNING)
+        .values(_effects(Requeue("abandoned")))
+        .returning(predictions, NOW.label("moved_at"))
+    )
+
+
+renew = (
+    sa.update(predictions)
+    .where(
+        p.id == sa.bindparam("held"),
+        p.worker == sa.bindparam("by"),
+        p.attempt == sa.bindparam("since"),
+        RUNNING,
+    )
+    .values(
+        lease_until=NOW + sa.bindparam("lease_s", type_=sa.Double),
+        step=sa.func.coalesce(sa.bindparam("at_step", type_=sa.Integer), p.step),
+        steps=sa.func.coalesce(sa.bindparam("of_steps", type_=sa.Integer), p.steps),
+    )
+)
+"""Renew one lease and publish its progress, by the holder of that attempt only."""
+
+
+def holders(ids: Collection[str]) -> sa.Select[str, str, str | None, int]:
+    """Who holds each of these, and in what state they stand."""
+    return sa.select(p.id, p.status, p.worker, p.attempt).where(p.id.in_(list(ids)))
+
+
+def _once(rows: sa.Select[int]) -> sa.Select[int]:
+    # As a plain subquery PostgreSQL may run it again and so exceed its LIMIT.
+    chosen = rows.cte("chosen").prefix_with("MATERIALIZED", dialect="postgresql")
+    return sa.select(chosen.c.seq)
+
+
+def _effects(move: Move) -> Mapping[str, Any]:
+    match move:
+        case Requeue("abandoned"):
+            spent = p.attempt >= MAX_ATTEMPTS
+            return {
+                "status": _pick(spent, Status.FAILED.value, Status.QUEUED.value),
+                "worker": None,
+                "lease_until": None,
+                "error": _pick(spent, WORKER_LOST, p.error),
+                "metrics": _pick(spent, "{}", p.metrics),
+                "logs": _pick(spent, "", p.logs),
+                "step": _pick(spent, p.step, None),
+                "steps": _pick(spent, p.steps, None),
+                "started_at": _pick(spent, p.started_at, None),
+                "completed_at": _pick(spent, NOW, None),
+            }
+        case Requeue("interrupted"):
+            return {
+                "status": Status.QUEUED,
+                "worker": None,
+                "lease_until": None,
+                "attempt": p.attempt - 1,
+                "step": None,
+                "steps": None,
+                "started_at": None,
+            }
+    over = {
+        "status": ARRIVES[type(move)],
+        "worker": None,
+        "lease_until": None,
+        "completed_at": NOW,
+    }
+    match move:
+        case Succeed(outputs, metrics, logs):
+            found = {"outputs": to_json(outputs), "metrics": to_json(metrics), "logs": text(logs)}
+            return over | found
+        case Fail(error, metrics, logs):
+            return over | {"error": text(error), "metrics": to_json(metrics), "logs": text(logs)}
+        case Cancel():
+            return over
+        case _:
+            raise TypeError("only claim starts a prediction")
+
+
+def _pick(condition: sa.ColumnElement[bool], yes: Any, no: Any) -> sa.Case[Any]:
+    return sa.case((condition, yes), else_=no)
+
+
+# -- keys and files ------------------------------------------------------------------------------
+
+insert_key = sa.insert(keys)
+all_keys = sa.select(keys).order_by(keys.c.created_at, keys.c.id)
+insert_file = sa.insert(files)
+
+
+def live_key(prefix: str) -> Query:
+    """The unrevoked key with a prefix."""
+    return sa.select(keys).where(keys.c.prefix == prefix, keys.c.revoked_at.is_(None))
+
+
+def revoke_key(id: str, at: float) -> sa.Update:
+    """Revoke a key that is not revoked yet."""
+    return sa.update(keys).where(keys.c.id == id, keys.c.revoked_at.is_(None)).values(revoked_at=at)
+
+
+def one_file(id: str, owner: str | None) -> Query:
+    """One file, whoever's or this owner's."""
+    query = sa.select(files).where(files.c.id == id)
+    return query if owner is None else query.where(files.c.owner == owner)
+
+
+def page_files(owner: str, limit: int, after: Cursor | None) -> Query:
+    """A stretch of an owner's files, newest first."""
+    age = (files.c.created_at, files.c.id)
+    query = sa.select(files).where(files.c.owner == owner)
+    if after is not None:
+        query = query.where(sa.tuple_(*age) < (after.created_at, after.id))
+    return query.order_by(*(column.desc() for column in age)).limit(limit)
+
+
+def delete_file(id: str, owner: str | None) -> ReturningDelete[*tuple[Any, ...]]:
+    """Forget a file and say what it was."""
+    gone = sa.delete(files).where(files.c.id == id)
+    if owner is not None:
+        gone = gone.where(files.c.owner == owner)
+    return gone.returning(files)
+
+
+def expired_files(now: float, limit: int) -> Query:
+    """Files past their expiry, oldest first."""
+    f = files.c
+    return sa.select(files).where(f.expires_at <= now).order_by(f.expires_at, f.id).limit(limit)

@@ -1,0 +1,149 @@
+"""The tables, one definition for SQLite and PostgreSQL.
+
+Every hot query has an index whose size follows what it looks for (what is queued, what runs, one
+owner's rows), never the age of the table. JSON is text: `rows` reads and writes it.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only under the exact type name INTEGER.
+_SEQ = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Ids break ties in lists: bytes order on every database, whatever the server's locale.
+_ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("seq", _SEQ, primary_key=True),
+    sa.Column("id", _ID, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("protocol", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("input", sa.Text, nullable=False),
+    sa.Column("edit", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("cost", sa.Double, nullable=False),
+    sa.Column("tag", sa.Double, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("lease_until", sa.Double),
+    sa.Column("step", sa.Integer),
+    sa.Column("steps", sa.Integer),
+    sa.Column("logs", sa.Text, nullable=False),
+    sa.Column("outputs", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("metrics", sa.Text, nullable=False),
+    sa.Column("started_at", sa.Double),
+    sa.Column("completed_at", sa.Double),
+    sa.UniqueConstraint("id"),
+    # Room on each page for the beat's update, which touches no indexed column.
+    postgresql_with={"fillfactor": 80},
+)
+
+# Written out, not bound: a planner matches a partial index only with a constant it can see.
+QUEUED = predictions.c.status == sa.literal_column("'queued'")
+RUNNING = predictions.c.status == sa.literal_column("'running'")
+
+sa.Index(
+    "ix_predictions_queued",
+    predictions.c.priority.desc(),
+    predictions.c.tag,
+    predictions.c.seq,
+    sqlite_where=QUEUED,
+    postgresql_where=QUEUED,
+)
+sa.Index(
+    "ix_predictions_running",
+    predictions.c.worker,
+    sqlite_where=RUNNING,
+    postgresql_where=RUNNING,
+)
+sa.Index("ix_predictions_age", predictions.c.created_at, predictions.c.id)
+sa.Index(
+    "ix_predictions_owner_age",
+    predictions.c.owner,
+    predictions.c.created_at,
+    predictions.c.id,
+)
+_FINGERPRINTED = predictions.c.fingerprint.is_not(None)
+sa.Index(
+    "ix_predictions_twin",
+    predictions.c.owner,
+    predictions.c.fingerprint,
+    predictions.c.created_at,
+    sqlite_where=_FINGERPRINTED,
+    postgresql_where=_FINGERPRINTED,
+)
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("priority", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("tag", sa.Double, nullable=False),
+    comment="The virtual clock of each priority: the tag most recently claimed.",
+)
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("priority", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("tag", sa.Double, nullable=False),
+    comment="The tag that each owner's next prediction gets at the earliest.",
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", _SEQ, primary_key=True),
+    sa.Column(
+        "prediction_id", _ID, sa.ForeignKey("predictions.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Index("ix_events_prediction", "prediction_id", "seq"),
+    sqlite_autoincrement=True,  # a number is never used twice, even after the last row is deleted
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("prefix", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("revoked_at", sa.Double),
+    sa.UniqueConstraint("prefix"),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("content_type", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("md5", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.Index("ix_files_owner_age", "owner", "created_at", "id"),
+    sa.Index("ix_files_expiry", "expires_at", "id"),
+)
