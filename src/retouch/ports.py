@@ -209,7 +209,10 @@ class Files(Protocol):
 
 
 class Blobs(Protocol):
-    """Bytes under keys like `{prediction}/{attempt}/{n}.png`."""
+    """Bytes under keys like `{prediction}/{attempt}/{n}.png`; any other shape is a ValueError.
+
+    Every verb raises Busy when the store cannot be reached or is full.
+    """
 
     async def put(self, key: str, data: bytes) -> None:
         """Write and sync. An existing key is replaced whole."""
@@ -238,7 +241,10 @@ class Decoder(Protocol):
     """Untrusted bytes to pixels."""
 
     async def decode(self, data: bytes) -> Picture:
-        """An upright sRGB picture; raises BadInput with a sentence fit for the caller."""
+        """An upright sRGB picture; raises BadInput with a sentence fit for the caller.
+
+        Raises Busy, and blames no image, once the decoder is stopping.
+        """
 
 
 # -- engine --------------------------------------------------------------------------------------

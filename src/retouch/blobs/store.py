@@ -57,7 +57,7 @@ class ObstoreBlobs:
     async def put(self, key: str, data: bytes) -> None:
         """Write and sync. An existing key is replaced whole."""
         _check(key)
-        with _translated(key):
+        with _translated():
             if self._folder is None:
                 await obstore.put_async(self._store, key, data)
             else:
@@ -92,7 +92,7 @@ class ObstoreBlobs:
         prefix = prefix.removesuffix("/")
         if prefix:
             _check(prefix)
-        with _translated(prefix):
+        with _translated():
             found = await obstore.list(self._store, prefix or None).collect_async()
         return sorted(meta["path"] for meta in found)
 
@@ -103,13 +103,16 @@ def _check(key: str) -> None:
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
-    """The store's errors in our words; its own name paths and addresses."""
+def _translated(key: str | None = None) -> Iterator[None]:
+    """The store's errors in our words; its own name paths and addresses.
+
+    Without a key, what is missing is the bucket or the folder itself.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise NotFound("blob", key) from None
     except (OSError, BaseError) as error:
+        if key is not None and isinstance(error, FileNotFoundError):
+            raise NotFound("blob", key) from None
         raise Busy("The file store cannot be used now.") from error
 
 

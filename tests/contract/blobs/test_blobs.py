@@ -163,6 +163,14 @@ async def test_a_failed_write_leaves_the_old_blob_and_says_busy(
     assert os.listdir(tmp_path / "p_1/2") == ["0.png"]
 
 
+async def test_a_folder_taken_away_is_busy_not_a_missing_blob(tmp_path: Path) -> None:
+    blobs = ObstoreBlobs.at((tmp_path / "blobs").as_uri())
+    os.rmdir(tmp_path / "blobs")
+
+    with pytest.raises(Busy):
+        await blobs.put(KEY, b"x")
+
+
 async def test_a_half_written_file_of_a_crash_is_no_blob(tmp_path: Path) -> None:
     blobs = ObstoreBlobs.at(tmp_path.as_uri())
     await blobs.put(KEY, b"x")
