@@ -7,10 +7,12 @@ Nothing here imports torch; a family does, in the process that loads it.
 import asyncio
 import os
 import platform
+import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,20 +20,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from retouch import logs
+from retouch import __version__, logs
 from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed
 from retouch.domain.picture import Picture
 from retouch.folder import DataFolder
 from retouch.ports import Broken, Finished, Job, Stepped
-from retouch.settings import Settings
+from retouch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from retouch.blobs.store import ObstoreBlobs
     from retouch.engine.engine import StepEngine
     from retouch.service.catalogue import Catalogue
-    from retouch.service.keys import KeyRing
+    from retouch.service.keys import KeyService
     from retouch.store import SqlStore
+    from retouch.web.server import WebServer
+    from retouch.web.services import Services
+    from retouch.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +52,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+CLOCK = SystemClock()
 
 
 # -- ports -----------------------------------------------------------------------------------------
@@ -69,12 +77,12 @@ async def open_store(settings: Settings) -> "AsyncIterator[SqlStore]":
 
 
 @asynccontextmanager
-async def open_keys(settings: Settings) -> "AsyncIterator[KeyRing]":
+async def open_keys(settings: Settings) -> "AsyncIterator[KeyService]":
     """The callers' credentials."""
-    from retouch.service.keys import KeyRing
+    from retouch.service.keys import KeyService
 
     async with open_store(settings) as store:
-        yield KeyRing(store, SystemClock())
+        yield KeyService(store, CLOCK)
 
 
 def open_blobs(settings: Settings) -> "ObstoreBlobs":
@@ -97,8 +105,150 @@ def build_engine(settings: Settings) -> "StepEngine":
     from retouch.engine.engine import StepEngine
     from retouch.engine.families import load_family
 
-    family = load_family(settings.weights, device=settings.device, dtype=settings.dtype)
-    return StepEngine(family, clock=SystemClock())
+    device = "cpu" if settings.device == "auto" else settings.device
+    dtype = "float32" if settings.dtype == "auto" else settings.dtype
+    family = load_family(settings.weights, device=device, dtype=dtype)
+    return StepEngine(family, clock=CLOCK)
+
+
+# -- the web process -------------------------------------------------------------------------------
+
+
+def serve(settings: Settings, *, with_worker: bool) -> int:
+    """Run the web process, and one supervised worker beside it, until SIGTERM or SIGINT.
+
+    Prints one line when it answers. Raises Busy when another server uses the data folder.
+    """
+    import uvloop
+
+    logs.configure(settings.log_level, settings.log_format)
+    folder = DataFolder(settings.data)
+    with folder.served() if with_worker else nullcontext():
+        uvloop.run(_serve(settings, folder, with_worker=with_worker))
+    return 0
+
+
+async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -> None:
+    from retouch.service.janitor import Janitor
+    from retouch.service.periodic import Periodic
+    from retouch.web.app import WebOptions, create_app
+    from retouch.web.server import WebServer, listen
+
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings))
+        services = _services(settings, folder, store)
+        await _refuse_open_bind(settings, services)
+        listening = stack.enter_context(listen(settings.host, settings.port))
+        supervisor = _supervisor(settings, folder, store) if with_worker else None
+        if supervisor is not None:
+            services = replace(services, ready=partial(_readiness, store, supervisor))
+        janitor = Janitor(files=store, blobs=services.blobs, clock=CLOCK)
+        for service in (
+            Periodic("lapsed leases", store.release, every_s=settings.lease_s / 2),
+            Periodic("expired files", janitor.sweep, every_s=60.0),
+        ):
+            await service.start()
+            stack.push_async_callback(service.stop)
+        options = WebOptions(
+            public_url=settings.public_url,
+            trust_forwarded=settings.trust_forwarded,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        server = WebServer(create_app(services, options), listening, on_ready=_announce)
+        await _run_until_told(server, supervisor)
+
+
+async def _run_until_told(server: "WebServer", supervisor: "Supervisor | None") -> None:
+    """Serve until a signal; the worker drains first, so that pollers still get its results."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.run_until_exit())
+        serving.add_done_callback(lambda _: told.set())
+        if supervisor is not None:
+            await supervisor.start()
+        await told.wait()
+        if supervisor is not None:
+            await supervisor.stop()
+        server.should_exit = True
+
+
+def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Services":
+    from retouch.net.signing import LinkSigner
+    from retouch.service.files import Uploads
+    from retouch.service.identity import Tickets
+    from retouch.service.intake import Intake
+    from retouch.service.keys import KeyService
+    from retouch.service.links import Links, Views
+    from retouch.service.predictions import Predictions
+    from retouch.web.services import Services
+
+    secret = settings.secret.encode() or folder.secret()
+    blobs, catalogue = open_blobs(settings), build_catalogue(settings)
+    links, tickets = Links(LinkSigner(secret), CLOCK, ttl_s=settings.link_ttl_s), Tickets(secret)
+    return Services(
+        catalogue=catalogue,
+        intake=Intake(
+            store=store,
+            files=store,
+            blobs=blobs,
+            clock=CLOCK,
+            entropy=secrets.token_bytes,
+            links=links,
+            catalogue=catalogue,
+        ),
+        predictions=Predictions(store),
+        uploads=Uploads(
+            files=store,
+            blobs=blobs,
+            clock=CLOCK,
+            entropy=secrets.token_bytes,
+            ttl_s=settings.file_ttl_s,
+        ),
+        keys=KeyService(store, CLOCK),
+        blobs=blobs,
+        links=links,
+        views=Views(links, tickets),
+        tickets=tickets,
+    )
+
+
+def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Supervisor":
+    from retouch.worker.process import nursery, spawn
+    from retouch.worker.supervisor import Supervisor
+
+    # One name for every worker this folder ever has: what a dead one held is freed by it.
+    name = f"serve-{folder.node()}"
+    return Supervisor(
+        partial(spawn, nursery(PRELOAD), work, settings, name),
+        partial(store.release, name),
+        clock=CLOCK,
+        grace_s=settings.drain_s + 5,
+    )
+
+
+async def _readiness(store: "SqlStore", supervisor: "Supervisor") -> str | None:
+    await store.depth()
+    return None if supervisor.is_ready else "the worker is not up yet"
+
+
+async def _refuse_open_bind(settings: Settings, services: "Services") -> None:
+    """Raise SettingsError for an address others can reach while there is no key."""
+    from retouch.web.auth import is_loopback
+
+    if is_loopback(settings.host) or await services.keys.any_created():
+        return
+    raise SettingsError(
+        f"{settings.host} can be reached from other machines and no key exists, so anybody could "
+        f"use this server. Make one first:\n\n"
+        f"    retouch keys create NAME --data {settings.data}\n\n"
+        f"or bind to this machine only: --host 127.0.0.1"
+    )
+
+
+def _announce(address: str) -> None:
+    print(f"retouch {__version__} is ready at {address}", flush=True)
 
 
 # -- the worker ------------------------------------------------------------------------------------

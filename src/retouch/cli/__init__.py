@@ -7,10 +7,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Protocol, cast
 
 from retouch import __version__
 from retouch.domain.errors import RetouchError
 from retouch.settings import Settings, SettingsError, describe, load
+
+
+class Command(Protocol):
+    """What each command's module offers."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its arguments."""
+
+    def run(self, arguments: argparse.Namespace, settings: Settings) -> int:
+        """Do it; the process's exit status."""
+
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("serve", "run the server: a web process and one worker"),
@@ -36,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = {name: getattr(arguments, name, None) for name, _, _ in describe()}
     try:
         settings = load(flags)
-        return int(_module(arguments.command).run(arguments, settings))
+        return _module(arguments.command).run(arguments, settings)
     except (RetouchError, SettingsError) as error:
         print(f"retouch: {error}", file=sys.stderr)
         return 1
@@ -68,8 +80,5 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _module(command: str) -> object:
-    return import_module(f"retouch.cli.{command}")
-
-
-__all__ = ["Settings", "main", "setting_flags"]
+def _module(command: str) -> Command:
+    return cast("Command", import_module(f"retouch.cli.{command}"))

@@ -64,7 +64,7 @@ def nursery(preload: str) -> ForkServerContext:
     return context
 
 
-def spawn(context: ForkServerContext, main: Callable[..., None], *arguments: Any) -> LocalWorker:
+def spawn(context: ForkServerContext, main: Callable[..., object], *arguments: Any) -> LocalWorker:
     """Start `main(*arguments, ready)` in a child; it sends something on `ready` once it claims."""
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=main, args=(*arguments, writer), name="retouch-worker")

@@ -1,0 +1,71 @@
+"""uvicorn on our own socket: it says when it answers, and leaves signals to us."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from retouch.domain.errors import Busy
+
+BACKLOG = 2048
+GRACE_S = 5  # for answers under way when the server stops
+
+
+class WebServer(uvicorn.Server):
+    """Serves an app on a listening socket until `should_exit` is set."""
+
+    def __init__(
+        self, app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[str], None]
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=75,
+            )
+        )
+        self._listening, self._on_ready = listening, on_ready
+
+    async def run_until_exit(self) -> None:
+        """Serve; calls `on_ready` with the address once requests are answered."""
+        await self.serve(sockets=[self._listening])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready(address_of(self._listening))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them: uvicorn would end the process by its signal before the worker drained."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises Busy when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Busy(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose --port"
+        ) from None
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where to point a client on this machine."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  shown, not bound
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
