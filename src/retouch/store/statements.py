@@ -162,6 +162,10 @@ depth = sa.select(
 # -- moves ---------------------------------------------------------------------------------------
 
 
+anything_queued = sa.select(p.seq).where(QUEUED).limit(1)
+"""A row if a claim may find something."""
+
+
 def claim(worker: str, limit: int, lease_s: float) -> Moved:
     """Start the first `limit` in the queue. Rows another claimer has locked are stepped over."""
     first = (

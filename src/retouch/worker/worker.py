@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from retouch.domain.edit import BlobImage, ImageSource, UrlImage
-from retouch.domain.errors import RetouchError
+from retouch.domain.errors import Busy, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
     Fail,
@@ -39,6 +41,8 @@ from retouch.ports import (
     Store,
 )
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 STORAGE_UNAVAILABLE = "The finished picture could not be stored. Please try again."
@@ -54,7 +58,7 @@ class WorkerOptions:
     poll_s: float = 1.0  # between looks at the table when nothing wakes the worker
     drain_s: float = 20.0  # running edits get this long after a stop was asked for
     retry_s: float = 0.5  # pause after the store or the blobs failed
-    put_tries: int = 10
+    blob_tries: int = 20
 
 
 @dataclass(slots=True, eq=False)
@@ -162,7 +166,7 @@ class Worker:
             case UrlImage(url):
                 data = await self._fetcher.fetch(url)
             case BlobImage(key):
-                data = await self._blobs.open(key)
+                data = await self._patiently(partial(self._blobs.open, key))
             case _:
                 raise TypeError(f"{type(source).__name__} must be resolved before it is queued")
         return await self._decoder.decode(data)
@@ -211,7 +215,7 @@ class Worker:
             key = f"{prediction.id}/{fence.attempt}/{n}.{prediction.edit.output_format.extension}"
             try:
                 outputs.append(await self._store_picture(key, picture, prediction))
-            except Exception:
+            except Busy:
                 log.exception("prediction.store_failed", prediction=prediction.id)
                 await self._settle(held, Fail(STORAGE_UNAVAILABLE, logs=done.logs))
                 return
@@ -220,19 +224,20 @@ class Worker:
     async def _store_picture(self, key: str, picture: Picture, prediction: Prediction) -> Output:
         form, quality = prediction.edit.output_format, prediction.edit.output_quality
         data = await asyncio.to_thread(encode, picture, form, quality)
-        await self._put(key, data)
+        await self._patiently(partial(self._blobs.put, key, data))
         return Output(key, form.content_type, picture.width, picture.height, len(data))
 
-    async def _put(self, key: str, data: bytes) -> None:
-        for left in reversed(range(self._options.put_tries)):
+    async def _patiently(self, verb: Callable[[], Awaitable[T]]) -> T:
+        """Try a blob verb again while the store is away: the lease is renewed meanwhile."""
+        for left in reversed(range(self._options.blob_tries)):
             try:
-                await self._blobs.put(key, data)
-                return
-            except Exception:
+                return await verb()
+            except Busy:
                 if not left:
                     raise
-                log.warning("blob.put_failed", key=key, tries_left=left, exc_info=True)
+                log.warning("blobs.away", tries_left=left, exc_info=True)
                 await asyncio.sleep(self._options.retry_s)
+        raise AssertionError("blob_tries must be at least 1")
 
     async def _settle(self, held: Held, move: Move) -> None:
         """Write the move, however long the store is away, unless the lease is lost meanwhile."""

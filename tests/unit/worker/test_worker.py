@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from retouch.domain.edit import BlobImage, Edit, UrlImage
-from retouch.domain.errors import BadInput, NotFound
+from retouch.domain.errors import BadInput, Busy, NotFound
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Cancel, Prediction, Progress, Requeue, Status
 from retouch.engine.engine import StepEngine
@@ -32,7 +32,7 @@ class DictBlobs:
     async def put(self, key: str, data: bytes) -> None:
         if self.failures:
             self.failures -= 1
-            raise OSError("no room")
+            raise Busy("no room")
         self.kept[key] = data
 
     async def open(self, key: str) -> bytes:

@@ -1,48 +1,46 @@
 """Reading a checkpoint folder in diffusers' layout, one component at a time.
 
-`model_index.json` names a library and a class for each component. Only classes listed here are ever
-imported, each from its own module, so that a folder can neither choose what code runs nor make a
-starting worker wait for pipelines it does not use.
+`model_index.json` names a library and a class for each component. Only classes listed here can be
+named, each imported from its own module: a folder cannot choose what code runs, and nobody waits
+for pipelines. Importing this module imports everything slow, so that a fork server that has it can
+hand out workers that only read weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+from safetensors import SafetensorError
+from transformers.models.clip.modeling_clip import CLIPTextModel
+from transformers.models.clip.tokenization_clip import CLIPTokenizer
+from transformers.models.t5.modeling_t5 import T5EncoderModel
+from transformers.models.t5.tokenization_t5 import T5Tokenizer
+from transformers.utils import logging as transformers_logging
 
 from retouch.engine.families import WeightsError, read_json
+from retouch.engine.families.codec import DctCodec
 from retouch.engine.families.schedule import Shift, parse_shift
 
-CLASSES: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("diffusers", "FluxTransformer2DModel"): (
-        "diffusers.models.transformers.transformer_flux",
-        "FluxTransformer2DModel",
-    ),
-    ("diffusers", "AutoencoderKL"): (
-        "diffusers.models.autoencoders.autoencoder_kl",
-        "AutoencoderKL",
-    ),
-    ("retouch.engine.families.codec", "DctCodec"): ("retouch.engine.families.codec", "DctCodec"),
-    ("transformers", "CLIPTextModel"): ("transformers.models.clip.modeling_clip", "CLIPTextModel"),
-    ("transformers", "T5EncoderModel"): ("transformers.models.t5.modeling_t5", "T5EncoderModel"),
-    ("transformers", "CLIPTokenizer"): (
-        "transformers.models.clip.tokenization_clip",
-        "CLIPTokenizer",
-    ),
-    ("transformers", "CLIPTokenizerFast"): (
-        "transformers.models.clip.tokenization_clip",
-        "CLIPTokenizer",
-    ),
-    ("transformers", "T5TokenizerFast"): (
-        "transformers.models.t5.tokenization_t5",
-        "T5Tokenizer",
-    ),
-    ("transformers", "T5Tokenizer"): ("transformers.models.t5.tokenization_t5", "T5Tokenizer"),
+CLASSES: Mapping[tuple[str, str], Any] = {
+    ("diffusers", "FluxTransformer2DModel"): FluxTransformer2DModel,
+    ("diffusers", "AutoencoderKL"): AutoencoderKL,
+    ("retouch.engine.families.codec", "DctCodec"): DctCodec,
+    ("transformers", "CLIPTextModel"): CLIPTextModel,
+    ("transformers", "CLIPTokenizer"): CLIPTokenizer,
+    ("transformers", "CLIPTokenizerFast"): CLIPTokenizer,
+    ("transformers", "T5EncoderModel"): T5EncoderModel,
+    ("transformers", "T5Tokenizer"): T5Tokenizer,
+    ("transformers", "T5TokenizerFast"): T5Tokenizer,
 }
-"""(library, class) as a checkpoint writes it, to (module, class) as installed."""
+"""(library, class) as a checkpoint writes it, and the class as installed."""
+
+VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
+"""Files a tokenizer's words may be in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +60,37 @@ def read_parts(folder: Path, *, device: str, dtype: torch.dtype) -> Parts:
     """Every component, ready to run on a device; raises WeightsError naming path and fault."""
     index = read_json(folder / "model_index.json")
 
-    def tokenizer(name: str) -> Any:
-        return _read(folder, index, name)
-
     def model(name: str, **kwargs: Any) -> Any:
-        module = _read(folder, index, name, **kwargs)
-        return module.to(device).eval().requires_grad_(False)
+        return _read_model(folder, index, name, **kwargs).to(device).eval().requires_grad_(False)
 
     return Parts(
         transformer=model("transformer", torch_dtype=dtype),
         vae=model("vae", torch_dtype=dtype),
         clip=model("text_encoder", dtype=dtype),
-        clip_tokenizer=tokenizer("tokenizer"),
+        clip_tokenizer=_read_tokenizer(folder, index, "tokenizer"),
         t5=model("text_encoder_2", dtype=dtype),
-        t5_tokenizer=tokenizer("tokenizer_2"),
+        t5_tokenizer=_read_tokenizer(folder, index, "tokenizer_2"),
         shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
     )
+
+
+def _read_model(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> Any:
+    """A model with every weight its class has; the libraries would draw missing ones at random."""
+    model, info = _read(
+        folder, index, name, use_safetensors=True, output_loading_info=True, **kwargs
+    )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise WeightsError(f"{folder / name} lacks {len(missing)} weights, such as {missing[0]}")
+    return model
+
+
+def _read_tokenizer(folder: Path, index: Mapping[str, Any], name: str) -> Any:
+    """A tokenizer that was trained; without these files the library would make an empty one."""
+    tokenizer = _read(folder, index, name)
+    if not any((folder / name / file).exists() for file in VOCABULARIES):
+        raise WeightsError(f"{folder / name} has none of {', '.join(VOCABULARIES)}")
+    return tokenizer
 
 
 def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> Any:
@@ -85,19 +98,34 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
     named = index.get(name)
     if not (isinstance(named, list) and len(named) == 2):
         raise WeightsError(f"{folder / 'model_index.json'} names no {name}")
-    if tuple(named) not in CLASSES:
+    library, class_name = map(str, named)
+    component = CLASSES.get((library, class_name))
+    if component is None:
         raise WeightsError(
-            f"{folder / 'model_index.json'} names {'.'.join(map(str, named))} for {name}, "
+            f"{folder / 'model_index.json'} names {library}.{class_name} for {name}, "
             "which is not a class we load"
         )
-    if not (folder / name).is_dir():
-        raise WeightsError(f"there is no {name} at {folder / name}")
-    module, class_name = CLASSES[tuple(named)]
-    loaded = getattr(import_module(module), class_name)
+    path = folder / name
+    if not path.is_dir():
+        raise WeightsError(f"there is no {name} at {path}")
     try:
-        return loaded.from_pretrained(str(folder / name), local_files_only=True, **kwargs)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsError(f"cannot load {name} from {folder / name}: {error}") from error
+        with _without_progress_bars():
+            return component.from_pretrained(str(path), local_files_only=True, **kwargs)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"cannot load {name} from {path}: {error}") from error
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """transformers draws one per model, into the worker's log. (Its functions have no types.)"""
+    logging: Any = transformers_logging
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 def _read_shift(path: Path) -> Shift:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,26 @@ class TextEncoder:
     transformer, as in training. Longer instructions are cut.
     """
 
-    clip: nn.Module
+    clip: Any
     clip_tokenizer: Any
-    t5: nn.Module
+    t5: Any
     t5_tokenizer: Any
     max_sequence_length: int
 
     def encode(self, prompt: str) -> Text:
         """Both views of one instruction."""
-        device = next(self.t5.parameters()).device
+        device = self.t5.device
         t5_ids = _ids(self.t5_tokenizer, prompt, self.max_sequence_length).to(device)
-        clip_ids = _ids(self.clip_tokenizer, prompt, self.clip_tokenizer.model_max_length)
+        clip_ids = _ids(self.clip_tokenizer, prompt, self._clip_length)
         tokens = self.t5(t5_ids, output_hidden_states=False)[0]
         pooled = self.clip(clip_ids.to(device), output_hidden_states=False).pooler_output
         return Text(tokens[0], pooled[0])
+
+    @property
+    def _clip_length(self) -> int:
+        """77 for CLIP-L; a tokenizer without a configuration would say infinity."""
+        positions: int = self.clip.config.max_position_embeddings
+        return min(int(self.clip_tokenizer.model_max_length), positions)
 
 
 def _ids(tokenizer: Any, prompt: str, length: int) -> Tensor:
