@@ -1,0 +1,124 @@
+"""The whole front in memory, for every test that talks HTTP to it."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx2
+import pytest
+
+from retouch.blobs import ObstoreBlobs
+from retouch.domain.prediction import Fail, Fence, Output, Prediction, Succeed
+from retouch.net.signing import LinkSigner
+from retouch.protocols import DIALECTS
+from retouch.service.catalogue import Catalogue
+from retouch.service.files import Uploads
+from retouch.service.identity import Tickets
+from retouch.service.intake import Intake
+from retouch.service.janitor import Janitor
+from retouch.service.keys import KeyService
+from retouch.service.links import Links, Views
+from retouch.service.predictions import Predictions
+from retouch.testing import FakeClock, MemoryStore
+from retouch.web import Services, WebOptions, create_app
+
+HOST = "http://127.0.0.1:8787"
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 9
+
+
+class CountingEntropy:
+    """Random bytes that are the same in every run."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+
+    def __call__(self, size: int) -> bytes:
+        return hashlib.shake_128(str(next(self._count)).encode()).digest(size)
+
+
+@dataclass
+class Front:
+    """Services on the in-memory twins, and a client let in as the local caller."""
+
+    options: WebOptions = field(default_factory=WebOptions)
+    clock: FakeClock = field(default_factory=FakeClock)
+    entropy: CountingEntropy = field(default_factory=CountingEntropy)
+
+    def __post_init__(self) -> None:
+        self.store = store = MemoryStore(self.clock)
+        self.blobs = blobs = ObstoreBlobs.at("memory:///")
+        links = Links(LinkSigner(b"a secret of sixteen"), self.clock)
+        tickets = Tickets(b"another secret")
+        catalogue = Catalogue.build(DIALECTS)
+        common = {"files": store, "blobs": blobs, "clock": self.clock, "entropy": self.entropy}
+        self.janitor = Janitor(files=store, blobs=blobs, clock=self.clock)
+        self.services = Services(
+            catalogue=catalogue,
+            intake=Intake(store=store, links=links, catalogue=catalogue, **common),
+            predictions=Predictions(store, poll_s=0.05),
+            uploads=Uploads(**common),
+            keys=KeyService(store, self.clock, entropy=self.entropy),
+            blobs=blobs,
+            links=links,
+            views=Views(links, tickets),
+            tickets=tickets,
+        )
+
+    @asynccontextmanager
+    async def serving(
+        self, *, ready: Callable[[], Awaitable[str | None]] | None = None
+    ) -> AsyncIterator["Front"]:
+        """The app, started; `self.client` talks to it from loopback."""
+        services = replace(self.services, ready=ready) if ready else self.services
+        self.app = create_app(services, self.options, draw_request_id=lambda: "request")
+        async with self.app.router.lifespan_context(self.app), self.caller() as self.client:
+            yield self
+
+    def caller(
+        self, peer: str = "127.0.0.1", base_url: str = HOST, **headers: str
+    ) -> httpx2.AsyncClient:
+        """A client at another address, under another name, with other headers."""
+        transport = httpx2.ASGITransport(app=self.app, client=(peer, 4711))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx2.AsyncClient(transport=transport, base_url=base_url, headers=named)
+
+    async def key(self, name: str = "someone") -> dict[str, str]:
+        """A new key, as headers."""
+        _, secret = await self.services.keys.create(name)
+        return {"authorization": f"Bearer {secret}"}
+
+    async def start_one(self) -> Prediction:
+        """Claim the next prediction as a worker would."""
+        (claimed,) = await self.store.claim("worker", limit=1, lease_s=10)
+        return claimed
+
+    async def finish_one(self, *, error: str = "") -> Prediction:
+        """Claim the next prediction and finish it with a tiny picture, or fail it."""
+        running = await self.start_one()
+        self.clock.advance(1)
+        fence = Fence("worker", running.attempt)
+        if error:
+            done = await self.store.advance(running.id, Fail(error), fence=fence)
+        else:
+            key = f"{running.id}/1/0.{running.edit.output_format.extension}"
+            await self.blobs.put(key, PNG)
+            output = Output(key, running.edit.output_format.content_type, 8, 8, len(PNG))
+            move = Succeed((output,), {"predict_time": 1.0})
+            done = await self.store.advance(running.id, move, fence=fence)
+        assert done is not None
+        return done
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[Front]:
+    """The front, serving."""
+    async with Front().serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def new_front() -> type[Front]:
+    """A front to start with options of one's own."""
+    return Front

@@ -1,0 +1,221 @@
+"""Who is let in, what is refused, and that every address asks."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from retouch.protocols import DIALECTS
+from retouch.web import WebOptions
+from retouch.web.app import table
+
+CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
+PROMPT = {"input": {"prompt": "x"}}
+ADDRESSES = [
+    (method, path)
+    for path, entries in table(DIALECTS)
+    for method in entries
+    if "{ticket}" not in path
+]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "Key", "bearer"])
+async def test_a_key_opens_in_every_spelling(front: Any, scheme: str) -> None:
+    secret = (await front.key())["authorization"].removeprefix("Bearer ")
+    spelled = [{"authorization": f"{scheme} {secret}"}, {"x-key": secret}, {"X-API-KEY": secret}]
+
+    answers = [await front.client.get("/v1/account", headers=headers) for headers in spelled]
+
+    assert [it.status_code for it in answers] == [200, 200, 200]
+
+
+async def test_without_keys_any_local_token_will_do(front: Any) -> None:
+    headers = {"authorization": "Bearer r8_anything"}
+
+    assert (await front.client.get("/v1/account", headers=headers)).json()["username"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("peer", "base_url", "headers"),
+    [
+        ("192.168.1.7", "http://127.0.0.1:8787", {}),
+        ("127.0.0.1", "http://rebound.example:8787", {}),
+        ("127.0.0.1", "http://127.0.0.1.rebound.example", {}),
+        ("127.0.0.1", "http://127.0.0.1:8787", {"x_forwarded_for": "127.0.0.1"}),
+    ],
+    ids=["another machine", "another name", "a name like ours", "through a proxy"],
+)
+async def test_without_keys_nobody_else_is_let_in(
+    front: Any, peer: str, base_url: str, headers: dict[str, str]
+) -> None:
+    async with front.caller(peer, base_url, **headers) as client:
+        answer = await client.post(CREATE, json=PROMPT)
+
+    assert answer.status_code == 401
+    assert answer.json()["title"] == "Unauthenticated"
+
+
+@pytest.mark.parametrize("name", ["http://localhost:8787", "http://[::1]:8787"])
+async def test_every_loopback_name_is_local(front: Any, name: str) -> None:
+    async with front.caller("::ffff:127.0.0.1", name) as client:
+        assert (await client.get("/v1/account")).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), ADDRESSES)
+async def test_with_a_key_every_address_asks_for_it(front: Any, method: str, path: str) -> None:
+    await front.key()
+    path = path.format(id="x", owner="x", name="x", ticket="x")
+
+    without = await front.client.request(method, path)
+    wrong = await front.client.request(
+        method, path, headers={"authorization": f"Bearer rt_abcdefgh_{'x' * 43}"}
+    )
+
+    assert [without.status_code, wrong.status_code] == [401, 401]
+    assert without.json()["detail"] == "You did not pass an authentication token"
+    assert wrong.json()["detail"] == "You did not pass a valid authentication token"
+
+
+async def test_a_revoked_key_is_shut_out_within_a_second_and_the_door_stays_closed(
+    front: Any,
+) -> None:
+    headers = await front.key("mine")
+    assert (await front.client.get("/v1/account", headers=headers)).status_code == 200
+
+    await front.services.keys.revoke("mine")
+    front.clock.advance(1.1)
+
+    assert (await front.client.get("/v1/account", headers=headers)).status_code == 401
+    assert (await front.client.get("/v1/account")).status_code == 401
+
+
+async def test_what_is_anothers_is_not_found(front: Any) -> None:
+    mine, other = await front.key("me"), await front.key("other")
+    created = (await front.client.post(CREATE, json=PROMPT, headers=mine)).json()
+    files = {"content": ("a.png", b"abc", "image/png")}
+    file = (await front.client.post("/v1/files", files=files, headers=mine)).json()
+    as_input = {"input": {"prompt": "x", "input_image": file["urls"]["get"]}}
+
+    async def asked(method: str, url: str, **more: Any) -> int:
+        answer = await front.client.request(method, url, headers=other, **more)
+        return int(answer.status_code)
+
+    assert await asked("GET", created["urls"]["get"]) == 404
+    assert await asked("POST", created["urls"]["cancel"]) == 404
+    assert await asked("GET", file["urls"]["get"]) == 404
+    assert await asked("GET", f"{file['urls']['get']}/download") == 404
+    assert await asked("DELETE", file["urls"]["get"]) == 404
+    assert await asked("POST", CREATE, json=as_input) == 422
+    assert (await front.client.get("/v1/predictions", headers=other)).json()["results"] == []
+    assert (await front.client.get("/v1/files", headers=other)).json()["results"] == []
+    assert (await front.store.get(created["id"])).status == "queued"
+
+
+async def test_a_body_over_the_limit_is_refused_declared_or_not(new_front: Any) -> None:
+    async with new_front(WebOptions(max_body_bytes=1000)).serving() as front:
+
+        async def chunks() -> Any:
+            for _ in range(20):
+                yield b" " * 100
+
+        declared = await front.client.post(CREATE, content=b" " * 2000)
+        counted = await front.client.post(CREATE, content=chunks())
+
+    assert [declared.status_code, counted.status_code] == [413, 413]
+    assert declared.json()["detail"] == "The request body is larger than 1000 bytes."
+
+
+async def test_an_upload_over_the_limit_is_refused(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(DIALECTS[0]), "upload_limit_bytes", 1024 * 1024)
+
+    slightly = {"content": ("a.png", b"x" * (1024 * 1024 + 1), "image/png")}
+    much = {"content": ("a.png", b"x" * (3 * 1024 * 1024), "image/png")}
+    answers = [await front.client.post("/v1/files", files=it) for it in (slightly, much)]
+
+    assert [it.status_code for it in answers] == [413, 413]
+    assert answers[0].json() == {"detail": "Files must be less than 1MB in size"}
+    assert await front.blobs.list("") == []
+
+
+async def test_a_method_an_address_does_not_take(front: Any) -> None:
+    wrong = await front.client.put("/v1/predictions")
+    asked = await front.client.options("/v1/predictions")
+    head = await front.client.head("/v1/predictions")
+
+    assert wrong.status_code == 405
+    assert wrong.json() == {"detail": 'Method "PUT" not allowed.', "status": 405}
+    assert wrong.headers["allow"] == asked.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert asked.status_code == 204
+    assert head.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/v1", "/v1/nope/x", "/replicate/v1/trainings/x"])
+async def test_an_unknown_address_is_not_found_as_an_object(front: Any, path: str) -> None:
+    answer = await front.client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["status"] == 404
+
+
+async def test_a_fault_of_ours_says_nothing_of_itself(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("the secret")
+
+    monkeypatch.setattr(front.store, "page", broken)
+
+    answer = await front.client.get("/v1/predictions")
+
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+
+
+async def test_answers_use_the_configured_origin(new_front: Any) -> None:
+    async with new_front(WebOptions(public_url="https://edit.example/")).serving() as front:
+        created = (await front.client.post(CREATE, json=PROMPT)).json()
+
+    assert created["urls"]["get"].startswith("https://edit.example/v1/predictions/")
+
+
+async def test_forwarded_headers_count_only_when_trusted(new_front: Any) -> None:
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "edit.example, inner"}
+    origins = []
+    for trusted in (False, True):
+        options = replace(WebOptions(), trust_forwarded=trusted)
+        async with new_front(options).serving() as front:
+            answer = await front.client.post(CREATE, json=PROMPT, headers=forwarded)
+            origins.append(answer.json()["urls"]["get"].partition("/v1")[0])
+
+    assert origins == ["http://127.0.0.1:8787", "https://edit.example"]
+
+
+async def test_a_hostile_host_is_never_written_into_an_answer(front: Any) -> None:
+    headers = await front.key() | {"host": 'evil"><script>'}
+
+    created = (await front.client.post(CREATE, json=PROMPT, headers=headers)).json()
+
+    assert "script" not in created["urls"]["get"]
+
+
+async def test_health(new_front: Any) -> None:
+    async def no_worker() -> str | None:
+        return "no worker is ready"
+
+    async with new_front().serving(ready=no_worker) as front:
+        alive = await front.client.get("/livez")
+        ready = await front.client.get("/readyz")
+
+    assert alive.status_code == 200
+    assert (ready.status_code, ready.json()["detail"]) == (503, "no worker is ready")
+
+
+async def test_every_answer_has_an_id_and_safe_headers(front: Any) -> None:
+    named = await front.client.get("/v1/account", headers={"x-request-id": "mine-1"})
+    drawn = await front.client.get("/nope", headers={"x-request-id": "<bad>"})
+
+    assert named.headers["x-request-id"] == "mine-1"
+    assert drawn.headers["x-request-id"] == "request"
+    assert drawn.headers["x-content-type-options"] == "nosniff"
