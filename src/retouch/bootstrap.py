@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PRELOAD = "retouch.engine.families.flux1"
-"""What the worker's fork server imports ahead of time: everything slow."""
+PRELOAD = {"toy": "retouch.engine.families.toy"}
+"""What the worker's fork server imports ahead of time for some weights: everything slow."""
+
+PRELOAD_DEFAULT = "retouch.engine.families.flux1"
 
 
 class SystemClock:
@@ -220,8 +222,9 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
 
     # One name for every worker this folder ever has: what a dead one held is freed by it.
     name = f"serve-{folder.node()}"
+    preload = PRELOAD.get(settings.weights, PRELOAD_DEFAULT)
     return Supervisor(
-        partial(spawn, nursery(PRELOAD), work, settings, name),
+        partial(spawn, nursery(preload), work, settings, name),
         partial(store.release, name),
         clock=CLOCK,
         grace_s=settings.drain_s + 5,

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -101,14 +101,6 @@ def store(lab: Lab) -> AnyStore:
     return lab.store
 
 
-@pytest.fixture
-def sql_url(database_url: str | None) -> str:
-    """The URL of a real database: for what memory cannot be asked."""
-    if database_url is None:
-        pytest.skip("memory has one process and one connection")
-    return database_url
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file, copied for each test."""
@@ -121,12 +113,12 @@ class Postgres:
     """A throwaway server on a Unix socket in its own folder."""
 
     def __init__(self, binaries: Path, folder: Path, user: str | None) -> None:
-        self._bin, self._folder, self._user = binaries, folder, user
+        self._bin, self.folder, self._user = binaries, folder, user
         self._server: subprocess.Popen[bytes] | None = None
         self._names = count()
 
     def start(self) -> None:
-        data = self._folder / "data"
+        data = self.folder / "data"
         self._run("initdb", "-D", data, "-U", "retouch", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.launch()
         self._sql("CREATE DATABASE template_retouch")
@@ -134,11 +126,11 @@ class Postgres:
 
     def launch(self) -> None:
         """Start the server on its data and wait until it answers."""
-        settings = ("listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off")
+        settings = ("listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off")
         options = [part for setting in settings for part in ("-c", setting)]
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(  # noqa: S603
-                [self._bin / "postgres", "-D", self._folder / "data", *options],
+                [self._bin / "postgres", "-D", self.folder / "data", *options],
                 stdout=log,
                 stderr=log,
                 user=self._user,
@@ -170,12 +162,12 @@ class Postgres:
             self._server.wait()
 
     def _url(self, database: str) -> str:
-        return f"postgresql://retouch@/{database}?host={self._folder}"
+        return f"postgresql://retouch@/{database}?host={self.folder}"
 
     def _sql(self, statement: str) -> None:
         async def execute() -> None:
             connection = await asyncpg.connect(
-                host=str(self._folder), user="retouch", database="postgres"
+                host=str(self.folder), user="retouch", database="postgres"
             )
             try:
                 await connection.execute(statement)
@@ -192,12 +184,24 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One server for the whole session."""
+    with _server() as server:
+        yield server
+
+
+@pytest.fixture
+def spare_postgres() -> Iterator[Postgres]:
+    """A server that the test may break."""
+    with _server() as server:
+        yield server
+
+
+@contextmanager
+def _server() -> Iterator[Postgres]:
     binaries = _postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL's initdb and postgres are not installed here")
     folder = Path(tempfile.mkdtemp(prefix="retouch-pg-"))  # short: it holds a socket
-    user = _unprivileged(folder)
-    server = Postgres(binaries, folder, user)
+    server = Postgres(binaries, folder, _unprivileged(folder))
     try:
         server.start()
         yield server
