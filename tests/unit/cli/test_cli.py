@@ -1,0 +1,96 @@
+"""The command line without its servers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retouch import __version__
+from retouch.cli import COMMANDS, main
+from retouch.cli.settings import page
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_settings_page_is_what_the_code_says() -> None:
+    """Regenerate it with `make docs`."""
+    assert (ROOT / "docs" / "settings.md").read_text() == page()
+
+
+@pytest.mark.parametrize("command", [name for name, _ in COMMANDS])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+
+    assert capsys.readouterr().out.startswith(f"usage: retouch {command}")
+
+
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "serve" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+
+    assert capsys.readouterr().out == f"retouch {__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, retouch.cli; print(sorted({'torch', 'PIL', 'sqlalchemy'} & set(sys.modules)))"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)  # noqa: S603
+
+    assert loaded.stdout == "[]\n"
+
+
+def test_a_mistake_is_one_sentence_and_not_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", "many"]) == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith("retouch: setting 'port' in the command line is 'many':")
+    assert "Traceback" not in error
+
+
+def test_models_lists_what_serves_each_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json", "--weights", "mine"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert {
+        "model": "black-forest-labs/flux-kontext-pro",
+        "protocol": "replicate",
+        "weights": "mine",
+    } in rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-o", "out.bmp"], "--out: must end in .png, .jpg, .jpeg, .webp, not '.bmp'"),
+        (["--aspect-ratio", "wide"], "--aspect-ratio: must look like 16:9, not 'wide'"),
+        (["-i", "missing.jpg", "--weights", "toy"], "missing.jpg cannot be read: No such file"),
+        (["--weights", "missing"], "there are no weights at missing"),
+    ],
+)
+def test_edit_refuses_with_the_reason(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edit", "go", *arguments]) == 1
+
+    assert sentence in capsys.readouterr().err
+
+
+def test_edit_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.webp"
+
+    code = main(["edit", "go", "-o", str(out), "--weights", "toy", "--seed", "7"])
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert out.read_bytes()[8:12] == b"WEBP"
+    assert "Using seed: 7" in said.err
