@@ -44,7 +44,11 @@ class Tickets:
     def read(self, ticket: str) -> str | None:
         """The id a ticket was issued for, or None when it is not one of ours."""
         spelled = ticket[:ID_LENGTH]
-        if not ticket.isascii() or not set(spelled) <= set(RFC_4648):
+        if (
+            len(ticket) != 2 * ID_LENGTH
+            or not ticket.isascii()
+            or not set(spelled) <= set(RFC_4648)
+        ):
             return None
         id = spelled.translate(_TO_CROCKFORD)
         return id if hmac.compare_digest(ticket, self.issue(id)) else None

@@ -1,8 +1,8 @@
 """From a parsed submission to a durable, queued prediction.
 
-Inline pictures become blobs before the row exists, so a row never names bytes that are not
-there; a crash in between leaves only an orphan for the janitor. Nothing is fetched here: a URL
-is the worker's business.
+Pictures sent or uploaded become blobs of the prediction's own before its row exists: a row never
+names bytes that are not there, and deleting an upload takes nothing from what was accepted. A
+crash in between leaves bytes nobody names. Nothing is fetched here: a URL is the worker's business.
 """
 
 import hashlib
@@ -86,19 +86,12 @@ class Intake:
 
     async def _prediction(self, submission: Submission, sender: Sender) -> Prediction:
         id = draw_id(self._entropy)
-        kept = {
-            image.data: BlobImage(f"inputs/{id}/{n}")
-            for n, image in enumerate(submission.edit.images)
-            if isinstance(image, InlineImage)
-        }
-        images = [
-            kept[image.data]
-            if isinstance(image, InlineImage)
-            else await self._resolve(image, sender.owner)
-            for image in submission.edit.images
-        ]
+        found = [await self._resolve(image, sender.owner) for image in submission.edit.images]
+        inline = dict.fromkeys(it.data for it in found if isinstance(it, InlineImage))
+        kept = {data: BlobImage(f"inputs/{id}/{n}") for n, data in enumerate(inline)}
         for data, image in kept.items():
             await self._blobs.put(image.key, data)
+        images = [kept[it.data] if isinstance(it, InlineImage) else it for it in found]
         edit = submission.edit
         seed = draw_seed(self._entropy) if edit.seed is None else edit.seed
         return Prediction(
@@ -113,18 +106,25 @@ class Intake:
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:
+        """A picture as a URL, a blob that stays, or bytes still to be kept."""
         match image:
             case FileImage(file_id):
-                file = await self._files.get_file(file_id, owner=owner)
-                if file is None or file.expires_at <= self._clock.now():
-                    raise NotFound("file", file_id)
-                return BlobImage(file.key)
+                return InlineImage(await self._uploaded(file_id, owner))
             case UrlImage(url):
                 # A link we signed, such as an earlier result, needs no way through the network.
                 key = self._links.key_of(url)
                 return image if key is None else BlobImage(key)
             case _:
                 return image
+
+    async def _uploaded(self, file_id: str, owner: str) -> bytes:
+        file = await self._files.get_file(file_id, owner=owner)
+        if file is None or file.expires_at <= self._clock.now():
+            raise NotFound("file", file_id)
+        try:
+            return await self._blobs.open(file.key)
+        except NotFound:
+            raise NotFound("file", file_id) from None
 
 
 def _echo(fields: Mapping[str, Any], kept: Mapping[bytes, BlobImage]) -> dict[str, Any]:

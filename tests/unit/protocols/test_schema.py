@@ -1,0 +1,66 @@
+"""Checking input: order, absence, formats, and that values never leave."""
+
+from typing import Any
+
+import pytest
+
+from retouch.protocols.schema import Fault, faults, is_uri, known, type_name
+
+SCHEMA: dict[str, Any] = {
+    "required": ["text", "picture"],
+    "properties": {
+        "number": {"x-order": 2, "type": "integer", "minimum": 1, "maximum": 3},
+        "picture": {"x-order": 1, "type": "string", "format": "uri"},
+        "text": {"x-order": 0, "type": "string"},
+    },
+}
+
+
+def test_faults_follow_x_order_and_not_the_order_they_are_found_in() -> None:
+    found = faults(SCHEMA, {"number": 9})
+
+    assert found == [
+        Fault((), "required", "text", "undefined"),
+        Fault((), "required", "picture", "undefined"),
+        Fault(("number",), "maximum", 3, "integer"),
+    ]
+
+
+def test_only_known_fields_with_a_value_are_kept_in_order() -> None:
+    fields = {"number": None, "secret": "s", "picture": "p", "text": "t"}
+
+    assert list(known(SCHEMA, fields).items()) == [("text", "t"), ("picture", "p")]
+
+
+def test_a_fault_never_holds_the_value() -> None:
+    found = faults(SCHEMA, {"text": 5, "picture": "my secret", "number": "my secret"})
+
+    assert len(found) == 3
+    assert "my secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("https://host/a.png", True),
+        ("http://127.0.0.1:80/a", True),
+        ("DATA:image/png;base64,AA", True),
+        ("data:image/png", False),
+        ("https://", False),
+        ("http://[::1", False),
+        ("ftp://host/a", False),
+        ("/a.png", False),
+        ("", False),
+    ],
+)
+def test_what_can_name_a_picture(text: str, fine: bool) -> None:
+    assert is_uri(text) is fine
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(None, "null"), (True, "boolean"), (1, "integer"), (1.0, "number"), ("", "string"),
+     ([], "array"), ({}, "object")],
+)  # fmt: skip
+def test_types_have_their_json_names(value: object, name: str) -> None:
+    assert type_name(value) == name

@@ -1,0 +1,96 @@
+"""Keys: shown once, found by prefix, revoked for good."""
+
+from typing import Any
+
+import pytest
+
+from retouch.service.keys import CACHE_S, KeyService
+from retouch.testing import FakeClock, MemoryStore
+
+
+class CountingKeys(MemoryStore):
+    looks = 0
+
+    async def find_key(self, prefix: str) -> Any:
+        self.looks += 1
+        return await super().find_key(prefix)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> CountingKeys:
+    return CountingKeys(clock)
+
+
+@pytest.fixture
+def keys(store: CountingKeys, clock: FakeClock) -> KeyService:
+    return KeyService(store, clock)
+
+
+async def test_a_secret_is_known_again_and_nowhere_kept(keys: KeyService) -> None:
+    key, secret = await keys.create("anna")
+
+    assert await keys.authenticate(secret) == key
+    assert secret not in repr(await keys.list())
+
+
+@pytest.mark.parametrize("wrong", ["", "r8_x", "rt_aaaaaaaa_" + "x" * 43])
+async def test_anything_else_is_nobody(keys: KeyService, wrong: str) -> None:
+    await keys.create("anna")
+
+    assert await keys.authenticate(wrong) is None
+
+
+async def test_the_right_prefix_with_another_secret_is_nobody(keys: KeyService) -> None:
+    _, secret = await keys.create("anna")
+
+    assert await keys.authenticate(secret[:-1] + ("a" if secret[-1] != "a" else "b")) is None
+
+
+async def test_a_key_is_looked_up_once_a_second(
+    keys: KeyService, store: CountingKeys, clock: FakeClock
+) -> None:
+    _, secret = await keys.create("anna")
+
+    for _ in range(10):
+        await keys.authenticate(secret)
+    clock.advance(CACHE_S)
+    await keys.authenticate(secret)
+
+    assert store.looks == 2
+
+
+async def test_a_key_revoked_elsewhere_ends_within_a_second(
+    keys: KeyService, store: CountingKeys, clock: FakeClock
+) -> None:
+    key, secret = await keys.create("anna")
+    await keys.authenticate(secret)
+
+    await store.revoke_key(key.id, clock.now())
+    clock.advance(CACHE_S)
+
+    assert await keys.authenticate(secret) is None
+
+
+async def test_keys_are_revoked_by_id_or_name(keys: KeyService) -> None:
+    first, _ = await keys.create("anna")
+    await keys.create("ben")
+
+    assert await keys.revoke(first.id)
+    assert await keys.revoke("ben")
+    assert not await keys.revoke("ben")
+    assert all(key.revoked_at for key in await keys.list())
+
+
+async def test_the_first_key_made_elsewhere_is_noticed_within_a_second(
+    keys: KeyService, store: CountingKeys, clock: FakeClock
+) -> None:
+    assert not await keys.any_created()
+    await KeyService(store, clock).create("anna")
+    clock.advance(CACHE_S)
+
+    assert await keys.any_created()
