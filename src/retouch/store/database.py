@@ -40,7 +40,7 @@ _PAUSES_S = (0.05, 0.2, 0.5)
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "53300"})
 
 
-class _CommitUnknown(Exception):  # noqa: N818  (not an error of ours: a doubt)
+class _CommitUnknown(Exception):
     """The connection broke during COMMIT: nobody can tell whether it happened."""
 
 

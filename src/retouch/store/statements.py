@@ -202,7 +202,7 @@ def release(worker: str | None) -> Moved:
 
     A lapsed row that is locked is being renewed or finished right now, so it is left alone.
     """
-    gone = sa.select(p.seq).where(RUNNING).order_by(p.id)
+    gone = sa.select(p.seq).where(RUNNING).order_by(p.worker, p.id)
     if worker is None:
         gone = gone.where(p.lease_until <= NOW).with_for_update(skip_locked=True)
     else:

@@ -8,8 +8,11 @@ import asyncio
 from typing import Any
 
 import aiosqlite
+import structlog
 
 from retouch.store.database import Database, is_outage
+
+log = structlog.get_logger(__name__)
 
 _CHANNEL = "retouch_changed"
 _POLL_S = 0.02
@@ -120,10 +123,17 @@ class PostgresBell(Bell):
             try:
                 async with self._engine.connect() as connection:
                     raw: Any = (await connection.get_raw_connection()).driver_connection
-                    await self._serve(raw)
+                    try:
+                        await self._serve(raw)
+                    except Exception:
+                        if not raw.is_closed():
+                            raise
+                    finally:
+                        if raw.is_closed():  # or the pool would hand it out again
+                            await connection.invalidate()
             except Exception as error:
                 if not is_outage(error):
-                    raise
+                    log.exception("listening for changes failed; polling goes on")
             await asyncio.sleep(_RECONNECT_S)
             self.ring()
 

@@ -1,0 +1,304 @@
+"""What only a real database can be asked: tables, plans, files, outages."""
+
+import asyncio
+import sqlite3
+import stat
+from dataclasses import MISSING, fields
+
+import asyncpg
+import msgspec
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from retouch.domain.edit import Edit, UrlImage
+from retouch.domain.errors import Busy
+from retouch.domain.prediction import Cancel, Output, Prediction, Requeue
+from retouch.ports import Cursor, Filter
+from retouch.store import SqlStore, migrate, rows, statements
+from retouch.store.database import Database, is_outage, parse_url
+from retouch.store.tables import metadata
+
+on_sql = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+
+
+def make(id):
+    edit = Edit(prompt="make it snow")
+    return Prediction(
+        id=id, owner="ada", protocol="fal", model="m", input={}, edit=edit, created_at=1.0
+    )
+
+
+async def with_connection(url, work):
+    database = Database(url)
+    try:
+        return await database.read(lambda c: c.run_sync(work))
+    finally:
+        await database.dispose()
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+@on_sql
+async def test_the_migrations_make_exactly_the_tables(database_url):
+    def difference(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await with_connection(database_url, difference) == []
+
+
+@on_sql
+async def test_migrating_again_and_at_once_is_fine(database_url):
+    await asyncio.gather(migrate(database_url), migrate(database_url))
+
+
+async def test_two_processes_may_make_the_same_new_file(tmp_path):
+    url = f"sqlite:///{tmp_path}/new.db"
+
+    await asyncio.gather(migrate(url), migrate(url))
+
+    store = SqlStore(url)
+    await store.start()
+    await store.stop()
+
+
+@on_sql
+async def test_start_refuses_tables_of_another_version(database_url):
+    def tamper(connection):
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+
+    await with_connection(database_url, tamper)
+    store = SqlStore(database_url)
+
+    with pytest.raises(RuntimeError, match="0000"):
+        await store.start()
+    await store.stop()
+
+
+async def test_start_refuses_a_missing_file_and_does_not_make_it(tmp_path):
+    file = tmp_path / "none.db"
+    store = SqlStore(f"sqlite:///{file}")
+
+    with pytest.raises(RuntimeError, match=r"none\.db"):
+        await store.start()
+    await store.stop()
+
+    assert not file.exists()
+
+
+async def test_a_new_file_is_its_owners_alone(tmp_path):
+    file = tmp_path / "100%.db"
+
+    await migrate(f"sqlite:///{file}")
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        await migrate(f"sqlite:///{tmp_path}/nowhere/retouch.db")
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_we_cannot_run_on_is_refused(url):
+    with pytest.raises(ValueError, match="sqlite:///"):
+        parse_url(url)
+
+
+async def test_sqlite_is_set_up_to_lose_nothing(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    await migrate(url)
+
+    def pragmas(connection):
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names]
+
+    assert await with_connection(url, pragmas) == ["wal", 2, 1, 5000]
+
+
+# -- plans ---------------------------------------------------------------------------------------
+
+QUERIES = {
+    "claim": statements.claim("w", 4, 10.0),
+    "look": statements.anything_queued,
+    "get": statements.one("a", None),
+    "page": statements.page("ada", 20, Cursor(1.0, "a"), Filter()),
+    "page of all": statements.page(None, 20, None, Filter()),
+    "turn": statements.turn_of("a"),
+    "position": statements.ahead(0, 1.0, 5),
+    "twin": statements.twin("ada", "f", 60.0),
+    "lapsed": statements.release(None),
+    "dead": statements.release("w"),
+    "depth": statements.depth,
+    "events": statements.history("a", 0),
+    "move": statements.advance("a", Cancel("ada"), None),
+    "expired files": statements.expired_files(1.0, 10),
+}
+
+
+@on_sql
+@pytest.mark.parametrize("name", QUERIES)
+async def test_no_hot_query_reads_the_whole_table(database_url, name):
+    def plan(connection):
+        text = QUERIES[name].compile(connection, compile_kwargs={"literal_binds": True})
+        if connection.dialect.name == "sqlite":
+            lines = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+            return "\n".join(line[-1] for line in lines)
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        connection.exec_driver_sql("SET enable_bitmapscan = off")
+        return "\n".join(connection.exec_driver_sql(f"EXPLAIN {text}").scalars())
+
+    found = await with_connection(database_url, plan)
+
+    assert "Seq Scan" not in found, found
+    on_predictions = [line for line in found.splitlines() if line.startswith("SCAN predictions")]
+    assert all("INDEX ix_predictions_" in line for line in on_predictions), found
+    if name in ("claim", "page", "page of all", "twin", "events"):
+        assert "TEMP B-TREE" not in found, found
+        assert "Sort" not in found, found
+
+
+# -- rows of another version ---------------------------------------------------------------------
+
+
+def test_the_stored_edit_mirrors_the_edit():
+    def shape(cls_fields):
+        return {name: default for name, default in cls_fields if name != "images"}
+
+    ours = shape((f.name, None if f.default is MISSING else f.default) for f in fields(Edit))
+    stored = shape(
+        (f.name, None if f.default is msgspec.NODEFAULT else f.default)
+        for f in msgspec.structs.fields(rows.StoredEdit)
+    )
+
+    assert stored == ours
+
+
+def test_a_row_without_a_newer_field_takes_its_default():
+    assert rows.edit_from_json('{"prompt": "x"}') == Edit(prompt="x")
+
+
+def test_a_row_with_an_unknown_field_loads():
+    text = '{"prompt": "x", "tomorrow": 1, "images": [{"kind": "url", "url": "u", "crop": 2}]}'
+
+    assert rows.edit_from_json(text) == Edit(prompt="x", images=(UrlImage("u"),))
+
+
+@on_sql
+async def test_an_old_row_loads_from_the_table(database_url, lab):
+    made = await lab.add("a")
+    output = {"key": "k", "content_type": "image/png", "width": 1, "height": 2, "size_bytes": 3}
+
+    def age(connection):
+        outputs = rows.to_json([output | {"tomorrow": True}])
+        connection.execute(
+            sa.text("UPDATE predictions SET edit = :edit, outputs = :outputs"),
+            {"edit": '{"prompt": "old"}', "outputs": outputs},
+        )
+
+    await with_connection(database_url, age)
+
+    read = await lab.store.get(made.id)
+    assert read is not None
+    assert (read.edit, read.outputs) == (Edit(prompt="old"), (Output(**output),))
+
+
+# -- outages -------------------------------------------------------------------------------------
+
+
+async def test_a_write_waits_for_another_programs_transaction(tmp_path):
+    file = tmp_path / "a.db"
+    await migrate(f"sqlite:///{file}")
+    store = SqlStore(f"sqlite:///{file}")
+    await store.start()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    adding = asyncio.create_task(store.release("w"))
+    done, _ = await asyncio.wait([adding], timeout=0.1)
+    other.execute("COMMIT")
+
+    assert not done
+    assert await adding == []
+    other.close()
+    await store.stop()
+
+
+def test_only_a_busy_database_is_an_outage():
+    busy, full = sqlite3.OperationalError("locked"), sqlite3.OperationalError("full")
+    busy.sqlite_errorcode, full.sqlite_errorcode = 5 | 1 << 8, 13
+
+    assert is_outage(busy)
+    assert not is_outage(full)
+    assert is_outage(ConnectionRefusedError())
+    assert not is_outage(ValueError())
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    return postgres.fresh()
+
+
+@pytest.fixture
+async def on_postgres(postgres_url):
+    store = SqlStore(postgres_url)
+    await store.start()
+    yield store
+    await store.stop()
+
+
+async def test_cut_connections_are_opened_again(on_postgres, postgres):
+    await asyncio.gather(*(on_postgres.depth() for _ in range(5)))
+    admin = await asyncpg.connect(host=str(postgres.folder), user="retouch", database="postgres")
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname NOT IN ('postgres', '')"
+    )
+    await admin.close()
+
+    assert await on_postgres.claim("w", limit=1, lease_s=1) == []
+    assert await on_postgres.release() == []
+    assert await on_postgres.depth() == {"queued": 0, "running": 0}
+
+
+async def test_a_commit_of_unknown_outcome_is_not_repeated(on_postgres, monkeypatch):
+    commits = []
+
+    async def commit_then_break(connection):
+        commits.append(await real(connection))
+        raise ConnectionResetError
+
+    real = AsyncConnection.commit
+    monkeypatch.setattr(AsyncConnection, "commit", commit_then_break)
+
+    with pytest.raises(Busy, match="look before"):
+        await on_postgres.release()
+    assert len(commits) == 1
+
+
+async def test_the_store_outlives_a_crash_of_the_server(spare_postgres):
+    url = await asyncio.to_thread(spare_postgres.fresh)
+    store, other = SqlStore(url), SqlStore(url)
+    await store.start()
+    await other.start()
+    await store.add(make("a"))
+
+    spare_postgres.kill()
+    with pytest.raises(Busy):
+        await store.claim("w", limit=1, lease_s=60)
+    await asyncio.wait_for(store.changed(0.05), 10)
+    await asyncio.to_thread(spare_postgres.launch)
+
+    (claimed,) = await store.claim("w", limit=1, lease_s=60)
+    assert (claimed.id, claimed.attempt) == ("a", 1)
+    waiting = asyncio.create_task(other.changed(60))
+    async with asyncio.timeout(20):
+        while not waiting.done():
+            await store.advance("a", Requeue("interrupted"))
+            await store.claim("w", limit=1, lease_s=60)
+            await asyncio.sleep(0.05)
+    await store.stop()
+    await other.stop()
