@@ -22,7 +22,7 @@ import structlog
 
 from retouch import __version__, logs
 from retouch.domain.edit import Edit
-from retouch.domain.errors import BadInput, EngineFailed
+from retouch.domain.errors import BadInput, EngineFailed, NotFound
 from retouch.domain.picture import Picture
 from retouch.folder import DataFolder
 from retouch.ports import Broken, Finished, Job, Stepped
@@ -63,11 +63,16 @@ CLOCK = SystemClock()
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> "AsyncIterator[SqlStore]":
-    """The prediction table, its schema brought up to date."""
+async def open_store(settings: Settings, *, must_exist: bool = False) -> "AsyncIterator[SqlStore]":
+    """The prediction table, its schema brought up to date; a new folder is made unless told not.
+
+    Raises NotFound for a data folder that must exist and does not.
+    """
     from retouch.store import SqlStore, migrate
 
     if not settings.database:
+        if must_exist and not settings.data.is_dir():
+            raise NotFound("data folder", str(settings.data))
         DataFolder(settings.data)
     await migrate(settings.database_url)
     store = SqlStore(settings.database_url)

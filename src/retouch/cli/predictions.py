@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     from retouch.bootstrap import open_store
 
-    async with open_store(settings) as store:
+    async with open_store(settings, must_exist=True) as store:
         match arguments.verb:
             case "list":
                 _print_list(await store.page(None, limit=arguments.limit), arguments.json)

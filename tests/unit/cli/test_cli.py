@@ -94,3 +94,44 @@ def test_edit_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert code == 0
     assert out.read_bytes()[8:12] == b"WEBP"
     assert "Using seed: 7" in said.err
+
+
+def test_listing_predictions_does_not_make_a_data_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing"
+
+    assert main(["predictions", "list", "--data", str(missing)]) == 1
+    assert "not found" in capsys.readouterr().err
+    assert not missing.exists()
+
+
+def test_a_key_is_made_listed_without_its_secret_and_revoked_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(tmp_path / "data")]
+
+    assert main(["keys", "create", "anna", "--json", *data]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert main(["keys", "list", "--json", *data]) == 0
+    listed = capsys.readouterr().out
+    revoked = [main(["keys", "revoke", "anna", *data]) for _ in range(2)]
+
+    assert made["key"].startswith("rt_")
+    assert json.loads(listed)[0]["name"] == "anna"
+    assert made["key"] not in listed
+    assert revoked == [0, 1]
+
+
+def test_the_doctor_edits_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", "--data", str(tmp_path), "--weights", "toy"]) == 0
+
+    found = {check["check"]: check["found"] for check in json.loads(capsys.readouterr().out)}
+    assert "edited 64x64" in found["edit"]
+    assert "not screened" in found["safety"]
+
+
+def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--data", str(tmp_path), "--weights", "missing"]) == 1
+
+    assert "FAIL  edit      there are no weights at missing" in capsys.readouterr().out
