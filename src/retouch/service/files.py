@@ -1,5 +1,6 @@
 """Uploads: bytes a caller sends ahead, kept for a day unless told otherwise."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -42,14 +43,15 @@ class Uploads:
         """Keep an upload: bytes first, then its row."""
         id = draw_id(self._entropy)
         now = self._clock.now()
+        sha256, md5 = await asyncio.to_thread(_checksums, upload.data)
         file = File(
             id=id,
             owner=owner,
             name=_file_name(upload.name),
             content_type=sniff(upload.data) or _plain_type(upload.content_type),
             size_bytes=len(upload.data),
-            sha256=hashlib.sha256(upload.data).hexdigest(),
-            md5=hashlib.md5(upload.data, usedforsecurity=False).hexdigest(),
+            sha256=sha256,
+            md5=md5,
             key=f"uploads/{id}",
             created_at=now,
             expires_at=now + self._ttl_s,
@@ -85,6 +87,11 @@ class Uploads:
     async def open(self, file: File) -> bytes:
         """The bytes; raises NotFound."""
         return await self._blobs.open(file.key)
+
+
+def _checksums(data: bytes) -> tuple[str, str]:
+    md5 = hashlib.md5(data, usedforsecurity=False)
+    return hashlib.sha256(data).hexdigest(), md5.hexdigest()
 
 
 def _file_name(name: str) -> str:

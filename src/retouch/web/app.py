@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -69,6 +70,7 @@ def create_app(
             Middleware(SafeHeaders),
             Middleware(NoTrailingSlash),
         ],
+        exception_handlers={HTTPException: refused_by_router},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -215,6 +217,14 @@ class Nowhere:
         call = call_of(request, mount, self._desk.origins)
         response = respond(dialect.refuse(call, NotFound("address", path)))
         await response(scope, receive, send)
+
+
+async def refused_by_router(_request: Request, error: Exception) -> Response:
+    """What only our own addresses raise, such as a wrong method, as an object."""
+    if not isinstance(error, HTTPException):
+        raise error
+    body = {"detail": error.detail, "status": error.status_code}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 def peer_of(scope: Scope) -> str | None:

@@ -1,6 +1,9 @@
 """What each verb does. Written once: handlers know verbs, never vendors."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -8,7 +11,17 @@ from starlette.responses import Response
 
 from retouch.domain.errors import NotFound, TooLarge
 from retouch.domain.prediction import Prediction
-from retouch.protocols.base import Answer, Call, Dialect, Facts, Listing, Route, Verb, View
+from retouch.protocols.base import (
+    Answer,
+    Call,
+    Dialect,
+    Facts,
+    Listing,
+    Route,
+    Submission,
+    Verb,
+    View,
+)
 from retouch.service.intake import Sender, fingerprint
 from retouch.web.files import serve_bytes
 from retouch.web.reading import parts_of, with_body
@@ -17,6 +30,9 @@ from retouch.web.sse import stream
 
 Reply = Answer | Response
 Handler = Callable[["Visit"], Awaitable[Reply]]
+T = TypeVar("T")
+
+LONG_BODY_BYTES = 1_000_000
 
 
 class Visit:
@@ -51,17 +67,22 @@ class Visit:
 async def submit(visit: Visit) -> Reply:
     """Accept an edit; hold the answer for as long as was asked, or until it is done."""
     call = visit.call = await with_body(visit.call, visit.request)
-    submission = visit.dialect.parse(call)
-    sender = Sender(
-        owner=visit.owner,
-        protocol=visit.dialect.name,
-        fingerprint=fingerprint(visit.owner, call.path, call.body),
-    )
+    submission, print_ = await _off_loop(len(call.body), partial(_understood, visit, call))
+    sender = Sender(owner=visit.owner, protocol=visit.dialect.name, fingerprint=print_)
     prediction = await visit.services.intake.accept(submission, sender)
     if submission.wait_s is not None:
         await visit.services.predictions.wait(prediction.id, submission.wait_s)
         prediction = await visit.services.predictions.get(prediction.id, visit.owner)
     return visit.dialect.submitted(call, submission, await visit.current_view(prediction))
+
+
+def _understood(visit: Visit, call: Call) -> tuple[Submission, str]:
+    return visit.dialect.parse(call), fingerprint(visit.owner, call.path, call.body)
+
+
+async def _off_loop(size: int, work: Callable[[], T]) -> T:
+    """Work on so many bytes: in a thread when it would keep other callers waiting."""
+    return await asyncio.to_thread(work) if size > LONG_BODY_BYTES else work()
 
 
 async def status(visit: Visit) -> Reply:

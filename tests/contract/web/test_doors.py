@@ -159,6 +159,13 @@ async def test_an_unknown_address_is_not_found_as_an_object(front: Any, path: st
     assert answer.json()["status"] == 404
 
 
+async def test_our_own_addresses_refuse_a_method_as_an_object(front: Any) -> None:
+    answer = await front.client.post("/livez")
+
+    assert (answer.status_code, answer.json()["status"]) == (405, 405)
+    assert (await front.client.delete("/files/a/1/0.png")).json()["status"] == 405
+
+
 async def test_a_fault_of_ours_says_nothing_of_itself(
     front: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
