@@ -1,0 +1,156 @@
+"""Addresses as ASGI apps: a protocol's, one of our own, and everywhere else.
+
+Each answers every method, so that a wrong one is refused in the shape its caller understands.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from retouch.domain.errors import NotFound, RetouchError
+from retouch.protocols.base import Call, Dialect, Route, Verb
+from retouch.web.auth import Gate
+from retouch.web.handlers import HANDLERS, OPEN_VERBS, Visit, respond
+from retouch.web.reading import Origins, call_of, limited
+from retouch.web.services import Services
+
+log = structlog.get_logger(__name__)
+
+UPLOAD_SLACK_BYTES = 1024 * 1024  # what a multipart body adds to its file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every address needs to answer."""
+
+    services: Services
+    gate: Gate
+    origins: Origins
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One protocol's meaning of a method at an address."""
+
+    dialect: Dialect
+    mount: str
+    route: Route
+
+
+Entries = Mapping[str, Entry]
+
+
+def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
+    """Every path with its methods, in the order the protocols list them."""
+    paths: dict[str, dict[str, Entry]] = {}
+    for dialect in dialects:
+        for mount in dialect.mounts:
+            for route in dialect.routes:
+                methods = paths.setdefault(mount + route.path, {})
+                methods.setdefault(route.method, Entry(dialect, mount, route))
+    return list(paths.items())
+
+
+class Address:
+    """One path: finds the method's entry, asks who calls, runs the verb, renders every error."""
+
+    def __init__(self, desk: Desk, path: str, entries: Entries) -> None:
+        self._desk, self._path, self._entries = desk, path, entries
+        gets = {"HEAD"} if "GET" in entries else set()
+        self._allow = ", ".join(sorted({*entries, *gets, "OPTIONS"}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["retouch.address"] = self._path
+        response = await self._answer(scope, receive)
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        request = Request(scope, receive)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": self._allow})
+        entry = self._entries.get("GET" if request.method == "HEAD" else request.method)
+        if entry is None:
+            entry = next(iter(self._entries.values()))
+            call = call_of(request, entry.mount, self._desk.origins)
+            answer = respond(entry.dialect.wrong_method(call))
+            answer.headers["allow"] = self._allow
+            return answer
+        call = call_of(request, entry.mount, self._desk.origins)
+        try:
+            return await self._serve(entry, call, scope, receive)
+        except RetouchError as error:
+            return respond(entry.dialect.refuse(call, error))
+        except Exception:
+            log.exception("http.request_failed", address=self._path)
+            return respond(entry.dialect.refuse(call, RetouchError()))
+
+    async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
+        verb, desk = entry.route.verb, self._desk
+        owner = "" if verb in OPEN_VERBS else await desk.gate.owner(call.headers, peer_of(scope))
+        what, limit = "the request body", desk.max_body_bytes
+        if verb is Verb.UPLOAD:
+            what, limit = "file", entry.dialect.upload_limit_bytes
+        slack = UPLOAD_SLACK_BYTES if verb is Verb.UPLOAD else 0
+        visit = Visit(
+            dialect=entry.dialect,
+            route=entry.route,
+            call=call,
+            request=Request(scope, limited(receive, call.headers, what, limit, slack)),
+            owner=owner,
+            services=desk.services,
+        )
+        try:
+            reply = await HANDLERS[verb](visit)
+        except RetouchError as error:
+            reply = entry.dialect.refuse(visit.call, error)
+        return reply if isinstance(reply, Response) else respond(reply)
+
+
+class Own:
+    """One of our own paths, which no protocol knows: it is there to be read."""
+
+    def __init__(self, path: str, read: Callable[[Request], Awaitable[Response]]) -> None:
+        self._path, self._read = path, read
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["retouch.address"] = self._path
+        request = Request(scope, receive)
+        allow = {"allow": "GET, HEAD, OPTIONS"}
+        if request.method in ("GET", "HEAD"):
+            response = await self._read(request)
+        elif request.method == "OPTIONS":
+            response = Response(status_code=204, headers=allow)
+        else:
+            body = {"detail": "This address can only be read.", "status": 405}
+            response = JSONResponse(body, status_code=405, headers=allow)
+        await response(scope, receive, send)
+
+
+class Nowhere:
+    """Every other path: not found, in the shape of the protocol whose mount it lies under."""
+
+    def __init__(self, desk: Desk, dialects: Sequence[Dialect]) -> None:
+        self._desk = desk
+        mounts = [(mount, dialect) for dialect in dialects for mount in dialect.mounts]
+        self._mounts = sorted(mounts, key=lambda it: len(it[0]), reverse=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = request.url.path
+        mount, dialect = next(
+            it for it in self._mounts if path == it[0] or path.startswith(f"{it[0]}/")
+        )
+        call = call_of(request, mount, self._desk.origins)
+        response = respond(dialect.refuse(call, NotFound("address", path)))
+        await response(scope, receive, send)
+
+
+def peer_of(scope: Scope) -> str | None:
+    """The address the connection came from."""
+    client = scope.get("client")
+    return str(client[0]) if client else None
