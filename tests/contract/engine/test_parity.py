@@ -1,4 +1,4 @@
-"""Our loop against diffusers' own `FluxKontextPipeline`, on tiny random weights in float32."""
+"""Our loop against diffusers' own `FluxKontextPipeline`, on tiny random weights."""
 
 import random
 from typing import Any
@@ -23,6 +23,11 @@ TALL = Picture(48, 96, random.Random(1).randbytes(48 * 96 * 3))  # noqa: S311
 """Both are training sizes at this area already: the pipeline is told not to resize."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["guidance", "no guidance"])
 def pair(request: Any, tmp_path_factory: Any) -> tuple[Flux1Family, Any]:
     from diffusers import FluxKontextPipeline
@@ -43,7 +48,7 @@ def ours(family: Flux1Family, edit: Edit, images: list[Picture]) -> tuple[Sessio
     return session, family.close(session)
 
 
-def theirs(pipeline: Any, edit: Edit, image: Picture | None, output_type: str) -> Any:
+def theirs(pipeline: Any, edit: Edit, image: Picture | None, output_type: str, **more: Any) -> Any:
     pil = image and Image.frombytes("RGB", (image.width, image.height), image.data)
     return pipeline(
         prompt=edit.prompt,
@@ -57,6 +62,7 @@ def theirs(pipeline: Any, edit: Edit, image: Picture | None, output_type: str) -
         generator=torch.Generator("cpu").manual_seed(edit.seed),
         output_type=output_type,
         _auto_resize=False,
+        **more,
     ).images[0]
 
 
@@ -75,3 +81,20 @@ def test_the_whole_loop_equals_the_pipeline(pair, size, image):
     expected = np.asarray(theirs(pipeline, edit, image, "pil"), dtype=np.int16)
     got = np.frombuffer(picture.data, dtype=np.uint8).reshape(expected.shape).astype(np.int16)
     assert np.abs(got - expected).max() <= 1  # a rounding of the last bit
+
+
+def test_in_bfloat16_roundings_come_in_the_pipelines_order(tmp_path):
+    from diffusers import FluxKontextPipeline
+
+    folder = write_checkpoint(tmp_path, recipe=RECIPE)
+    family = load_family(folder, dtype="bfloat16")
+    pipeline = FluxKontextPipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    pipeline.set_progress_bar_config(disable=True)
+    edit = Edit(prompt="make it 7 times as red", seed=3, size=Size(64, 64), guidance=3.0)
+    noise = family.open(family.plan(edit, [], 3), edit, []).latents
+
+    session, _ = ours(family, edit, [PHOTO])
+
+    latents = theirs(pipeline, edit, PHOTO, "latent", latents=noise[None]).float()
+    unit = 2.0**-8 * latents.abs().max()  # bfloat16 keeps 8 bits
+    assert (session.latents.float() - latents).abs().max() <= 2 * unit

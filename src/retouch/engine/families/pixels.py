@@ -28,10 +28,13 @@ def cover(picture: Picture, size: Size) -> Picture:
 
 
 def to_tensor(picture: Picture) -> Tensor:
-    """Pixels in [-1, 1], float32, (1, 3, height, width)."""
-    bytes_ = np.frombuffer(picture.data, dtype=np.uint8)
-    unit = bytes_.reshape(picture.height, picture.width, 3).astype(np.float32) / 255.0
-    return 2.0 * torch.from_numpy(unit).permute(2, 0, 1)[None] - 1.0
+    """Pixels in [-1, 1], float32, (1, 3, height, width), channels last in memory.
+
+    The layout decides which convolution runs and with it the last bits; it is the pipeline's.
+    """
+    flat = np.frombuffer(picture.data, dtype=np.uint8)
+    unit = flat.reshape(1, picture.height, picture.width, 3).astype(np.float32) / 255.0
+    return 2.0 * torch.from_numpy(unit).permute(0, 3, 1, 2) - 1.0
 
 
 def to_picture(pixels: Tensor) -> Picture:
