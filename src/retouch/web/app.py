@@ -81,10 +81,13 @@ def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) 
 
 def _vendor_hosts(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
     """One router per vendor's host name."""
-    return [
-        Host(host, Router(_routes(desk, [dialect]), redirect_slashes=False))
+    routers = {
+        dialect.name: Router(_routes(desk, [dialect]), redirect_slashes=False)
         for dialect in dialects
-        for host in sorted(dialect.hosts)
+        if dialect.hosts
+    }
+    return [
+        Host(host, routers[dialect.name]) for dialect in dialects for host in sorted(dialect.hosts)
     ]
 
 

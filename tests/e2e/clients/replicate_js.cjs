@@ -15,16 +15,19 @@ const client = new Replicate({ auth: token, baseUrl: `${base}/v1` });
 const data = fs.readFileSync(picture);
 const uri = `data:image/png;base64,${data.toString("base64")}`;
 
-async function isPng(url) {
-  assert.ok(typeof url === "string" && url.startsWith(base), String(url));
-  const answer = await fetch(url);
-  const bytes = Buffer.from(await answer.arrayBuffer());
+async function isPng(output) {
+  assert.ok(String(output).startsWith(base), String(output));
+  const source = typeof output === "string" ? await fetch(output) : await output.blob();
+  const bytes = Buffer.from(await source.arrayBuffer());
   assert.strictEqual(bytes.subarray(1, 4).toString(), "PNG");
 }
 
 const operations = {
   async run() {
-    await isPng(await client.run(PRO, { input: { prompt: "invert", input_image: uri } }));
+    const output = await client.run(PRO, { input: { prompt: "invert", input_image: uri } });
+    // A file object only over TLS.
+    assert.strictEqual(typeof output === "string", base.startsWith("http:"));
+    await isPng(output);
   },
   async run_by_version() {
     const model = await client.models.get("black-forest-labs", "flux-kontext-pro");

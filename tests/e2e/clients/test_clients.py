@@ -9,26 +9,21 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.request import Request, urlopen
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from PIL import Image
-
-from retouch.running import RunningServer, running_server
 
 HERE = Path(__file__).parent
 CLIENTS = HERE.parents[2] / "build" / "clients"
-MODEL = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 TOKEN = "r8_any_token_will_do"  # noqa: S105  no key exists: callers on this machine are let in
 TIMEOUT_S = 300
-SLOW_S = 2.0
+Said = dict[str, str | None]
+"""Each operation's error, None for a success."""
+
 BASICS = (
     "run", "run_by_version", "create_poll_fetch", "upload", "file_objects", "data_uri",
     "wait_expiry", "cancel", "failed", "two_pages", "refusals",
@@ -73,58 +68,15 @@ MATRIX = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """`retouch serve`, with more predictions behind it than fit on a page."""
-    data = tmp_path_factory.mktemp("clients") / "data"
-    here = ("--allow-fetch", "127.0.0.0/8")  # the slow picture is served by this very process
-    with running_server(data, "--weights", "toy", *here) as server:
-        with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda _: canceled(server.url), range(101)))
-        yield server
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small photograph's stand-in."""
-    path = tmp_path_factory.mktemp("picture") / "cat.png"
-    Image.radial_gradient("L").convert("RGB").resize((96, 64)).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def slow(picture: Path) -> Iterator[str]:
-    """The URL of the same picture, from a host that takes its time: so an edit can be slow."""
-
-    class Slow(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            time.sleep(SLOW_S)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(picture.read_bytes())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as host:
-        serving = threading.Thread(target=host.serve_forever)
-        serving.start()
-        yield f"http://127.0.0.1:{host.server_port}/cat.png"
-        host.shutdown()
-        serving.join()
-
-
-@pytest.fixture(scope="module")
-def results(
-    server: RunningServer, picture: Path, slow: str
-) -> Iterator[dict[str, dict[str, str | None]]]:
+def results(entrance: Any, picture: Path, slow: str) -> Iterator[dict[str, Said]]:
     """What each client said of each operation; printed as a matrix at the end."""
     said = {
-        client.title: outcome(client, server.url, TOKEN, str(picture), slow)
+        client.title: outcome(client, entrance, TOKEN, str(picture), slow)
         for client in MATRIX
         if not client.missing
     }
     yield said
-    print_matrix(said)
+    print_matrix(entrance.url, said)
 
 
 @pytest.mark.parametrize(
@@ -136,34 +88,23 @@ def results(
     ],
 )
 def test_an_official_client_works_unmodified(
-    client: Client, operation: str, request: pytest.FixtureRequest
+    results: dict[str, Said], client: Client, operation: str
 ) -> None:
     if client.missing:
         pytest.skip(client.missing)
 
-    said = request.getfixturevalue("results")[client.title]
-
-    assert said.get(operation, "the driver ended before it") is None
+    assert results[client.title].get(operation, "the driver ended before it") is None
 
 
-def canceled(url: str) -> None:
-    """Leave one cancelled prediction behind."""
-    body = json.dumps({"input": {"prompt": "filler"}}).encode()
-    headers = {"Content-Type": "application/json"}
-    with urlopen(Request(url + MODEL, body, headers), timeout=30) as answer:  # noqa: S310  ours
-        cancel = json.load(answer)["urls"]["cancel"]
-    urlopen(Request(cancel, b"", method="POST"), timeout=30).close()  # noqa: S310  our own server
-
-
-def outcome(client: Client, *arguments: str) -> dict[str, str | None]:
+def outcome(client: Client, entrance: Any, *arguments: str) -> Said:
     """Run a driver; each operation's error, None for a success."""
     path = {"PYTHONPATH": str(client.needs)} if client.needs else {}
     ran = subprocess.run(  # noqa: S603  our own drivers
-        client.command(*arguments),
+        client.command(entrance.url, *arguments),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
-        env={**os.environ, **path},
+        env={**os.environ, **path, **entrance.environ},
         check=False,
     )
     lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
@@ -172,9 +113,9 @@ def outcome(client: Client, *arguments: str) -> dict[str, str | None]:
     return {line["operation"]: line["error"] for line in lines}
 
 
-def print_matrix(said: dict[str, dict[str, str | None]]) -> None:
+def print_matrix(url: str, said: dict[str, Said]) -> None:
     passed = total = 0
-    print("\n")
+    print(f"\n\nover {urlsplit(url).scheme}")
     for client in MATRIX:
         if client.missing:
             print(f"{client.title:<24} skipped: {client.missing}")
