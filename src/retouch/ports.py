@@ -324,10 +324,11 @@ class Plan:
 class Family(Protocol):
     """A model architecture with weights loaded: owns every tensor. `S` below is its session type.
 
-    A session is one picture being made.
+    A session is one picture being made; dropping it frees what it holds. `open`, `step` and `close`
+    raise EngineFailed for what concerns their sessions only, a lack of memory included.
     """
 
-    name: str
+    name: str  # of the weights that serve, for logs
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit."""
@@ -336,7 +337,10 @@ class Family(Protocol):
         """A session: text and references encoded, noise drawn."""
 
     def step(self, sessions: Sequence[Any]) -> None:
-        """One denoising step for each session, in one forward pass. Any mix of sizes."""
+        """One denoising step for each session, in one forward pass. Any mix of sizes.
+
+        All or nothing: when it raises, no session has moved.
+        """
 
     def step_index(self, session: Any) -> int:
         """Steps a session has done."""
