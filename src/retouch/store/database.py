@@ -1,29 +1,30 @@
 """Connections, transactions and retries on one SQLite file or one PostgreSQL database.
 
 What differs between the two, beyond the clock (`statements`) and wake-ups (`wakeups`), is here:
-SQLite's pragmas, and its single writer, for which writes of one process queue on a lock.
+SQLite's pragmas, its threads, and its single writer, for which writes of one process queue on a
+lock.
 """
 
 import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from retouch.domain.errors import Busy
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
+Work = Callable[[sa.Connection], T]
 
 _DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
+    "sqlite": "sqlite+pysqlite",
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
@@ -45,30 +46,14 @@ class _CommitUnknown(Exception):
 
 
 class Database:
-    """An engine with one way to read and one way to write."""
+    """One way to read and one way to write. A piece of work is a function of a connection."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self.url = parse_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = create_async_engine(
-            self.url, isolation_level="AUTOCOMMIT", pool_size=pool_size, max_overflow=0
-        )
-        self._writing: AbstractAsyncContextManager[Any] = nullcontext()
-        self._writer = self.engine
-        if self.is_sqlite:
-            self._writing = asyncio.Lock()
-            sa.event.listen(self.engine.sync_engine, "connect", _set_pragmas)
-        else:
-            self._writer = self.engine.execution_options(isolation_level="READ COMMITTED")
+    def __init__(self, url: URL) -> None:
+        self.url = url
 
     async def read(self, work: Work[T]) -> T:
         """Run a query that stands alone, again after a connection error; raises Busy."""
-
-        async def attempt() -> T:
-            async with self.engine.connect() as connection:
-                return await work(connection)
-
-        return await _patiently(attempt)
+        return await _patiently(lambda: self._read(work))
 
     async def write(self, work: Work[T]) -> T:
         """Run a transaction; it is durable on return.
@@ -76,25 +61,88 @@ class Database:
         Runs again when the connection broke before COMMIT. Raises Busy when the database stays
         away, and when it went away during COMMIT, which must not be repeated blindly.
         """
-
-        async def attempt() -> T:
-            async with self._writing, self._writer.connect() as connection:
-                if self.is_sqlite:
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-                result = await work(connection)
-                try:
-                    await connection.commit()
-                except Exception as error:
-                    if not self.is_sqlite and is_outage(error):
-                        raise _CommitUnknown from error
-                    raise
-                return result
-
-        return await _patiently(attempt)
+        return await _patiently(lambda: self._write(work))
 
     async def dispose(self) -> None:
         """Close every connection. Safe to call twice."""
+        raise NotImplementedError
+
+    async def _read(self, work: Work[T]) -> T:
+        raise NotImplementedError
+
+    async def _write(self, work: Work[T]) -> T:
+        raise NotImplementedError
+
+
+class Sqlite(Database):
+    """A file. Each piece of work runs whole in one thread: a hop per verb, not per statement."""
+
+    def __init__(self, url: URL, pool_size: int) -> None:
+        super().__init__(url)
+        self._engine = sa.create_engine(
+            url, isolation_level="AUTOCOMMIT", pool_size=pool_size, max_overflow=0
+        )
+        sa.event.listen(self._engine, "connect", _set_pragmas)
+        self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="retouch-sqlite")
+        self._writing = asyncio.Lock()
+
+    async def dispose(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+    async def _read(self, work: Work[T]) -> T:
+        def run() -> T:
+            with self._engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    async def _write(self, work: Work[T]) -> T:
+        def run() -> T:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                result = work(connection)
+                connection.commit()
+                return result
+
+        async with self._writing:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+
+class Postgres(Database):
+    """A server."""
+
+    def __init__(self, url: URL, pool_size: int) -> None:
+        super().__init__(url)
+        self.engine = create_async_engine(
+            url, isolation_level="AUTOCOMMIT", pool_size=pool_size, max_overflow=0
+        )
+        self._writer = self.engine.execution_options(isolation_level="READ COMMITTED")
+
+    async def dispose(self) -> None:
         await self.engine.dispose()
+
+    async def _read(self, work: Work[T]) -> T:
+        async with self.engine.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def _write(self, work: Work[T]) -> T:
+        async with self._writer.connect() as connection:
+            result = await connection.run_sync(work)
+            try:
+                await connection.commit()
+            except Exception as error:
+                if is_outage(error):
+                    raise _CommitUnknown from error
+                raise
+            return result
+
+
+def open_database(url: str, *, pool_size: int = 5) -> Sqlite | Postgres:
+    """The database at a URL, with at most `pool_size` connections, opened when needed."""
+    parsed = parse_url(url)
+    made = Sqlite if parsed.get_backend_name() == "sqlite" else Postgres
+    return made(parsed, pool_size)
 
 
 def parse_url(url: str) -> URL:

@@ -11,9 +11,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from retouch.store.database import Database, create_file, require_file
+from retouch.store.database import Database, Sqlite, create_file, open_database, require_file
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 7_236_885_203  # PostgreSQL advisory lock: one migration at a time
@@ -25,17 +24,11 @@ async def migrate(url: str) -> None:
     One transaction: it is done whole or not at all. Several processes may call it at once.
     Raises FileNotFoundError when a SQLite file's folder does not exist.
     """
-    database = Database(url)
-    if database.is_sqlite:
-        create_file(database.url)
-
-    async def upgrade(connection: AsyncConnection) -> None:
-        if not database.is_sqlite:
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        await connection.run_sync(_upgrade)
-
+    database = open_database(url)
     try:
-        await database.write(upgrade)
+        if isinstance(database, Sqlite):
+            create_file(database.url)
+        await database.write(_upgrade)
     finally:
         await database.dispose()
 
@@ -44,10 +37,8 @@ async def check(database: Database) -> None:
     """Raise RuntimeError unless the tables are exactly this version's."""
     require_file(database.url)
 
-    async def current(connection: AsyncConnection) -> tuple[str, ...]:
-        return await connection.run_sync(
-            lambda sync: MigrationContext.configure(sync).get_current_heads()
-        )
+    def current(connection: sa.Connection) -> tuple[str, ...]:
+        return MigrationContext.configure(connection).get_current_heads()
 
     found, wanted = set(await database.read(current)), set(head())
     if found != wanted:
@@ -63,6 +54,8 @@ def head() -> tuple[str, ...]:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from retouch.domain.prediction import (
     Event,
@@ -25,7 +24,7 @@ from retouch.ports import Beat, Cursor, File, Files, Filter, Key, Keys, Store
 from retouch.store import rows
 from retouch.store import statements as say
 from retouch.store.batch import Batcher
-from retouch.store.database import Database
+from retouch.store.database import Database, Sqlite, open_database
 from retouch.store.moves import CREATED, event_of
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
@@ -36,9 +35,10 @@ class SqlStore(Store, Keys, Files):
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         """`pool_size` bounds the connections for reads and writes together."""
-        self._database = Database(url, pool_size=pool_size + 1)  # one more listens
-        self._bell: Bell = (SqliteBell if self._database.is_sqlite else PostgresBell)(
-            self._database
+        database = open_database(url, pool_size=pool_size + 1)  # one more listens
+        self._database: Database = database
+        self._bell: Bell = (
+            SqliteBell(database) if isinstance(database, Sqlite) else PostgresBell(database)
         )
         self._adding = Batcher(self._add)
 
@@ -78,24 +78,24 @@ class SqlStore(Store, Keys, Files):
         return [rows.prediction_of(row) for row in found]
 
     async def position(self, id: str) -> int | None:
-        async def count(connection: AsyncConnection) -> int | None:
-            turn = (await connection.execute(say.turn_of(id))).one_or_none()
+        def count(connection: sa.Connection) -> int | None:
+            turn = connection.execute(say.turn_of(id)).one_or_none()
             if turn is None:
                 return None
             ahead = say.ahead(turn.priority, turn.tag, turn.seq)
-            return (await connection.execute(ahead)).scalar_one()
+            return connection.execute(ahead).scalar_one()
 
         return await self._database.read(count)
 
     async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
-        async def start(connection: AsyncConnection) -> list[Prediction]:
-            taken = (await connection.execute(say.claim(worker, limit, lease_s))).all()
+        def start(connection: sa.Connection) -> list[Prediction]:
+            taken = connection.execute(say.claim(worker, limit, lease_s)).all()
             started = sorted(taken, key=lambda row: (-row.priority, row.tag, row.seq))
             moved = [(rows.prediction_of(row), row.started_at) for row in started]
-            await _record(connection, Start(worker), moved)
+            _record(connection, Start(worker), moved)
             lanes: dict[int, float] = {row.priority: row.tag for row in started}
             if lanes:
-                await connection.execute(
+                connection.execute(
                     say.raise_lane,
                     [{"priority": lane, "tag": lanes[lane]} for lane in sorted(lanes)],
                 )
@@ -130,9 +130,9 @@ class SqlStore(Store, Keys, Files):
             for id, (attempt, progress) in sorted(held.items())
         ]
 
-        async def renew(connection: AsyncConnection) -> Sequence[rows.AnyRow]:
-            await connection.execute(say.renew, renewals)
-            return (await connection.execute(say.holders(held))).all()
+        def renew(connection: sa.Connection) -> Sequence[rows.AnyRow]:
+            connection.execute(say.renew, renewals)
+            return connection.execute(say.holders(held)).all()
 
         found = {row.id: row for row in await self._database.write(renew)}
         self._bell.ring()
@@ -183,8 +183,8 @@ class SqlStore(Store, Keys, Files):
         return [rows.file_of(row) for row in found]
 
     async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
-        async def delete(connection: AsyncConnection) -> rows.AnyRow | None:
-            return (await connection.execute(say.delete_file(id, owner))).one_or_none()
+        def delete(connection: sa.Connection) -> rows.AnyRow | None:
+            return connection.execute(say.delete_file(id, owner)).one_or_none()
 
         row = await self._database.write(delete)
         return None if row is None else rows.file_of(row)
@@ -195,8 +195,8 @@ class SqlStore(Store, Keys, Files):
     # -- details ---------------------------------------------------------------------------------
 
     async def _all(self, query: say.Query) -> Sequence[rows.AnyRow]:
-        async def fetch(connection: AsyncConnection) -> Sequence[rows.AnyRow]:
-            return (await connection.execute(query)).all()
+        def fetch(connection: sa.Connection) -> Sequence[rows.AnyRow]:
+            return connection.execute(query).all()
 
         return await self._database.read(fetch)
 
@@ -216,11 +216,11 @@ class SqlStore(Store, Keys, Files):
             raise ValueError(f"{what} exists already") from error
 
     async def _add(self, batch: Sequence[rows.Values]) -> None:
-        async def insert(connection: AsyncConnection) -> None:
-            tagged = await _tagged(connection, batch)
-            await connection.execute(say.insert_predictions, tagged)
+        def insert(connection: sa.Connection) -> None:
+            tagged = _tagged(connection, batch)
+            connection.execute(say.insert_predictions, tagged)
             created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
-            await connection.execute(say.insert_events, created)
+            connection.execute(say.insert_events, created)
 
         try:
             await self._database.write(insert)
@@ -229,13 +229,13 @@ class SqlStore(Store, Keys, Files):
         self._bell.tell()
 
 
-async def _tagged(connection: AsyncConnection, batch: Sequence[rows.Values]) -> list[rows.Values]:
+def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[rows.Values]:
     """The batch with each one's fair tag, by start-time fair queueing: the virtual clock or
     where its owner's last one ends, whichever is later. It ends its cost after it starts."""
     whose = sorted({(values["priority"], values["owner"]) for values in batch})
-    found_lanes = await connection.execute(say.lane_tags({lane for lane, _ in whose}))
+    found_lanes = connection.execute(say.lane_tags({lane for lane, _ in whose}))
     lanes: dict[int, float] = {row.priority: row.tag for row in found_lanes}
-    found_turns = await connection.execute(say.turn_tags(whose))
+    found_turns = connection.execute(say.turn_tags(whose))
     ends = {(row.priority, row.owner): row.tag for row in found_turns}
     tagged = []
     for values in batch:
@@ -246,27 +246,27 @@ async def _tagged(connection: AsyncConnection, batch: Sequence[rows.Values]) -> 
     earliest = [
         {"priority": lane, "owner": owner, "tag": ends[lane, owner]} for lane, owner in whose
     ]
-    await connection.execute(say.raise_turn, earliest)
+    connection.execute(say.raise_turn, earliest)
     return tagged
 
 
-async def _move(connection: AsyncConnection, statement: say.Moved, move: Move) -> list[Prediction]:
+def _move(connection: sa.Connection, statement: say.Moved, move: Move) -> list[Prediction]:
     """Make a guarded move and record it; the predictions that it really moved."""
-    found = (await connection.execute(statement)).all()
+    found = connection.execute(statement).all()
     moved = [(rows.prediction_of(row), row.moved_at) for row in found]
-    await _record(connection, move, moved)
+    _record(connection, move, moved)
     return [prediction for prediction, _ in moved]
 
 
-async def _record(
-    connection: AsyncConnection, move: Move, moved: Sequence[tuple[Prediction, float]]
+def _record(
+    connection: sa.Connection, move: Move, moved: Sequence[tuple[Prediction, float]]
 ) -> None:
     lines = []
     for prediction, at in moved:
         name, data = event_of(move, prediction)
         lines.append(rows.event_values(prediction.id, name, at, data))
     if lines:
-        await connection.execute(say.insert_events, lines)
+        connection.execute(say.insert_events, lines)
 
 
 def _verdict(

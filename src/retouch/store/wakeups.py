@@ -5,12 +5,12 @@ SQLite's `data_version`, which is polled while somebody waits.
 """
 
 import asyncio
+import sqlite3
 from typing import Any
 
-import aiosqlite
 import structlog
 
-from retouch.store.database import Database, is_outage
+from retouch.store.database import Postgres, Sqlite, is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -57,40 +57,38 @@ class Bell:
 class SqliteBell(Bell):
     """Rings when any other connection has committed to the file."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Sqlite) -> None:
         super().__init__()
         self._path = database.url.database or ""
-        self._connection: aiosqlite.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self._polling: asyncio.Task[None] | None = None
         self._version = -1
 
     async def start(self) -> None:
         if self._connection is None:
-            self._connection = await aiosqlite.connect(self._path, isolation_level=None)
-            self._version = await self._read(self._connection)
+            self._connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
 
     async def stop(self) -> None:
         await _end(self._polling)
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            connection.close()
 
     async def wait(self, timeout_s: float) -> None:
         if self._connection is not None and (self._polling is None or self._polling.done()):
             self._polling = asyncio.create_task(self._poll(self._connection))
         await super().wait(timeout_s)
 
-    async def _poll(self, connection: aiosqlite.Connection) -> None:
+    async def _poll(self, connection: sqlite3.Connection) -> None:
         while self._waiters:
-            version = await self._read(connection)
+            # Reads one number of shared memory: not worth a thread.
+            ((version,),) = connection.execute("PRAGMA data_version")
             if version != self._version:
                 self._version = version
                 self.ring()
             await asyncio.sleep(_POLL_S)
-
-    async def _read(self, connection: aiosqlite.Connection) -> int:
-        ((version,),) = await connection.execute_fetchall("PRAGMA data_version")
-        return int(version)
 
 
 class PostgresBell(Bell):
@@ -100,7 +98,7 @@ class PostgresBell(Bell):
     transaction would make every commit queue on one lock, and many writes share one notice.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Postgres) -> None:
         super().__init__()
         self._engine = database.engine
         self._listening: asyncio.Task[None] | None = None

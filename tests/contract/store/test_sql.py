@@ -18,7 +18,7 @@ from retouch.domain.errors import Busy
 from retouch.domain.prediction import Cancel, Output, Prediction, Requeue
 from retouch.ports import Cursor, Filter
 from retouch.store import SqlStore, migrate, rows, statements
-from retouch.store.database import Database, is_outage, parse_url
+from retouch.store.database import is_outage, open_database, parse_url
 from retouch.store.tables import metadata
 
 on_sql = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
@@ -32,9 +32,9 @@ def make(id):
 
 
 async def with_connection(url, work):
-    database = Database(url)
+    database = open_database(url)
     try:
-        return await database.read(lambda c: c.run_sync(work))
+        return await database.read(work)
     finally:
         await database.dispose()
 

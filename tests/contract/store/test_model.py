@@ -1,0 +1,141 @@
+"""Random lives, told to the memory twin and to SQLite at once: they must agree on everything."""
+
+import asyncio
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from retouch.domain.edit import Edit
+from retouch.domain.prediction import (
+    Cancel,
+    Fail,
+    Fence,
+    Prediction,
+    Progress,
+    Requeue,
+    Succeed,
+)
+from retouch.store import SqlStore, migrate
+from retouch.testing import FakeClock, MemoryStore
+
+IDS = st.sampled_from("abcdef")
+WORKERS = st.sampled_from(["w1", "w2"])
+ATTEMPTS = st.integers(0, 3)
+MOVES = st.sampled_from(
+    [
+        Succeed((), {"t": 1.0}, "log"),
+        Fail("no"),
+        Cancel("ada"),
+        Requeue("interrupted"),
+        Requeue("abandoned"),
+    ]
+)
+FENCES = st.none() | st.builds(Fence, WORKERS, ATTEMPTS)
+
+
+class Lives(RuleBasedStateMachine):
+    """Every verb with every argument; a lease of 0 s has lapsed, one of 1000 s never does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        self._folder = tempfile.TemporaryDirectory()
+        url = f"sqlite:///{Path(self._folder.name) / 'retouch.db'}"
+        self._run(migrate(url))
+        self._memory, self._sqlite = MemoryStore(FakeClock()), SqlStore(url)
+        self._run(self._sqlite.start())
+
+    def teardown(self) -> None:
+        self._run(self._sqlite.stop())
+        self._loop.close()
+        self._folder.cleanup()
+
+    @rule(
+        id=IDS,
+        owner=st.sampled_from(["ada", "eve"]),
+        priority=st.sampled_from([0, 0, 1]),
+        cost=st.sampled_from([0.5, 1.0, 2.0]),
+    )
+    def add(self, id, owner, priority, cost):
+        made = Prediction(
+            id=id, owner=owner, protocol="fal", model="m", input={}, edit=Edit(prompt="x"),
+            created_at=1.0, priority=priority, cost=cost,
+        )  # fmt: skip
+        self._both("add", made)
+
+    @rule(worker=WORKERS, limit=st.integers(0, 3), lease_s=st.sampled_from([0, 1000]))
+    def claim(self, worker, limit, lease_s):
+        self._both("claim", worker, limit=limit, lease_s=lease_s)
+
+    @rule(id=IDS, move=MOVES, fence=FENCES)
+    def advance(self, id, move, fence):
+        self._both("advance", id, move, fence=fence)
+
+    @rule(
+        worker=WORKERS,
+        held=st.dictionaries(IDS, st.tuples(ATTEMPTS, st.none() | st.just(Progress(1, 4)))),
+        lease_s=st.sampled_from([0, 1000]),
+    )
+    def beat(self, worker, held, lease_s):
+        self._both("beat", worker, held, lease_s=lease_s)
+
+    @rule(worker=st.none() | WORKERS)
+    def release(self, worker):
+        self._both("release", worker, in_any_order=True)
+
+    @rule(id=IDS)
+    def position(self, id):
+        self._both("position", id)
+
+    @invariant()
+    def both_hold_the_same(self):
+        self._both("page", None, limit=10)
+        self._both("depth")
+        for id in "abcdef":
+            self._both("events", id)
+
+    def _both(self, verb, *arguments, in_any_order=False, **options):
+        answers = [
+            self._run(_answer(getattr(store, verb), arguments, options))
+            for store in (self._memory, self._sqlite)
+        ]
+        if in_any_order:
+            answers = [sorted(answer, key=lambda p: p.id) for answer in answers]
+        assert answers[0] == answers[1], verb
+
+    def _run(self, work):
+        return self._loop.run_until_complete(work)
+
+
+async def _answer(verb, arguments, options):
+    try:
+        answer = await verb(*arguments, **options)
+    except ValueError:
+        return "refused"
+    return _timeless(answer)
+
+
+def _timeless(answer):
+    """The answer without what the two clocks and the two counters make different."""
+    if isinstance(answer, list | tuple):
+        return [_timeless(item) for item in answer]
+    if isinstance(answer, Prediction):
+        started, completed = answer.started_at, answer.completed_at
+        times = {"started_at": started and 0.0, "completed_at": completed and 0.0}
+        return replace(answer, **times)
+    if hasattr(answer, "seq"):
+        return (answer.name, answer.data)
+    return answer
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(
+    max_examples=10,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
