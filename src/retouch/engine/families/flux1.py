@@ -22,7 +22,7 @@ from retouch.domain.edit import Edit, ReferenceLayout, Size
 from retouch.domain.errors import EngineFailed, InvalidEdit, RetouchError
 from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
-from retouch.engine.families import DType, pixels, schedule
+from retouch.engine.families import DType, WeightsError, pixels, schedule
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import Parts, read_parts
 from retouch.engine.families.packed import Request, prepare, velocity
@@ -66,12 +66,18 @@ class Flux1Family:
     @classmethod
     def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux1Family":
         """From a folder in diffusers' layout; raises WeightsError."""
+        _check_device(device)
         recipe = read_recipe(folder, name)
-        return cls(read_parts(folder, device=device, dtype=getattr(torch, dtype)), recipe)
+        parts = read_parts(folder, device=device, dtype=getattr(torch, dtype))
+        if recipe.guidance is None and parts.transformer.config.guidance_embeds:
+            raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
+        return cls(parts, recipe)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
-        """Sizes, steps, seed and tokens for one picture; raises InvalidEdit for what is out of
-        bounds. Without an own guidance or step count the edit gets the recipe's."""
+        """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
+
+        What the edit leaves open is the recipe's; guidance is None for weights that take none.
+        """
         broken = violations(edit, self._layout(edit), len(images))
         if broken:
             raise InvalidEdit(broken)
@@ -114,27 +120,20 @@ class Flux1Family:
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with _guarded():
-            now = torch.stack([session.sigmas[session.index] for session in sessions])
-            # The pipeline hands over t = 1000 sigma, rounded to the model's precision, by 1000.
-            steps_per_unit = self._parts.shift.num_train_timesteps
-            timesteps = (now * steps_per_unit).to(self._device, self._dtype) / 1000
+            velocities = velocity(
+                self._model,
+                [session.request for session in sessions],
+                [session.latents for session in sessions],
+                self._timesteps(sessions),
+                self._guidance(sessions),
+            )
             moved = [
-                euler(session.latents, each, session.sigmas[session.index :][:2])
-                for session, each in zip(
-                    sessions,
-                    velocity(
-                        self._model,
-                        [session.request for session in sessions],
-                        [session.latents for session in sessions],
-                        timesteps,
-                        self._guidance(sessions),
-                    ),
-                    strict=True,
-                )
+                euler(session.latents, each, session.sigmas[session.index : session.index + 2])
+                for session, each in zip(sessions, velocities, strict=True)
             ]
-            for session, latents in zip(sessions, moved, strict=True):
-                session.latents = latents
-                session.index += 1
+        for session, latents in zip(sessions, moved, strict=True):
+            session.latents = latents
+            session.index += 1
 
     def step_index(self, session: Session) -> int:
         """Steps a session has done."""
@@ -177,6 +176,12 @@ class Flux1Family:
             tokens.append(pixels.pack(pixels.encode(self._parts.vae, tensor)))
         return torch.cat(tokens)
 
+    def _timesteps(self, sessions: Sequence[Session]) -> Tensor:
+        """Noise levels (B,) as the pipeline hands them over: t = 1000 sigma in the model's
+        precision, divided by 1000 there."""
+        now = torch.stack([session.sigmas[session.index] for session in sessions])
+        return (now * self._parts.shift.num_train_timesteps).to(self._device, self._dtype) / 1000
+
     def _guidance(self, sessions: Sequence[Session]) -> Tensor | None:
         if not self._takes_guidance:
             return None
@@ -192,6 +197,13 @@ def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
     now, after = sigmas
     moved: Tensor = latents.float() + (after - now) * velocity
     return moved.to(velocity.dtype)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that CUDA was compiled in
+        raise WeightsError(f"cannot use the device {device!r}: {error}") from error
 
 
 def _grid(size: Size) -> Grid:
