@@ -92,15 +92,13 @@ class Address:
     async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
         verb, desk = entry.route.verb, self._desk
         owner = "" if verb in OPEN_VERBS else await desk.gate.owner(call.headers, peer_of(scope))
-        what, limit = "the request body", desk.max_body_bytes
-        if verb is Verb.UPLOAD:
-            what, limit = "file", entry.dialect.upload_limit_bytes
-        slack = UPLOAD_SLACK_BYTES if verb is Verb.UPLOAD else 0
+        if any("\0" in value for value in call.params.values()):
+            raise NotFound("address", self._path)  # no database takes it for a name
         visit = Visit(
             dialect=entry.dialect,
             route=entry.route,
             call=call,
-            request=Request(scope, limited(receive, call.headers, what, limit, slack)),
+            request=Request(scope, self._limited(entry, call, receive)),
             owner=owner,
             services=desk.services,
         )
@@ -109,6 +107,12 @@ class Address:
         except RetouchError as error:
             reply = entry.dialect.refuse(visit.call, error)
         return reply if isinstance(reply, Response) else respond(reply)
+
+    def _limited(self, entry: Entry, call: Call, receive: Receive) -> Receive:
+        if entry.route.verb is Verb.UPLOAD:
+            limit = entry.dialect.upload_limit_bytes
+            return limited(receive, call.headers, "file", limit, UPLOAD_SLACK_BYTES)
+        return limited(receive, call.headers, "the request body", self._desk.max_body_bytes)
 
 
 class Own:

@@ -67,8 +67,8 @@ class Visit:
 async def submit(visit: Visit) -> Reply:
     """Accept an edit; hold the answer for as long as was asked, or until it is done."""
     call = visit.call = await with_body(visit.call, visit.request)
-    submission, print_ = await _off_loop(len(call.body), partial(_understood, visit, call))
-    sender = Sender(owner=visit.owner, protocol=visit.dialect.name, fingerprint=print_)
+    submission, digest = await _off_loop(len(call.body), partial(_understood, visit, call))
+    sender = Sender(owner=visit.owner, protocol=visit.dialect.name, fingerprint=digest)
     prediction = await visit.services.intake.accept(submission, sender)
     if submission.wait_s is not None:
         await visit.services.predictions.wait(prediction.id, submission.wait_s)

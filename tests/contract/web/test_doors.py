@@ -160,6 +160,11 @@ async def test_an_unknown_address_is_not_found_as_an_object(front: Any, path: st
     assert answer.json()["status"] == 404
 
 
+async def test_a_null_character_names_nothing(front: Any) -> None:
+    for path in ("/v1/predictions/a%00b", "/v1/files/%00", "/v1/models/a/%00"):
+        assert (await front.client.get(path)).status_code == 404
+
+
 async def test_our_own_addresses_refuse_a_method_as_an_object(front: Any) -> None:
     answer = await front.client.post("/livez")
 

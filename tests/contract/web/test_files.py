@@ -81,6 +81,14 @@ async def test_an_upload_without_content_is_refused(front: Any) -> None:
     assert answer.json()["detail"] == "- content is required\n"
 
 
+async def test_metadata_no_database_can_keep_is_refused(front: Any) -> None:
+    for text in ('{"a": "\\u0000"}', '{"a": "\\ud800"}', "[]", "{"):
+        answer = await front.client.post(
+            "/v1/files", files={"content": ("a.png", PNG)}, data={"metadata": text}
+        )
+        assert answer.status_code == 422, text
+
+
 async def test_files_are_listed_fetched_and_deleted(front: Any) -> None:
     file = await uploaded(front)
     url = file["urls"]["get"]

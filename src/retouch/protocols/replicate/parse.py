@@ -1,12 +1,14 @@
 """What a Replicate client sends, in our words."""
 
-import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import (
@@ -42,6 +44,7 @@ BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's 
 MAX_SEED = 2**63 - 1
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+CURSOR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
 
 
@@ -53,7 +56,7 @@ def submission_of(call: Call) -> Submission:
     broken += _extra_rules(fields, {violation.field for violation in broken})
     images, echo = _images(call, schema, fields, broken)
     if broken:
-        raise InvalidEdit(tuple(broken))
+        raise InvalidEdit(_in_order(schema, broken))
     return Submission(
         model=model.name,
         input=dict(sorted(echo.items())),
@@ -124,6 +127,17 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
         if any("\0" in text for text in texts_in(value)):
             rules.append((name, "format", "Must not contain null characters"))
     return [Violation(f"input.{name}", kind, words) for name, kind, words in rules]
+
+
+def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
+    """Violations as the fields stand in the schema; a missing field is named by its sentence."""
+
+    def place(it: Violation) -> int:
+        _, dot, rest = it.field.partition(".")
+        name = rest.partition(".")[0] if dot else it.description.partition(" ")[0]
+        return int(schema["properties"][name]["x-order"])
+
+    return tuple(sorted(broken, key=place))
 
 
 def _images(
@@ -241,9 +255,9 @@ def _moment(call: Call, name: str) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + arrives as a space
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         refuse(name, "format", "Does not match format 'date-time'")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _cursor(call: Call) -> Cursor | None:
@@ -252,9 +266,12 @@ def _cursor(call: Call) -> Cursor | None:
         return None
     try:
         place = parse_qs(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-        return Cursor(float(place["p"][0]), place["i"][0])
+        cursor = Cursor(float(place["p"][0]), place["i"][0])
     except (ValueError, KeyError):
+        cursor = None
+    if cursor is None or not isfinite(cursor.created_at) or not CURSOR_ID.fullmatch(cursor.id):
         refuse("cursor", "format", "Does not match format 'cursor'")
+    return cursor
 
 
 def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
@@ -263,19 +280,22 @@ def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
     if content is None:
         refuse("", "required", "content is required")
     said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
+    metadata = _metadata(said)
+    if b"\\u0000" in msgspec.json.encode(metadata):
+        refuse("metadata", "format", "Must not contain null characters")
     return Upload(
         name=said.get("filename") or content.filename or "file",
         content_type=said.get("type") or content.content_type or "application/octet-stream",
         data=content.data,
-        metadata=_metadata(said),
+        metadata=metadata,
     )
 
 
 def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
     if "metadata" in said:
         try:
-            metadata = json.loads(said["metadata"] or "{}")
-        except (ValueError, RecursionError):
+            metadata = msgspec.json.decode(said["metadata"] or "{}")
+        except (msgspec.MsgspecError, RecursionError):
             refuse("metadata", "invalid_json", "metadata is not valid JSON")
         if not isinstance(metadata, dict):
             raise InvalidEdit((mistyped("metadata", "object", metadata),))
