@@ -150,7 +150,7 @@ def parse_url(url: str) -> URL:
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
-        raise ValueError(f"database URL {url!r} must start with sqlite:/// or postgresql://")
+        raise ValueError(f"database URL {parsed!r} must start with sqlite:/// or postgresql://")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ValueError("a SQLite URL must name a file: sqlite:///path/to/file.db")
     return parsed.set(drivername=_DRIVERS[backend])

@@ -83,6 +83,7 @@ sa.Index(
     predictions.c.owner,
     predictions.c.fingerprint,
     predictions.c.created_at,
+    predictions.c.id,
     sqlite_where=_FINGERPRINTED,
     postgresql_where=_FINGERPRINTED,
 )

@@ -156,6 +156,8 @@ async def test_no_hot_query_reads_the_whole_table(database_url, name):
     assert "Seq Scan" not in found, found
     on_predictions = [line for line in found.splitlines() if line.startswith("SCAN predictions")]
     assert all("INDEX ix_predictions_" in line for line in on_predictions), found
+    if name == "twin":
+        assert "ix_predictions_twin" in found, found
     if name in ("claim", "page", "page of all", "twin", "events"):
         assert "TEMP B-TREE" not in found, found
         assert "Sort" not in found, found

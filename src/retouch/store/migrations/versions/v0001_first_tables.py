@@ -98,7 +98,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_predictions_twin",
         "predictions",
-        ["owner", "fingerprint", "created_at"],
+        ["owner", "fingerprint", "created_at", "id"],
         sqlite_where=sa.text("fingerprint IS NOT NULL"),
         postgresql_where=sa.text("fingerprint IS NOT NULL"),
     )
