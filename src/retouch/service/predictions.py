@@ -23,6 +23,7 @@ class Predictions:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._wanted = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
         self._released = False
 
     async def get(self, id: str, owner: str | None) -> Prediction:
@@ -91,27 +92,34 @@ class Predictions:
     async def stop(self) -> None:
         """Stop following and let waiters go. Safe to call twice."""
         self.release()
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
-            self._follower = None
+        tasks = [task for task in (self._follower, self._listener) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._follower = self._listener = None
 
     async def _follow(self) -> None:
+        """Look whenever somebody new waits or the table may have changed; else sleep."""
         while True:
             await self._wanted.wait()
+            self._wanted.clear()
+            if not self._waiting:
+                continue
             # Listening starts before looking, so a change in between is not missed.
-            change = asyncio.create_task(self._store.changed(self._poll_s))
+            if self._listener is None or self._listener.done():
+                self._listener = asyncio.create_task(self._listen(), name="predictions-listener")
             try:
                 await self._look()
-                if self._waiting:
-                    await change
             except Exception:
                 log.exception("predictions.follow_failed")
-                await asyncio.sleep(self._poll_s)
-            finally:
-                change.cancel()
-            if not self._waiting:
-                self._wanted.clear()
+
+    async def _listen(self) -> None:
+        try:
+            await self._store.changed(self._poll_s)
+        except Exception:
+            log.exception("predictions.listen_failed")
+            await asyncio.sleep(self._poll_s)
+        self._wanted.set()
 
     async def _look(self) -> None:
         ids = tuple(self._waiting)

@@ -93,7 +93,7 @@ async def test_a_store_that_is_away_for_a_moment_is_asked_again(store: CountingS
     await predictions.start()
     await store.advance(await queued(store, "a"), Cancel("owner"))
 
-    assert await asyncio.wait_for(predictions.wait("a", 5), 1) is True
+    assert await asyncio.wait_for(predictions.wait("a", 30), 20) is True
     await predictions.stop()
 
 
