@@ -7,6 +7,7 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,13 +25,15 @@ from retouch.running import RunningServer, running_server
 
 MODEL = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 SLOW_S = 2.0
+ANY_TOKEN = "r8_any_token_will_do"  # noqa: S105  while no key exists
 
 
 @dataclass(frozen=True)
 class Entrance:
-    """Where clients reach the server, and what they must be told to trust it."""
+    """Where clients reach the server, with which token, and what makes them trust it."""
 
     url: str
+    token: str
     environ: dict[str, str]
 
 
@@ -38,26 +41,30 @@ class Entrance:
 def entrance(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Entrance]:
-    """`retouch serve`, plain or behind a TLS proxy, with more predictions than fit on a page."""
+    """`retouch serve`, plain and open, or behind a TLS proxy and closed by a key.
+
+    Either has more predictions behind it than fit on a page.
+    """
     data = tmp_path_factory.mktemp("clients") / "data"
     here = ("--allow-fetch", "127.0.0.0/8")  # the slow picture is served by this very process
     flags = ("--weights", "toy", *here)
     if request.param == "http":
         with running_server(data, *flags) as server:
-            fill_a_page(server)
-            yield Entrance(server.url, {})
+            fill_a_page(server, ANY_TOKEN)
+            yield Entrance(server.url, ANY_TOKEN, {})
         return
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
+    token = created_key(data)
     certificate = self_signed(tmp_path_factory.mktemp("certificate"))
     with (
         tls_proxy(certificate) as proxy,
         running_server(data, *flags, "--public-url", proxy.url) as server,
     ):
         proxy.backend = urlsplit(server.url).netloc
-        fill_a_page(server)
-        trusted = str(certificate)
-        yield Entrance(proxy.url, {"SSL_CERT_FILE": trusted, "NODE_EXTRA_CA_CERTS": trusted})
+        fill_a_page(server, token)
+        trusted = {"SSL_CERT_FILE": str(certificate), "NODE_EXTRA_CA_CERTS": str(certificate)}
+        yield Entrance(proxy.url, token, trusted)
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +98,28 @@ def slow(picture: Path) -> Iterator[str]:
         serving.join()
 
 
-def fill_a_page(server: RunningServer) -> None:
+def created_key(data: Path) -> str:
+    """A key's secret; the server is closed to everybody without it."""
+    command = [sys.executable, "-m", "retouch.cli", "keys", "create", "clients", "--json"]
+    made = subprocess.run(  # noqa: S603  our own command
+        [*command, "--data", str(data)], capture_output=True, check=True, timeout=120
+    )
+    secret: str = json.loads(made.stdout)["key"]
+    return secret
+
+
+def fill_a_page(server: RunningServer, token: str) -> None:
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: canceled(server.url), range(101)))
+        list(threads.map(lambda _: canceled(server.url, token), range(101)))
 
 
-def canceled(url: str) -> None:
+def canceled(url: str, token: str) -> None:
     """Leave one cancelled prediction behind."""
     body = json.dumps({"input": {"prompt": "filler"}}).encode()
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     with urlopen(Request(url + MODEL, body, headers), timeout=30) as answer:  # noqa: S310  ours
         cancel = f"{url}/v1/predictions/{json.load(answer)['id']}/cancel"
-    urlopen(Request(cancel, b"", method="POST"), timeout=30).close()  # noqa: S310  our own server
+    urlopen(Request(cancel, b"", headers), timeout=30).close()  # noqa: S310  our own server
 
 
 # -- a TLS proxy, as an operator would put one in front -----------------------------------------

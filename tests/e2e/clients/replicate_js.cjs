@@ -99,6 +99,12 @@ const operations = {
     for await (const event of client.stream(PRO, { input })) events.push(event);
     assert.deepStrictEqual(events.map((it) => it.event), ["output", "done"]);
   },
+  async base_urls() {
+    for (const baseUrl of [base, `${base}/replicate`, `${base}/replicate/v1`]) {
+      const other = new Replicate({ auth: token, baseUrl });
+      await isPng(await other.run(PRO, { input: { prompt: "invert", input_image: uri } }));
+    }
+  },
   async progress_and_search() {
     const found = await client.models.search("multi list");
     assert.strictEqual(found.results[0].name, "multi-image-list");

@@ -139,9 +139,15 @@ def refusals():
     assert "not found" in str(error), error
 
 
+def base_urls():
+    for base in (f"{BASE}/", f"{BASE}/v1", f"{BASE}/replicate", f"{BASE}/replicate/v1"):
+        other = replicate.Client(api_token=TOKEN, base_url=base)
+        is_png(other.run(PRO, input={"prompt": "invert", "input_image": URI}))
+
+
 OPERATIONS = (
     run, run_by_version, create_poll_fetch, upload, file_objects, data_uri, wait_expiry, cancel,
-    failed, two_pages, stream, refusals,
+    failed, two_pages, stream, refusals, base_urls,
 )  # fmt: skip
 
 for operation in OPERATIONS:
