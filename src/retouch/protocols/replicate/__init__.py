@@ -1,8 +1,9 @@
-"""Replicate's HTTP API, in the order every protocol file keeps: fields, status words, parse,
-renders, errors, routes.
+"""Replicate's HTTP API: its routes, and each verb's function gathered into one value.
 
-Written against its official clients (PyPI 1.0.7 and 2.0.0b4, npm 1.4.0); where they disagree
-with the documentation, the clients win. `docs/replicate.md` lists what works.
+A folder instead of a file, its parts named for what a protocol has: `fields` (with the models and
+the status words), `parse`, `render`, `pages`, `files`, `describe`, `errors`. Written against the
+official clients (PyPI 1.0.7 and 2.0.0b4, npm 1.4.0); where they disagree with the documentation,
+the clients win. `docs/replicate.md` lists what works.
 """
 
 import json
@@ -28,14 +29,10 @@ from retouch.protocols.base import (
 from retouch.protocols.replicate.describe import described
 from retouch.protocols.replicate.errors import problem, refused
 from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
-from retouch.protocols.replicate.parse import (
-    UPLOAD_LIMIT_BYTES,
-    listing_of,
-    submission_of,
-    upload_of,
-    wait_of,
-)
-from retouch.protocols.replicate.render import NO_STORE, file_body, page_body, prediction_body
+from retouch.protocols.replicate.files import file_body, upload_of
+from retouch.protocols.replicate.pages import listing_of, page_body
+from retouch.protocols.replicate.parse import UPLOAD_LIMIT_BYTES, submission_of, wait_of
+from retouch.protocols.replicate.render import NO_STORE, prediction_body
 
 MOUNTS = ("/replicate/v1/v1", "/replicate/v1", "/replicate", "/v1/v1", "/v1", "")
 """Every way a client spells the base URL: with the version, without it, or twice."""

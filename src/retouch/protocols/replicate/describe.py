@@ -7,7 +7,7 @@ from retouch.domain.errors import NotFound
 from retouch.protocols.base import Call, Facts, Model
 from retouch.protocols.replicate.errors import refuse
 from retouch.protocols.replicate.fields import MODELS, OLD_SCHEMAS, by_name
-from retouch.protocols.replicate.render import page_body
+from retouch.protocols.replicate.pages import page_body
 
 TITLE_DATE = "2025-06-01T00:00:00.000Z"  # when the catalogue says its models were made
 COG_VERSION = "0.15.0"

@@ -1,14 +1,9 @@
-"""What a Replicate client sends, in our words."""
+"""A Replicate create request, in our words."""
 
 import re
-from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from math import isfinite
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-
-import msgspec
+from urllib.parse import urlsplit
 
 from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import (
@@ -21,15 +16,13 @@ from retouch.domain.edit import (
     UrlImage,
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
-from retouch.ports import Cursor, Filter
-from retouch.protocols.base import Call, Listing, Model, Part, Submission, Upload
+from retouch.protocols.base import Call, Model, Submission
 from retouch.protocols.replicate.errors import mistyped, refuse, violation
 from retouch.protocols.replicate.fields import (
     BY_NAME,
     BY_VERSION,
     HOSTS,
     MATCH,
-    NAME,
     OLD_SCHEMAS,
     by_name,
     texts_in,
@@ -44,7 +37,6 @@ BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's 
 MAX_SEED = 2**63 - 1
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
-CURSOR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
 
 
@@ -238,75 +230,3 @@ def _read_timeout(call: Call) -> float:
     except ValueError:
         return float("inf")
     return timeout if timeout > 0 else float("inf")
-
-
-def listing_of(call: Call) -> Listing:
-    where = Filter(
-        created_after=_moment(call, "created_after"),
-        created_before=_moment(call, "created_before"),
-        protocol=NAME,
-    )
-    return Listing(after=_cursor(call), where=where, nothing=call.query.get("source") == "web")
-
-
-def _moment(call: Call, name: str) -> float | None:
-    text = call.query.get(name)
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + arrives as a space
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        refuse(name, "format", "Does not match format 'date-time'")
-
-
-def _cursor(call: Call) -> Cursor | None:
-    text = call.query.get("cursor")
-    if not text:
-        return None
-    try:
-        place = parse_qs(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-        cursor = Cursor(float(place["p"][0]), place["i"][0])
-    except (ValueError, KeyError):
-        cursor = None
-    if cursor is None or not isfinite(cursor.created_at) or not CURSOR_ID.fullmatch(cursor.id):
-        refuse("cursor", "format", "Does not match format 'cursor'")
-    return cursor
-
-
-def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
-    """The `content` part, and metadata in any of the three spellings clients send."""
-    content = next((part for part in parts if part.name == "content"), None)
-    if content is None:
-        refuse("", "required", "content is required")
-    said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
-    metadata = _metadata(said)
-    if b"\\u0000" in msgspec.json.encode(metadata):
-        refuse("metadata", "format", "Must not contain null characters")
-    return Upload(
-        name=said.get("filename") or content.filename or "file",
-        content_type=said.get("type") or content.content_type or "application/octet-stream",
-        data=content.data,
-        metadata=metadata,
-    )
-
-
-def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
-    if "metadata" in said:
-        try:
-            metadata = msgspec.json.decode(said["metadata"] or "{}")
-        except (msgspec.MsgspecError, RecursionError):
-            refuse("metadata", "invalid_json", "metadata is not valid JSON")
-        if not isinstance(metadata, dict):
-            raise InvalidEdit((mistyped("metadata", "object", metadata),))
-        return metadata
-    flat: dict[str, Any] = {}
-    for name, text in said.items():
-        if name.startswith("metadata["):
-            *outer, last = re.findall(r"\[([^\[\]]*)\]", name) or [""]
-            place = flat
-            for key in outer:
-                inner = place.setdefault(key, {})
-                place = inner if isinstance(inner, dict) else place
-            place[last] = text
-    return flat

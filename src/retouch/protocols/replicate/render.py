@@ -1,12 +1,9 @@
-"""Our predictions and files as Replicate's objects."""
+"""Our predictions as Replicate's objects."""
 
-from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from retouch.domain.prediction import Prediction, Status
-from retouch.ports import Cursor, File
 from retouch.protocols.base import Call, View
 from retouch.protocols.replicate.fields import HIDDEN, STATUS_WORDS
 
@@ -26,11 +23,11 @@ def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str,
         "data_removed": False,
         "error": it.error,
         "status": "starting" if fresh else STATUS_WORDS[it.status],
-        "created_at": _time(it.created_at, "milliseconds"),
+        "created_at": rfc3339(it.created_at, "milliseconds"),
     }
     if not fresh:
-        body["started_at"] = it.started_at and _time(it.started_at)
-        body["completed_at"] = it.completed_at and _time(it.completed_at)
+        body["started_at"] = it.started_at and rfc3339(it.started_at)
+        body["completed_at"] = it.completed_at and rfc3339(it.completed_at)
     if it.status.is_final:
         body["metrics"] = _metrics(it)
     body["urls"] = {
@@ -63,30 +60,6 @@ def _metrics(it: Prediction) -> dict[str, float]:
     return {**{name: round(max(value, 0), 6) for name, value in took.items()}, **it.metrics}
 
 
-def _time(seconds: float, precision: str = "microseconds") -> str:
+def rfc3339(seconds: float, precision: str = "microseconds") -> str:
+    """A time as the API writes it, always in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)[:-6] + "Z"
-
-
-def page_body(call: Call, path: str, results: list[Any], after: Cursor | None) -> dict[str, Any]:
-    following = None
-    if after is not None:
-        place = urlencode({"p": repr(after.created_at), "i": after.id}).encode()
-        cursor = urlsafe_b64encode(place).decode().rstrip("=")
-        kept = {k: v for k, v in call.query.items() if k in ("created_after", "created_before")}
-        following = call.url(f"{path}?{urlencode({**kept, 'cursor': cursor})}")
-    return {"next": following, "previous": None, "results": results}
-
-
-def file_body(call: Call, file: File) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "name": file.name,
-        "content_type": file.content_type,
-        "size": file.size_bytes,
-        "etag": file.md5,
-        "checksums": {"sha256": file.sha256, "md5": file.md5},
-        "metadata": dict(file.metadata),
-        "created_at": _time(file.created_at, "milliseconds"),
-        "expires_at": _time(file.expires_at, "milliseconds"),
-        "urls": {"get": call.url(f"/files/{file.id}")},
-    }

@@ -1,0 +1,66 @@
+"""Replicate's files: an upload in any client's spelling, and the file object."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from retouch.domain.errors import InvalidEdit
+from retouch.ports import File
+from retouch.protocols.base import Call, Part, Upload
+from retouch.protocols.replicate.errors import mistyped, refuse
+from retouch.protocols.replicate.render import rfc3339
+
+
+def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
+    """The `content` part, and metadata in any of the three spellings clients send."""
+    content = next((part for part in parts if part.name == "content"), None)
+    if content is None:
+        refuse("", "required", "content is required")
+    said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
+    metadata = _metadata(said)
+    if b"\\u0000" in msgspec.json.encode(metadata):
+        refuse("metadata", "format", "Must not contain null characters")
+    return Upload(
+        name=said.get("filename") or content.filename or "file",
+        content_type=said.get("type") or content.content_type or "application/octet-stream",
+        data=content.data,
+        metadata=metadata,
+    )
+
+
+def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
+    if "metadata" in said:
+        try:
+            metadata = msgspec.json.decode(said["metadata"] or "{}")
+        except (msgspec.MsgspecError, RecursionError):
+            refuse("metadata", "invalid_json", "metadata is not valid JSON")
+        if not isinstance(metadata, dict):
+            raise InvalidEdit((mistyped("metadata", "object", metadata),))
+        return metadata
+    flat: dict[str, Any] = {}
+    for name, text in said.items():
+        if name.startswith("metadata["):
+            *outer, last = re.findall(r"\[([^\[\]]*)\]", name) or [""]
+            place = flat
+            for key in outer:
+                inner = place.setdefault(key, {})
+                place = inner if isinstance(inner, dict) else place
+            place[last] = text
+    return flat
+
+
+def file_body(call: Call, file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "name": file.name,
+        "content_type": file.content_type,
+        "size": file.size_bytes,
+        "etag": file.md5,
+        "checksums": {"sha256": file.sha256, "md5": file.md5},
+        "metadata": dict(file.metadata),
+        "created_at": rfc3339(file.created_at, "milliseconds"),
+        "expires_at": rfc3339(file.expires_at, "milliseconds"),
+        "urls": {"get": call.url(f"/files/{file.id}")},
+    }
