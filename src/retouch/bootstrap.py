@@ -112,9 +112,7 @@ def build_engine(settings: Settings) -> "StepEngine":
     from retouch.engine.engine import StepEngine
     from retouch.engine.families import load_family
 
-    device = "cpu" if settings.device == "auto" else settings.device
-    dtype = "float32" if settings.dtype == "auto" else settings.dtype
-    family = load_family(settings.weights, device=device, dtype=dtype)
+    family = load_family(settings.weights, device=settings.device, dtype=settings.dtype)
     return StepEngine(family, clock=CLOCK)
 
 

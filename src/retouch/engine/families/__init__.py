@@ -29,12 +29,11 @@ class WeightsError(RetouchError):
     """Weights that cannot be loaded; the message names the path and what is wrong there."""
 
 
-def load_family(
-    path_or_name: str | Path, *, device: str = "cpu", dtype: DType = "float32"
-) -> Family:
+def load_family(path_or_name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> Family:
     """A family with its weights loaded: a bundled name, `toy`, or a folder in diffusers' layout.
 
-    Raises WeightsError when the folder, a component or its configuration is not usable.
+    `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
+    component or its configuration is not usable.
     """
     if path_or_name == "toy":
         from retouch.engine.families.toy import ToyFamily
@@ -49,9 +48,12 @@ def load_family(
         raise WeightsError(
             f"{folder / 'model_index.json'} names the transformer {transformer!r}; known: {known}"
         )
+    from retouch.engine.families.device import choose
+
+    place, precision = choose(device, dtype)
     module, class_name = FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
-    return cast("Family", family.load(folder, name=folder.name, device=device, dtype=dtype))
+    return cast("Family", family.load(folder, name=folder.name, device=place, dtype=precision))
 
 
 def weights_folder(path_or_name: str | Path) -> Path:
