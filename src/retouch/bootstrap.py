@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from retouch.engine.engine import StepEngine
     from retouch.service.catalogue import Catalogue
     from retouch.service.keys import KeyService
+    from retouch.service.predictions import Predictions
     from retouch.store import SqlStore
     from retouch.web.server import WebServer
     from retouch.web.services import Services
@@ -160,10 +161,12 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             max_body_bytes=settings.max_body_bytes,
         )
         server = WebServer(create_app(services, options), listening, on_ready=_announce)
-        await _run_until_told(server, supervisor)
+        await _run_until_told(server, supervisor, services.predictions)
 
 
-async def _run_until_told(server: "WebServer", supervisor: "Supervisor | None") -> None:
+async def _run_until_told(
+    server: "WebServer", supervisor: "Supervisor | None", predictions: "Predictions"
+) -> None:
     """Serve until a signal; the worker drains first, so that pollers still get its results."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -176,6 +179,7 @@ async def _run_until_told(server: "WebServer", supervisor: "Supervisor | None") 
         await told.wait()
         if supervisor is not None:
             await supervisor.stop()
+        predictions.release()
         server.should_exit = True
 
 

@@ -12,7 +12,18 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "domain"}),
     frozenset({"ports"}),
     frozenset(
-        {"settings", "logs", "store", "blobs", "net", "images", "engine", "protocols", "weights"}
+        {
+            "settings",
+            "logs",
+            "folder",
+            "store",
+            "blobs",
+            "net",
+            "images",
+            "engine",
+            "protocols",
+            "weights",
+        }
     ),
     frozenset({"service"}),
     frozenset({"web", "worker"}),
