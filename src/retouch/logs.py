@@ -44,7 +44,7 @@ def configure(level: str, form: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for noisy in ("httpx2", "httpcore2", "aiosqlite", "alembic", "uvicorn.error"):
+    for noisy in ("httpx2", "httpcore2", "alembic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

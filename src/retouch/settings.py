@@ -66,7 +66,7 @@ class Settings:
     @property
     def database_url(self) -> str:
         """The database to open."""
-        return self.database or f"sqlite+aiosqlite:///{self.data.absolute()}/retouch.db"
+        return self.database or f"sqlite:///{self.data.absolute()}/retouch.db"
 
     @property
     def blobs_url(self) -> str:

@@ -60,18 +60,35 @@ def read_parts(folder: Path, *, device: str, dtype: torch.dtype) -> Parts:
     """Every component, ready to run on a device; raises WeightsError naming path and fault."""
     index = read_json(folder / "model_index.json")
 
-    def model(name: str, **kwargs: Any) -> Any:
-        return _read_model(folder, index, name, **kwargs).to(device).eval().requires_grad_(False)
+    def model(name: str) -> Any:
+        loaded = _read_model(folder, index, name, dtype=dtype)
+        return loaded.to(device).eval().requires_grad_(False)
 
-    return Parts(
-        transformer=model("transformer", torch_dtype=dtype),
-        vae=model("vae", torch_dtype=dtype),
-        clip=model("text_encoder", dtype=dtype),
+    parts = Parts(
+        transformer=model("transformer"),
+        vae=model("vae"),
+        clip=model("text_encoder"),
         clip_tokenizer=_read_tokenizer(folder, index, "tokenizer"),
-        t5=model("text_encoder_2", dtype=dtype),
+        t5=model("text_encoder_2"),
         t5_tokenizer=_read_tokenizer(folder, index, "tokenizer_2"),
         shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
     )
+    _check_widths(folder, parts)
+    return parts
+
+
+def _check_widths(folder: Path, parts: Parts) -> None:
+    """Components trained together fit together; say so before the first edit fails."""
+    for name, gives, field in (
+        ("vae", 4 * parts.vae.config.latent_channels, "in_channels"),
+        ("text_encoder", parts.clip.config.hidden_size, "pooled_projection_dim"),
+        ("text_encoder_2", parts.t5.config.d_model, "joint_attention_dim"),
+    ):
+        wanted = parts.transformer.config[field]
+        if gives != wanted:
+            raise WeightsError(
+                f"{folder / name} gives {gives} features, but the transformer's {field} is {wanted}"
+            )
 
 
 def _read_model(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ import json
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -20,7 +20,8 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5EncoderModel
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-TEXT_WIDTH = 24
+from retouch.engine.families.codec import DctCodec
+
 POOLED_WIDTH = 20
 LETTERS = string.ascii_lowercase + string.digits
 
@@ -34,6 +35,8 @@ INDEX = {
     "transformer": ["diffusers", "FluxTransformer2DModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
+
+DCT = ["retouch.engine.families.codec", "DctCodec"]
 
 SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -55,28 +58,35 @@ def write_checkpoint(
     recipe: Mapping[str, Any] | None = None,
     double_blocks: int = 2,
     single_blocks: int = 2,
+    heads: int = 2,
+    codec: Literal["kl", "dct"] = "kl",
+    text_width: int = 24,
     seed: int = 0,
 ) -> Path:
     """Write one to a folder and return it. `recipe` becomes its `retouch.json`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        vae, vae_class = (_autoencoder(), INDEX["vae"]) if codec == "kl" else (DctCodec(), DCT)
         transformer = FluxTransformer2DModel(
-            in_channels=64,
+            in_channels=4 * vae.config.latent_channels,
             num_layers=double_blocks,
             num_single_layers=single_blocks,
             attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=TEXT_WIDTH,
+            num_attention_heads=heads,
+            joint_attention_dim=text_width,
             pooled_projection_dim=POOLED_WIDTH,
             guidance_embeds=guidance_embeds,
             axes_dims_rope=(4, 6, 6),
         )
+        for name, weight in transformer.named_parameters():
+            if ".norm_" in name and weight.ndim == 1:  # born as ones, which would hide a mix-up
+                torch.nn.init.uniform_(weight, 0.5, 1.5)
         transformer.save_pretrained(folder / "transformer")
-        _autoencoder().save_pretrained(folder / "vae")
+        vae.save_pretrained(folder / "vae")
         _write_clip(folder)
-        _write_t5(folder)
+        _write_t5(folder, text_width)
     _write(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    _write(folder / "model_index.json", INDEX)
+    _write(folder / "model_index.json", {**INDEX, "vae": vae_class})
     if recipe is not None:
         _write(folder / "retouch.json", recipe)
     return folder
@@ -119,7 +129,7 @@ def _write_clip(folder: Path) -> None:
     CLIPTextModel(config).save_pretrained(folder / "text_encoder")
 
 
-def _write_t5(folder: Path) -> None:
+def _write_t5(folder: Path, width: int) -> None:
     words = ["<pad>", "</s>", "<unk>", "▁", *LETTERS]
     scores = [(word, 0.0 if word.startswith("<") else -2.0) for word in words]
     T5Tokenizer(vocab=scores, extra_ids=0, model_max_length=512).save_pretrained(
@@ -127,7 +137,7 @@ def _write_t5(folder: Path) -> None:
     )
     config = T5Config(
         vocab_size=len(words),
-        d_model=TEXT_WIDTH,
+        d_model=width,
         d_kv=8,
         d_ff=32,
         num_layers=2,

@@ -1,0 +1,142 @@
+"""How near our numbers are to diffusers' own, and packed requests to the same requests alone.
+
+Tiny random weights of the real classes; no download, no accelerator. Needs the `engine` extra.
+The pipeline rows compare final latents given the same noise, the packed rows one step in company
+with the same step alone; both state the largest absolute difference.
+"""
+
+import argparse
+import json
+import logging
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FluxKontextPipeline
+from PIL import Image
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.engine.families import load_family
+from retouch.engine.families.flux1 import Flux1Family, Session
+from retouch.engine.families.tiny import write_checkpoint
+
+TEXT_TOKENS = 32
+DTYPES = ("float32", "bfloat16")
+
+
+def main() -> None:
+    """Print the table, then the figures as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)  # tiny tensors lose to threads, and a second core may be busy
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    side, steps, heads = (64, 3, 2) if quick else (192, 6, 8)
+    started = time.perf_counter()
+
+    figures: dict[str, Any] = {"quick": quick, "torch": torch.__version__}
+    print(f"{'against':<10} {'precision':<10} {'what':<46} difference")
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = {"max_sequence_length": TEXT_TOKENS, "area": side * side, "steps": steps}
+        for guided in (True, False):
+            weights = write_checkpoint(
+                Path(folder) / str(guided), guidance_embeds=guided, recipe=recipe, heads=heads
+            )
+            embeds = "with" if guided else "without"
+            for dtype in DTYPES:
+                for references, size, value in pipeline_rows(weights, dtype, side):
+                    what = f"{references} references, {size}, {embeds} guidance"
+                    report(figures, "pipeline", dtype, what, value)
+        for dtype in DTYPES:
+            for count, value in packed_rows(load_family(weights, dtype=dtype), side):
+                report(figures, "alone", dtype, f"{count} requests in one pass", value)
+
+    figures["seconds"] = round(time.perf_counter() - started, 1)
+    print(json.dumps(figures))
+
+
+def report(figures: dict[str, Any], against: str, dtype: str, what: str, value: float) -> None:
+    """A line of the table; the largest of its kind becomes a figure."""
+    print(f"{against:<10} {dtype:<10} {what:<46} {value:.2e}")
+    key = f"{dtype}_against_{against}_max_abs"
+    figures[key] = max(value, figures.get(key, 0.0))
+
+
+def pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
+    """Our whole loop against FluxKontextPipeline's: references, size, difference."""
+    family = load_family(weights, dtype=dtype)
+    pipeline = FluxKontextPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
+    pipeline.set_progress_bar_config(disable=True)
+    for references, image in ((0, None), (1, noise(side, side))):
+        for size in shapes(side)[:2]:
+            edit = Edit(prompt="make it 7 times as red", seed=3, size=size, guidance=3.0)
+            session = opened(family, edit, [] if image is None else [image])
+            start = session.latents
+            for _ in range(session.plan.steps):
+                family.step([session])
+            theirs = pipeline(
+                prompt=edit.prompt,
+                image=image and Image.frombytes("RGB", (side, side), image.data),
+                height=size.height,
+                width=size.width,
+                max_area=size.width * size.height,
+                num_inference_steps=session.plan.steps,
+                guidance_scale=edit.guidance,
+                max_sequence_length=TEXT_TOKENS,
+                latents=start[None],
+                output_type="latent",
+                _auto_resize=False,
+            ).images[0]
+            yield references, f"{size.width}x{size.height}", difference(session.latents, theirs)
+
+
+def packed_rows(family: Flux1Family, side: int) -> Iterator[tuple[int, float]]:
+    """A step of requests in company against each alone: how many, difference."""
+    for count in (2, 4, 8):
+        together: list[Session] = []
+        alone: list[Session] = []
+        for number in range(count):
+            size = shapes(side)[number % 4]
+            edit = Edit(prompt="red " * (number + 1), size=size, guidance=1.0 + number)
+            images = [noise(side, side), noise(side, 2 * side)][: number % 3]
+            for sessions in (together, alone):
+                session = opened(family, edit, images)
+                for _ in range(number % 3):
+                    family.step([session])
+                sessions.append(session)
+        family.step(together)
+        for session in alone:
+            family.step([session])
+        pairs = zip(together, alone, strict=True)
+        yield count, max(difference(one.latents, other.latents) for one, other in pairs)
+
+
+def shapes(side: int) -> tuple[Size, ...]:
+    """Square, wide, tall, narrow; sides multiples of 16."""
+    half = side // 32 * 16
+    return Size(side, side), Size(side + half, half), Size(half, side), Size(16, side)
+
+
+def opened(family: Flux1Family, edit: Edit, images: list[Picture]) -> Session:
+    """A session of an edit with these references."""
+    sizes = [Size(image.width, image.height) for image in images]
+    return family.open(family.plan(edit, sizes, edit.seed or 0), edit, images)
+
+
+def noise(width: int, height: int) -> Picture:
+    """A picture of random pixels, the same for the same width."""
+    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+
+
+def difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest absolute difference."""
+    return (one.float() - other.float()).abs().max().item()
+
+
+if __name__ == "__main__":
+    main()
