@@ -139,16 +139,15 @@ class Nowhere:
     """Every other path: not found, in the shape of the protocol whose mount it lies under."""
 
     def __init__(self, desk: Desk, dialects: Sequence[Dialect]) -> None:
-        self._desk = desk
+        self._desk, self._first = desk, dialects[0]
         mounts = [(mount, dialect) for dialect in dialects for mount in dialect.mounts]
         self._mounts = sorted(mounts, key=lambda it: len(it[0]), reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = request.url.path
-        mount, dialect = next(
-            it for it in self._mounts if path == it[0] or path.startswith(f"{it[0]}/")
-        )
+        under = (it for it in self._mounts if path == it[0] or path.startswith(f"{it[0]}/"))
+        mount, dialect = next(under, ("", self._first))
         call = call_of(request, mount, self._desk.origins)
         response = respond(dialect.refuse(call, NotFound("address", path)))
         await response(scope, receive, send)

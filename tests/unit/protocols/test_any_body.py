@@ -67,16 +67,21 @@ def refusal(dialect: Dialect, call: Call, read: Callable[[Call], Any]) -> Answer
     return None
 
 
+def create(dialect: Dialect, model: Model, body: bytes) -> Call:
+    """A create of this model, by the address that names it, in the path or as parameters."""
+    paths = [it.path for it in dialect.routes if it.verb is Verb.SUBMIT]
+    path = next((it for it in paths if model.name in it or "{name}" in it), paths[0])
+    owner, _, name = model.name.partition("/")
+    params = {"owner": owner, "name": name} if "{name}" in path else {}
+    return Call(method="POST", path=path, params=params, body=body)
+
+
 @pytest.mark.parametrize(("dialect", "model"), MODELS, ids=lambda it: it.name)
 def test_a_create_is_understood_or_refused(dialect: Dialect, model: Model) -> None:
     @given(bodies(model))
     @settings(max_examples=30, deadline=None, database=None)
     def check(body: Any) -> None:
-        route = next(it for it in dialect.routes if it.verb is Verb.SUBMIT and "{name}" in it.path)
-        owner, _, name = model.name.partition("/")
-        params = {"owner": owner, "name": name}
-        said = json.dumps(body).encode()
-        call = Call(method="POST", path=route.path, params=params, body=said)
+        call = create(dialect, model, json.dumps(body).encode())
         answer = refusal(dialect, call, dialect.parse)
         if answer is not None:
             assert 400 <= answer.status < 500
