@@ -1,6 +1,7 @@
 """Ids, and the tickets derived from them.
 
-An id is 26 random characters of lower-case Crockford base 32: 130 bits, so it cannot be guessed.
+An id is 26 characters of lower-case Crockford base 32. Its number is a random UUID (version 4),
+so that protocols can spell it as one, and its 122 random bits cannot be guessed.
 A ticket is 52 letters and digits (RFC 4648 base 32): the id spelled in that alphabet and a MAC
 over it. Whoever holds it may follow that one prediction; nothing is stored for it.
 """
@@ -9,19 +10,19 @@ import hashlib
 import hmac
 from base64 import b32encode
 from collections.abc import Callable
+from uuid import UUID
+
+from retouch.domain.ids import CROCKFORD, ID_LENGTH, id_of
 
 Entropy = Callable[[int], bytes]
 """So many random bytes; `secrets.token_bytes` outside tests."""
 
-CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 RFC_4648 = "abcdefghijklmnopqrstuvwxyz234567"
-ID_LENGTH = 26
 
 
 def draw_id(entropy: Entropy) -> str:
     """A new id."""
-    number = int.from_bytes(entropy(17), "big")
-    return "".join(CROCKFORD[number >> 5 * place & 31] for place in range(ID_LENGTH))
+    return id_of(UUID(bytes=entropy(16), version=4).int)
 
 
 def draw_seed(entropy: Entropy) -> int:
