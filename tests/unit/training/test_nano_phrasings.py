@@ -1,0 +1,50 @@
+"""The vocabulary's words: complete, and the held-out phrasings really unseen."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from training.nano.phrasings import (
+    EXAMPLES,
+    HELD_OUT,
+    PATTERNS,
+    corpus,
+    covers,
+    expand,
+    noisy,
+    plain,
+)
+
+
+def test_every_edit_has_patterns_an_example_and_six_held_out_phrasings() -> None:
+    assert list(PATTERNS) == list(HELD_OUT) == list(EXAMPLES)
+    assert min(len(texts) for texts in HELD_OUT.values()) >= 6
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_no_pattern_of_any_edit_can_produce_a_held_out_phrasing(name: str) -> None:
+    seen = [(text, other) for text in HELD_OUT[name] for other in PATTERNS if covers(other, text)]
+
+    assert seen == []
+
+
+def test_the_corpus_is_disjoint_from_the_held_out_phrasings() -> None:
+    held_out = {plain(text) for texts in HELD_OUT.values() for text in texts}
+
+    assert held_out.isdisjoint(plain(text) for _, text in corpus(60))
+
+
+def test_covers_recognises_what_expand_makes() -> None:
+    rng = random.Random(2)  # noqa: S311 (repeatable draws)
+
+    for name, patterns in PATTERNS.items():
+        for pattern in patterns:
+            assert covers(name, expand(pattern, rng)), pattern
+
+
+def test_slips_leave_a_text_behind() -> None:
+    rng = random.Random(4)  # noqa: S311 (repeatable draws)
+
+    assert all(noisy("make it black and white", rng, rate=1.0) for _ in range(50))

@@ -1,0 +1,3 @@
+"""How the weights in `src/retouch/weights/nano` are made: pictures, edits, words, training,
+evaluation, export.
+"""

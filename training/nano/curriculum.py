@@ -1,0 +1,78 @@
+"""What is trained when: learning rate, picture sizes, noise levels and the share of every edit.
+
+Everything that changes over a run is a function of `progress`, elapsed time over the whole time, so
+that the same recipe fits ten minutes on a laptop and an hour on an accelerator.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.nano.edits import Edit
+
+FULL_SIZES = ((256, 256), (288, 224), (224, 288))
+TWO_IMAGE_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The shape of one step: how many samples of which size, with how many references each."""
+
+    count: int
+    height: int
+    width: int
+    images: int
+
+
+def rate(progress: float, step: int, warm_up: int = 100) -> float:
+    """Fraction of the full learning rate: warm-up by steps, constant, then to zero over the last
+    quarter.
+    """
+    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.25))
+
+
+def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
+    """Draw a size and a batch of about `tokens` tokens: small pictures first, the served sizes
+    in the last third.
+    """
+    if progress < 0.25:
+        low, high, full = 4, 8, 0.0
+    elif progress < 0.42:
+        low, high, full = 6, 12, 0.05
+    else:
+        low, high, full = 9, 18, 0.5
+    rows, columns = rng.randint(low, high), rng.randint(low, high)
+    if rng.random() < full:
+        rows, columns = (side // 16 for side in rng.choice(FULL_SIZES))
+    images = 2 if rng.random() < TWO_IMAGE_SHARE else 1
+    count = max(4, round(tokens / (rows * columns * (images + 1) + 24)))
+    return Canvas(count, rows * 16, columns * 16, images)
+
+
+def times(count: int, random_: torch.Generator) -> Tensor:
+    """Noise levels in (0, 1]: logit-normal towards 1, and some of them almost pure noise.
+
+    The answer is a function of the references alone, so the first step of a sampler decides most of
+    it.
+    """
+    level = torch.sigmoid(0.8 + torch.randn(count, generator=random_))
+    start = 1 - 0.03 * torch.rand(count, generator=random_)
+    level = torch.where(torch.rand(count, generator=random_) < 0.15, start, level)
+    return level.clamp(min=0.05)
+
+
+def draw(
+    edits: Sequence[Edit], errors: dict[str, float], count: int, rng: random.Random
+) -> list[Edit]:
+    """Choose `count` edits, those with the larger error (per-edit mean square) more often,
+    sorted by name.
+    """
+    known = [errors.get(edit.name, 0.0) for edit in edits]
+    middle = sorted(known)[len(known) // 2] or 1.0
+    weights = [min(3.0, max(0.5, (error / middle) ** 0.5)) if error else 1.0 for error in known]
+    return sorted(rng.choices(list(edits), weights, k=count), key=lambda edit: edit.name)

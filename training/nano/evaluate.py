@@ -1,0 +1,203 @@
+"""Judge a checkpoint on photographs and phrasings it never saw: `python -m training.nano.evaluate
+--weights DIR`.
+
+For every declared edit it prints PSNR against the exact result, the codec's ceiling (the exact
+result encoded and decoded), the gap between them, and how often the nearest exact result of the
+whole vocabulary is the one asked for. The last line is one JSON object with the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from training.nano.edits import BY_NAME, EDITS, Edit
+from training.nano.phrasings import HELD_OUT
+from training.nano.sampling import Nano, edit, load
+
+SIZES = ((256, 256), (288, 224))
+PHOTOGRAPHS = ("astronaut", "cat", "coffee")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One edit at one size, averaged over samples; decibels, and a rate from 0 to 1."""
+
+    edit: str
+    size: str
+    psnr: float
+    ceiling: float
+    gap: float
+    right: float
+    samples: int
+
+
+def photographs(folder: Path, width: int, height: int) -> list[Tensor]:
+    """The bundled photographs as (1, 3, h, w) in [0, 1], resized to cover and cropped at the
+    centre.
+    """
+    return [fit(Image.open(folder / f"{name}.jpg"), width, height) for name in PHOTOGRAPHS]
+
+
+def fit(picture: Image.Image, width: int, height: int) -> Tensor:
+    """Lanczos to cover (width, height), centre crop to exactly that: (1, 3, h, w) in [0, 1]."""
+    scale = max(width / picture.width, height / picture.height)
+    size = (max(width, round(picture.width * scale)), max(height, round(picture.height * scale)))
+    covered = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    cropped = covered.crop((left, top, left + width, top + height))
+    return torch.from_numpy(np.asarray(cropped).copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def psnr(error: float) -> float:
+    """Decibels of a mean square error on [0, 1]."""
+    return -10 * math.log10(max(error, 1e-10))
+
+
+def judge(
+    nano: Nano, edits: Sequence[Edit], sizes: Sequence[tuple[int, int]], steps: int, quick: bool
+) -> list[Score]:
+    """Scores for every edit at every (width, height)."""
+    scores = []
+    for width, height in sizes:
+        photos = photographs(Path("examples/photos"), width, height)
+        pairs = [[photo, photos[(number + 1) % len(photos)]] for number, photo in enumerate(photos)]
+        answers = [[other.exact(pair) for other in edits] for pair in pairs]
+        scores += [
+            _judge_one(nano, number, edits, pairs, answers, steps, quick)
+            for number in range(len(edits))
+        ]
+    return scores
+
+
+@torch.no_grad()
+def _judge_one(
+    nano: Nano,
+    number: int,
+    edits: Sequence[Edit],
+    pairs: list[list[Tensor]],
+    answers: list[list[Tensor]],
+    steps: int,
+    quick: bool,
+) -> Score:
+    asked = edits[number]
+    texts = HELD_OUT[asked.name][: 1 if quick else None]
+    # Every phrasing once, the photographs in turn.
+    rows = [(text, (place + number) % len(pairs)) for place, text in enumerate(texts)]
+    references = [torch.cat([pairs[photo][k] for _, photo in rows]) for k in range(asked.images)]
+    made = edit(nano, [text for text, _ in rows], references, steps)
+    gained, ceiling, right = 0.0, 0.0, 0
+    for picture, (_, photo) in zip(made, rows, strict=True):
+        errors = [float((picture - answer[0]).square().mean()) for answer in answers[photo]]
+        exact = answers[photo][number]
+        restored = (nano.codec(2 * exact - 1) / 2 + 0.5).clamp(0, 1)
+        gained += psnr(errors[number]) / len(rows)
+        ceiling += psnr(float((restored - exact).square().mean())) / len(rows)
+        right += min(range(len(errors)), key=errors.__getitem__) == number
+    height, width = made.shape[-2:]
+    return Score(
+        asked.name,
+        f"{width}x{height}",
+        round(gained, 2),
+        round(ceiling, 2),
+        round(ceiling - gained, 2),
+        round(right / len(rows), 4),
+        len(rows),
+    )
+
+
+def table(scores: Sequence[Score]) -> str:
+    """A readable table, one line an edit and size."""
+    lines = [f"{'edit':26} {'size':8} {'PSNR':>6} {'ceiling':>8} {'gap':>6} {'right':>6} {'of':>3}"]
+    lines += [
+        f"{s.edit:26} {s.size:8} {s.psnr:6.2f} {s.ceiling:8.2f} {s.gap:6.2f} {s.right:6.0%} "
+        f"{s.samples:3d}"
+        for s in scores
+    ]
+    return "\n".join(lines)
+
+
+def summary(scores: Sequence[Score]) -> dict[str, object]:
+    """The figures over all edits: the right-edit rate, the worst and the mean gap."""
+    total = sum(s.samples for s in scores)
+    return {
+        "right_edit_rate": round(sum(s.right * s.samples for s in scores) / total, 4),
+        "worst_gap_db": max(s.gap for s in scores),
+        "mean_gap_db": round(sum(s.gap for s in scores) / len(scores), 2),
+        "edits": len({s.edit for s in scores}),
+        "samples": total,
+    }
+
+
+def contact_sheet(
+    nano: Nano, edits: Sequence[Edit], steps: int, file: Path, side: int = 160
+) -> None:
+    """A PNG of each edit: its photograph, nano's answer by a held-out phrasing, and the exact
+    result.
+    """
+    photos = photographs(Path("examples/photos"), 256, 256)
+    columns = 4
+    rows = math.ceil(len(edits) / columns)
+    sheet = Image.new("RGB", (columns * (2 * side + 8), rows * (side + 18)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, asked in enumerate(edits):
+        pair = [photos[number % 3], photos[(number + 1) % 3]][: asked.images]
+        made = edit(nano, [HELD_OUT[asked.name][0]], pair, steps)
+        left, top = (number % columns) * (2 * side + 8), (number // columns) * (side + 18)
+        pen.text((left, top + 2), f"{asked.name} (nano, exact)", fill="black")
+        for place, picture in enumerate((made, asked.exact(pair))):
+            array = (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            small = Image.fromarray(array).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (left + place * side, top + 16))
+    sheet.save(file)
+
+
+def declared(folder: Path) -> list[Edit]:
+    """The vocabulary that `retouch.json` declares, or all edits when there is none yet."""
+    recipe = folder / "retouch.json"
+    if not recipe.exists():
+        return list(EDITS)
+    return [BY_NAME[entry["edit"]] for entry in json.loads(recipe.read_text())["vocabulary"]]
+
+
+def main() -> None:
+    """Read the command line, judge, print."""
+    parser = argparse.ArgumentParser(description="Judge a nano checkpoint on photographs.")
+    parser.add_argument("--weights", type=Path, default=Path("src/retouch/weights/nano"))
+    parser.add_argument(
+        "--steps", type=int, default=None, help="sampler steps (default: the recipe's, else 6)"
+    )
+    parser.add_argument("--quick", action="store_true", help="one phrasing an edit, one size")
+    parser.add_argument("--all", action="store_true", help="every edit, declared or not")
+    parser.add_argument(
+        "--sheet", type=Path, default=None, help="also write a contact sheet PNG here"
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    nano = load(given.weights)
+    recipe = given.weights / "retouch.json"
+    steps = given.steps or (json.loads(recipe.read_text())["steps"] if recipe.exists() else 6)
+    edits = list(EDITS) if given.all else declared(given.weights)
+    scores = judge(nano, edits, SIZES[:1] if given.quick else SIZES, steps, given.quick)
+    print(table(scores))
+    if given.sheet:
+        contact_sheet(nano, edits, steps, given.sheet)
+    print(
+        json.dumps(
+            {"steps": steps, **summary(scores), "scores": [asdict(score) for score in scores]}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

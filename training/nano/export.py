@@ -1,0 +1,110 @@
+"""Lay a trained run out as the weights folder that the product ships: Hugging Face layout, recipe,
+model card.
+
+`python -m training.nano.export --run runs/nano --out src/retouch/weights/nano`. The card's scores
+table comes from `evaluate`; run it after changing the declared vocabulary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from training.nano.card import card
+from training.nano.edits import EDITS, Edit
+from training.nano.evaluate import SIZES, judge, summary, table
+from training.nano.phrasings import EXAMPLES
+from training.nano.sampling import load
+
+FOLDERS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+MODEL_INDEX = {
+    "_class_name": "FluxKontextPipeline",
+    "_diffusers_version": "0.42.1",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "T5EncoderModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "T5TokenizerFast"],
+    "transformer": ["diffusers", "FluxTransformer2DModel"],
+    "vae": ["retouch.engine.families.codec", "DctCodec"],
+}
+WEIGHTS_LIMIT_BYTES = 40_000_000
+
+
+def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
+    """`retouch.json`: what the server must know to run these weights as they were trained."""
+    return {
+        "name": "nano",
+        "license": "Apache-2.0",
+        "steps": steps,
+        "guidance": None,
+        "max_sequence_length": 24,
+        "area": 65536,
+        "reference_layout": "index",
+        "reference_fit": "target",
+        "position_origin": "center",
+        "vocabulary": [
+            {"edit": edit.name, "images": edit.images, "example": EXAMPLES[edit.name]}
+            for edit in edits
+        ],
+    }
+
+
+def export(run: Path, out: Path, edits: Sequence[Edit], steps: int) -> None:
+    """Copy the components, write the scheduler, the index and the recipe."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+        shutil.copytree(run / name, out / name)
+    # FLUX.1's constants: black-forest-labs/flux `src/flux/sampling.py`, get_schedule.
+    FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000,
+        shift=3.0,
+        use_dynamic_shifting=True,
+        base_shift=0.5,
+        max_shift=1.15,
+        base_image_seq_len=256,
+        max_image_seq_len=4096,
+    ).save_pretrained(out / "scheduler")
+    (out / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n")
+    (out / "retouch.json").write_text(json.dumps(recipe(edits, steps), indent=2) + "\n")
+    size = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
+    if size > WEIGHTS_LIMIT_BYTES:
+        raise ValueError(f"the weights take {size} bytes, more than {WEIGHTS_LIMIT_BYTES}")
+
+
+def last_line(run: Path) -> dict[str, object]:
+    """The last line of the run's log: steps, samples, minutes."""
+    line: dict[str, object] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    return line
+
+
+def main() -> None:
+    """Read the command line, export, evaluate, write the card."""
+    parser = argparse.ArgumentParser(description="Export a nano run as a weights folder.")
+    parser.add_argument("--run", type=Path, default=Path("runs/nano"))
+    parser.add_argument("--out", type=Path, default=Path("src/retouch/weights/nano"))
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--drop", nargs="*", default=[], help="edits to leave undeclared")
+    parser.add_argument("--quick", action="store_true", help="a quick evaluation for the card")
+    given = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    edits = [edit for edit in EDITS if edit.name not in given.drop]
+    export(given.run, given.out, edits, given.steps)
+    scores = judge(load(given.out), edits, SIZES, given.steps, given.quick)
+    print(table(scores))
+    (given.out / "README.md").write_text(card(edits, scores, given.steps, last_line(given.run)))
+    print(json.dumps(summary(scores)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""The text side: two tokenizers and two tiny encoders, trained as edit classifiers and then frozen.
+
+The transformer learns fast when its text is nearly a task number, so both encoders are trained
+first and alone to tell the edits apart over a large corpus of phrasings. Classes and conventions
+are FLUX.1's: a CLIP text model whose pooled row is read at the end token, and a T5 encoder whose
+padding takes part unmasked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import string
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+from training.nano.phrasings import EXAMPLES, HELD_OUT, corpus, noisy
+
+CLIP_LENGTH = 77
+T5_LENGTH = 24
+WIDTH = 128
+CLIP_VOCABULARY = 1500
+T5_VOCABULARY = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Both tokenizers and both encoders."""
+
+    tokenizer: CLIPTokenizer
+    tokenizer_2: T5Tokenizer
+    text_encoder: CLIPTextModel
+    text_encoder_2: T5EncoderModel
+
+    FOLDERS: ClassVar[tuple[str, ...]] = (
+        "tokenizer",
+        "tokenizer_2",
+        "text_encoder",
+        "text_encoder_2",
+    )
+
+    def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids for CLIP (n, 77) and for T5 (n, 24), padded and cut as diffusers' Flux
+        pipelines do.
+        """
+        clip = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            max_length=CLIP_LENGTH,
+            truncation=True,
+            return_tensors="pt",
+        )
+        t5 = self.tokenizer_2(
+            list(texts),
+            padding="max_length",
+            max_length=T5_LENGTH,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return clip.input_ids, t5.input_ids
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Pooled (n, 128) from CLIP and states (n, 24, 128) from T5."""
+        pooled, states = [], []
+        for start in range(0, len(texts), 512):
+            clip, t5 = self.tokens(texts[start : start + 512])
+            pooled.append(self.text_encoder(clip).pooler_output)
+            states.append(self.text_encoder_2(t5).last_hidden_state)
+        return torch.cat(pooled), torch.cat(states)
+
+    def save(self, folder: Path) -> None:
+        """One Hugging Face folder for each of the four parts."""
+        for name in self.FOLDERS:
+            getattr(self, name).save_pretrained(folder / name)
+
+
+def load(folder: Path) -> Words:
+    """What `Words.save` wrote, in evaluation mode."""
+    return Words(
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        T5Tokenizer.from_pretrained(folder / "tokenizer_2"),
+        CLIPTextModel.from_pretrained(folder / "text_encoder").eval(),
+        T5EncoderModel.from_pretrained(folder / "text_encoder_2").eval(),
+    )
+
+
+def clip_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
+    """Byte-level BPE with `</w>` at word ends, lower case, as CLIP's; vocabulary of its own."""
+    blank = CLIPTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=CLIP_VOCABULARY,
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    blank.backend_tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(blank.backend_tokenizer.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=CLIP_LENGTH)
+
+
+def t5_tokenizer(texts: Sequence[str]) -> T5Tokenizer:
+    """Unigram pieces over whitespace-split words, as T5's; `<pad>` 0, `</s>` 1, `<unk>` 2."""
+    raw = Tokenizer(models.Unigram())
+    raw.pre_tokenizer = T5Tokenizer(extra_ids=0).backend_tokenizer.pre_tokenizer
+    letters = sorted(set(string.printable.strip()) | set("°é"))
+    trainer = trainers.UnigramTrainer(
+        vocab_size=T5_VOCABULARY,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",  # noqa: S106 (a token of text)
+        initial_alphabet=letters,
+        show_progress=False,
+    )
+    raw.train_from_iterator(texts, trainer)
+    pieces = [(piece, score) for piece, score in json.loads(raw.to_str())["model"]["vocab"]]
+    return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=T5_LENGTH)
+
+
+def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
+    """Tokenizers from the corpus, then both encoders against one linear head each, AdamW with
+    cosine decay.
+    """
+    torch.manual_seed(seed)
+    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    names = list(EXAMPLES)
+    pairs = corpus(per_edit, seed)
+    # Every spelling that training will meet, so that capitals and slips have pieces of their own.
+    spellings = [text for _, text in pairs] + [noisy(text, rng, 0.5) for _, text in pairs[::4]]
+    tokenizer, tokenizer_2 = clip_tokenizer(spellings), t5_tokenizer(spellings)
+    clip = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            projection_dim=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=CLIP_LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    t5 = T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokenizer_2),
+            d_model=WIDTH,
+            d_kv=32,
+            d_ff=2 * WIDTH,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.1,
+            relative_attention_num_buckets=32,
+            pad_token_id=0,
+            eos_token_id=1,
+            is_encoder_decoder=False,
+            use_cache=False,
+        )
+    )
+    words = Words(tokenizer, tokenizer_2, clip, t5)
+    heads = nn.ModuleList([nn.Linear(WIDTH, len(names)), nn.Linear(WIDTH, len(names))])
+    parameters = [*clip.parameters(), *t5.parameters(), *heads.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
+    begun, step, average = time.monotonic(), 0, 0.0
+    clip.train()
+    t5.train()
+    while (progress := (time.monotonic() - begun) / (60 * minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = (
+                1.5e-3 * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
+            )
+        chosen = rng.choices(pairs, k=96)
+        labels = torch.tensor([names.index(name) for name, _ in chosen])
+        ids, ids_2 = words.tokens([noisy(text, rng) for _, text in chosen])
+        # Rows after the longest end token are never read by the causal encoder.
+        longest = int((ids == tokenizer.eos_token_id).int().argmax(1).max()) + 1
+        pooled = functional.dropout(clip(ids[:, :longest]).pooler_output, 0.1)
+        states = t5(ids_2).last_hidden_state
+        # Each row alone must know the edit too: the transformer may look at any of them.
+        loss = functional.cross_entropy(heads[0](pooled), labels, label_smoothing=0.05)
+        loss = loss + functional.cross_entropy(
+            heads[1](states.mean(1)), labels, label_smoothing=0.05
+        )
+        rows = heads[1](states).flatten(0, 1)
+        loss = loss + 0.3 * functional.cross_entropy(
+            rows, labels.repeat_interleave(states.shape[1]), label_smoothing=0.1
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        average = loss.item() if step == 0 else 0.98 * average + 0.02 * loss.item()
+        step += 1
+        if step % 100 == 0:
+            print(f"words: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
+    clip.eval()
+    t5.eval()
+    report(words, heads, names)
+    return words
+
+
+@torch.no_grad()
+def report(words: Words, heads: nn.ModuleList, names: Sequence[str]) -> None:
+    """Print how many held-out phrasings each encoder puts with the right edit, and which it does
+    not.
+    """
+    texts = [(name, text) for name in names for text in HELD_OUT[name]]
+    labels = torch.tensor([names.index(name) for name, _ in texts])
+    pooled, states = words.embed([text for _, text in texts])
+    for title, scores in (("pooled", heads[0](pooled)), ("states", heads[1](states.mean(1)))):
+        found = scores.argmax(1)
+        rate = float((found == labels).float().mean())
+        print(f"words: {title}: {rate:.3f} of {len(texts)} held-out phrasings")
+        for (name, text), guess in zip(texts, found.tolist(), strict=True):
+            if names[guess] != name:
+                print(f"  {text!r} is {name}, taken for {names[guess]}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Train nano's tokenizers and text encoders.")
+    parser.add_argument("--out", type=Path, default=Path("runs/words"))
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--per-edit", type=int, default=1200)
+    options = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    train(options.minutes, options.per_edit).save(options.out)
