@@ -99,6 +99,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     return Settings(**chosen)
 
 
+def let_idle_threads_sleep() -> None:
+    """Tell OpenMP not to spin while it waits; must come before torch is loaded.
+
+    A spinning thread burns a core that a neighbour needs: on a busy machine a step took
+    seventeen times as long. What the operator has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
 def describe() -> list[tuple[str, str, str]]:
     """(name, default, help) of every setting, for the documentation."""
     return [(item.name, _shown(item), item.metadata["help"]) for item in fields(Settings)]

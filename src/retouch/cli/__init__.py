@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from retouch import __version__
 from retouch.domain.errors import RetouchError
-from retouch.settings import Settings, SettingsError, describe, load
+from retouch.settings import Settings, SettingsError, describe, let_idle_threads_sleep, load
 
 
 class Command(Protocol):
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = {name: getattr(arguments, name, None) for name, _, _ in describe()}
     try:
         settings = load(flags)
+        let_idle_threads_sleep()
         return _module(arguments.command).run(arguments, settings)
     except (RetouchError, SettingsError) as error:
         print(f"retouch: {error}", file=sys.stderr)

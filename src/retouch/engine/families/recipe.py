@@ -4,6 +4,7 @@ Without the file a checkpoint is used as FLUX.1 Kontext [dev] is (black-forest-l
 cli_kontext.py; guidance 2.5 as in its documented example).
 """
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -16,6 +17,15 @@ from retouch.engine.families import WeightsError, read_json
 
 ReferenceFit = Literal["own", "target"]
 PositionOrigin = Literal["corner", "center"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """An edit a checkpoint was trained for: its name, how many pictures it needs, a way to ask."""
+
+    edit: str
+    images: int
+    example: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +41,7 @@ class Recipe:
     reference_layout: ReferenceLayout = "offset"
     reference_fit: ReferenceFit = "own"  # stretched to its own training size, or as the target
     position_origin: PositionOrigin = "corner"  # where a grid's rows and columns count from
-    vocabulary: tuple[str, ...] = ()  # what it can do, for people; empty: anything
+    vocabulary: tuple[Skill, ...] = ()  # what it can do, for people; empty: anything
 
 
 def read_recipe(folder: Path, name: str) -> Recipe:
@@ -58,8 +68,9 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
             raise ValueError(f"unknown field {key!r}{hint}")
     for key, rule, is_right in _RULES:
         if key in values and not is_right(values[key]):
-            raise ValueError(f"{key} is {values[key]!r}, must be {rule}")
-    vocabulary = tuple(values.get("vocabulary", ()))
+            shown = reprlib.repr(values[key])
+            raise ValueError(f"{key} is {shown}, must be {rule}")
+    vocabulary = tuple(Skill(**skill) for skill in values.get("vocabulary", ()))
     return Recipe(**{**values, "vocabulary": vocabulary})
 
 
@@ -74,6 +85,16 @@ def _is_count(value: Any) -> bool:
 def _is_guidance(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value is None or (is_number and value >= 0)
+
+
+def _is_skill(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {field.name for field in fields(Skill)}
+        and _is_text(value["edit"])
+        and _is_count(value["images"])
+        and _is_text(value["example"])
+    )
 
 
 _RULES = (
@@ -104,7 +125,7 @@ _RULES = (
     ),
     (
         "vocabulary",
-        "a list of words",
-        lambda value: isinstance(value, list) and all(_is_text(word) for word in value),
+        "a list of objects with edit, images and example",
+        lambda value: isinstance(value, list) and all(_is_skill(skill) for skill in value),
     ),
 )

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from retouch.engine.families import WeightsError
-from retouch.engine.families.recipe import Recipe, parse_recipe, read_recipe
+from retouch.engine.families.recipe import Recipe, Skill, parse_recipe, read_recipe
 
 
 def test_without_a_file_a_checkpoint_is_used_as_kontext_is(tmp_path):
@@ -22,13 +22,18 @@ def test_without_a_file_a_checkpoint_is_used_as_kontext_is(tmp_path):
 
 
 def test_a_file_states_what_differs(tmp_path):
-    values = {"steps": 8, "guidance": None, "reference_layout": "index", "vocabulary": ["sepia"]}
+    sepia = {"edit": "sepia", "images": 1, "example": "make it sepia"}
+    values = {"steps": 8, "guidance": None, "reference_layout": "index", "vocabulary": [sepia]}
     (tmp_path / "retouch.json").write_text(json.dumps(values))
 
     recipe = read_recipe(tmp_path, "mine")
 
     assert recipe == Recipe(
-        name="mine", steps=8, guidance=None, reference_layout="index", vocabulary=("sepia",)
+        name="mine",
+        steps=8,
+        guidance=None,
+        reference_layout="index",
+        vocabulary=(Skill("sepia", 1, "make it sepia"),),
     )
 
 
@@ -53,6 +58,7 @@ def test_an_unknown_field_is_named_with_a_suggestion(tmp_path):
         ("reference_fit", "crop"),
         ("position_origin", "centre"),
         ("vocabulary", "sepia"),
+        ("vocabulary", [{"edit": "sepia"}]),
     ],
 )
 def test_a_malformed_value_is_named(field, value):
