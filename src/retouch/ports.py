@@ -5,11 +5,12 @@ Each port is a few verbs. One conformance suite per port runs over every impleme
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
-from retouch.domain.prediction import Event, Fence, Move, Prediction, Progress
+from retouch.domain.prediction import Event, Fence, Move, Prediction, Progress, Status
 
 
 class Clock(Protocol):
@@ -134,6 +135,105 @@ class Store(Protocol):
 
     async def stop(self) -> None:
         """Close them. Safe to call twice."""
+
+
+# -- webhooks ------------------------------------------------------------------------------------
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"  # due now or later, or being sent
+    DELIVERED = "delivered"
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One thing to tell a prediction's webhook: that it arrived in the state `tells`."""
+
+    id: str  # the same on every try
+    prediction_id: str
+    tells: Status
+    created_at: float  # when the prediction made that move
+    due_at: float  # when it may be claimed; while it is being sent, when its lease lapses
+    attempt: int = 0  # tries begun
+    state: DeliveryState = DeliveryState.WAITING
+    note: str = ""  # how the last try ended, for the operator
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver took it."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It failed; due again after `in_s` seconds."""
+
+    in_s: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """It was not tried: due again after `in_s` seconds, the attempt given back."""
+
+    in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """It failed for good."""
+
+    note: str
+
+
+Outcome = Delivered | Retry | Postpone | GiveUp
+
+
+class Outbox(Protocol):
+    """What webhooks are still to be told. Part of the same database as the predictions.
+
+    A move writes its delivery in its own transaction, so each is recorded exactly once.
+    """
+
+    async def deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        """Claim up to `limit` due deliveries, longest due first, their attempt counted.
+
+        One that is not settled is due again when its lease lapses. No delivery is given to two
+        callers at once.
+        """
+
+    async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Record how this attempt ended; False, and nothing written, once it is not current."""
+
+    async def list_deliveries(self, *, limit: int) -> Sequence[Delivery]:
+        """The newest deliveries, by (created_at, id)."""
+
+    async def replay(self, id: str) -> Delivery | None:
+        """Make a delivery due now, its attempts counted from none; None when it is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a receiver answered; `retry_after_s` when it named a time to come back."""
+
+    status: int
+    retry_after_s: float | None = None
+
+
+class Undelivered(Exception):
+    """A webhook could not be sent to its receiver; the message is the reason, for the operator."""
+
+
+class Courier(Protocol):
+    """Guarded POSTs to the addresses callers name."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Receipt:
+        """Send it and read the status; follows nothing. Raises Undelivered saying why not."""
 
 
 # -- keys and files ------------------------------------------------------------------------------

@@ -21,8 +21,26 @@ from retouch.domain.prediction import (
     Start,
     Status,
 )
-from retouch.ports import Beat, Clock, Cursor, File, Files, Filter, Key, Keys, Store
-from retouch.store.moves import CREATED, event_of, moved
+from retouch.ports import (
+    Beat,
+    Clock,
+    Cursor,
+    Delivered,
+    Delivery,
+    DeliveryState,
+    File,
+    Files,
+    Filter,
+    GiveUp,
+    Key,
+    Keys,
+    Outbox,
+    Outcome,
+    Postpone,
+    Retry,
+    Store,
+)
+from retouch.store.moves import CREATED, delivery_of, event_of, moved
 
 
 class FakeClock(Clock):
@@ -60,8 +78,8 @@ class _Row:
         return (-self.prediction.priority, self.tag, self.seq)
 
 
-class MemoryStore(Store, Keys, Files):
-    """Predictions, keys and files in dictionaries; implements `Store`, `Keys` and `Files`.
+class MemoryStore(Store, Outbox, Keys, Files):
+    """Predictions, deliveries, keys and files in dictionaries; implements all their ports.
 
     No method awaits while it changes anything, so each verb is atomic on one event loop.
     """
@@ -70,6 +88,7 @@ class MemoryStore(Store, Keys, Files):
         self._clock = clock or FakeClock()
         self._rows: dict[str, _Row] = {}
         self._events: list[Event] = []
+        self._deliveries: dict[str, Delivery] = {}
         self._keys: dict[str, Key] = {}
         self._files: dict[str, File] = {}
         self._seq = itertools.count(1)
@@ -202,6 +221,37 @@ class MemoryStore(Store, Keys, Files):
     async def stop(self) -> None:
         """Nothing to close."""
 
+    # -- webhooks --------------------------------------------------------------------------------
+
+    async def deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+        now = self._clock.now()
+        waiting = [it for it in self._deliveries.values() if it.state is DeliveryState.WAITING]
+        due = sorted((it for it in waiting if it.due_at <= now), key=lambda it: it.due_at)
+        claimed = [replace(it, attempt=it.attempt + 1, due_at=now + lease_s) for it in due[:limit]]
+        self._deliveries.update({it.id: it for it in claimed})
+        return sorted(claimed, key=lambda it: (it.created_at, it.id))
+
+    async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
+        current = self._deliveries.get(delivery.id)
+        if current is None or current.state is not DeliveryState.WAITING:
+            return False
+        if current.attempt != delivery.attempt:
+            return False
+        self._deliveries[delivery.id] = _settled(current, outcome, self._clock.now())
+        return True
+
+    async def list_deliveries(self, *, limit: int) -> Sequence[Delivery]:
+        found = sorted(self._deliveries.values(), key=lambda it: (it.created_at, it.id))
+        return found[::-1][:limit]
+
+    async def replay(self, id: str) -> Delivery | None:
+        if id not in self._deliveries:
+            return None
+        now, state = self._clock.now(), DeliveryState.WAITING
+        self._deliveries[id] = replace(self._deliveries[id], state=state, attempt=0, due_at=now)
+        self._ring()
+        return self._deliveries[id]
+
     # -- keys and files --------------------------------------------------------------------------
 
     async def add_key(self, key: Key) -> None:
@@ -261,6 +311,9 @@ class MemoryStore(Store, Keys, Files):
         now = self._clock.now()
         row.prediction = moved(row.prediction, move, now)
         name, data = event_of(move, row.prediction)
+        delivery = delivery_of(row.prediction, now)
+        if delivery is not None:
+            self._deliveries.setdefault(delivery.id, delivery)
         self._record(row.prediction, name, now, data)
         return row.prediction
 
@@ -268,8 +321,23 @@ class MemoryStore(Store, Keys, Files):
         self, prediction: Prediction, name: str, at: float, data: Mapping[str, Any]
     ) -> None:
         self._events.append(Event(len(self._events) + 1, prediction.id, name, at, data))
+        self._ring()
+
+    def _ring(self) -> None:
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
+
+
+def _settled(delivery: Delivery, outcome: Outcome, now: float) -> Delivery:
+    match outcome:
+        case Delivered(note):
+            return replace(delivery, state=DeliveryState.DELIVERED, note=note)
+        case GiveUp(note):
+            return replace(delivery, state=DeliveryState.GIVEN_UP, note=note)
+        case Retry(in_s, note):
+            return replace(delivery, due_at=now + in_s, note=note)
+        case Postpone(in_s):
+            return replace(delivery, due_at=now + in_s, attempt=delivery.attempt - 1)
 
 
 def _age(row: _Row) -> tuple[float, str]:

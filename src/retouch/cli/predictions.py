@@ -79,4 +79,5 @@ async def _show(store: Store, prediction: Prediction, as_json: bool) -> None:
 def _plain(prediction: Prediction) -> dict[str, Any]:
     fields = asdict(prediction)
     fields["edit"] = repr(prediction.edit)
+    fields["webhook"] = prediction.webhook and prediction.webhook.url  # without its secret
     return fields

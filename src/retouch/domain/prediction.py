@@ -37,6 +37,10 @@ class Status(StrEnum):
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
+FINAL = frozenset(status for status in Status if status.is_final)
+"""The states no move leaves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A finished picture: where its bytes are and what they are."""
@@ -54,6 +58,17 @@ class Progress:
 
     step: int
     steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where a prediction's moves are told, and what its protocol needs to word them later."""
+
+    url: str
+    tells: frozenset[Status]  # the states whose arrival is told
+    origin: str  # scheme and host of the server, as the caller spelled them
+    mount: str = ""  # the prefix the caller used
+    secret: str = field(default="", repr=False)  # the caller's own, where it brings one to sign by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +94,7 @@ class Prediction:
     metrics: Mapping[str, float] = field(default_factory=dict)
     started_at: float | None = None
     completed_at: float | None = None
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from retouch.domain.prediction import (
     Status,
     Succeed,
 )
+from retouch.ports import Delivery
 
 CREATED = "created"
 """The name of a prediction's first event; the others are named after their move."""
@@ -44,6 +45,23 @@ def event_of(move: Move, after: Prediction) -> tuple[str, Mapping[str, Any]]:
             return name, {"reason": reason}
         case _:
             return name, {"error": after.error}
+
+
+def delivery_of(after: Prediction, at: float) -> Delivery | None:
+    """What a move that made `after`, at `at`, has to tell its webhook. Due at once.
+
+    The id follows from the prediction and the state, so a second arrival in the same state (a
+    restart after a requeue) finds it taken and is not told again.
+    """
+    if after.webhook is None or after.status not in after.webhook.tells:
+        return None
+    return Delivery(
+        id=f"{after.id}-{after.status}",
+        prediction_id=after.id,
+        tells=after.status,
+        created_at=at,
+        due_at=at,
+    )
 
 
 def moved(prediction: Prediction, move: Move, now: float) -> Prediction:

@@ -24,8 +24,8 @@ from retouch.domain.edit import (
     Size,
     UrlImage,
 )
-from retouch.domain.prediction import Event, Output, Prediction, Progress, Status
-from retouch.ports import File, Key
+from retouch.domain.prediction import Event, Output, Prediction, Progress, Status, Webhook
+from retouch.ports import Delivery, DeliveryState, File, Key
 
 Values = dict[str, Any]
 AnyRow = sa.Row[*tuple[Any, ...]]
@@ -74,6 +74,7 @@ _encoder = msgspec.json.Encoder()
 _decode_edit = msgspec.json.Decoder(StoredEdit).decode
 _decode_outputs = msgspec.json.Decoder(tuple[Output, ...]).decode
 _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
+_decode_webhook = msgspec.json.Decoder(Webhook).decode
 
 
 def to_json(value: Any) -> str:
@@ -125,6 +126,7 @@ def prediction_values(prediction: Prediction, fingerprint: str | None) -> Values
         "metrics": to_json(prediction.metrics),
         "started_at": prediction.started_at,
         "completed_at": prediction.completed_at,
+        "webhook": prediction.webhook and to_json(prediction.webhook),
     }
 
 
@@ -150,6 +152,7 @@ def prediction_of(row: AnyRow) -> Prediction:
         metrics=_decode_metrics(row.metrics),
         started_at=row.started_at,
         completed_at=row.completed_at,
+        webhook=None if row.webhook is None else _decode_webhook(row.webhook),
     )
 
 
@@ -161,6 +164,17 @@ def event_values(prediction_id: str, name: str, at: float, data: Mapping[str, An
 def event_of_row(row: AnyRow) -> Event:
     """The event in a row of `events`."""
     return Event(row.seq, row.prediction_id, row.name, row.at, from_json(row.data))
+
+
+def delivery_values(delivery: Delivery) -> Values:
+    """The columns of a delivery."""
+    return {field.name: getattr(delivery, field.name) for field in fields(delivery)}
+
+
+def delivery_of_row(row: AnyRow) -> Delivery:
+    """The delivery in a row of `deliveries`."""
+    known = {"tells": Status(row.tells), "state": DeliveryState(row.state)}
+    return Delivery(**{**row._asdict(), **known})
 
 
 def key_of(row: AnyRow) -> Key:

@@ -1,4 +1,4 @@
-"""`SqlStore`: predictions, keys and files on SQLite or PostgreSQL.
+"""`SqlStore`: predictions, webhooks, keys and files on SQLite or PostgreSQL.
 
 Each verb is one transaction of the statements in `statements`. Every verb raises `Busy` when the
 database stays away; after a `Busy` that came out of a commit, look before doing it again.
@@ -25,12 +25,13 @@ from retouch.store import rows
 from retouch.store import statements as say
 from retouch.store.batch import Batcher
 from retouch.store.database import Database, Sqlite, open_database
-from retouch.store.moves import CREATED, event_of
+from retouch.store.moves import CREATED, delivery_of, event_of
+from retouch.store.outbox import SqlOutbox
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
 
 
-class SqlStore(Store, Keys, Files):
+class SqlStore(SqlOutbox, Store, Keys, Files):
     """The store on `sqlite:///path` or `postgresql://user@host/name`."""
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
@@ -261,12 +262,17 @@ def _move(connection: sa.Connection, statement: say.Moved, move: Move) -> list[P
 def _record(
     connection: sa.Connection, move: Move, moved: Sequence[tuple[Prediction, float]]
 ) -> None:
-    lines = []
+    lines, told = [], []
     for prediction, at in moved:
         name, data = event_of(move, prediction)
         lines.append(rows.event_values(prediction.id, name, at, data))
+        delivery = delivery_of(prediction, at)
+        if delivery is not None:
+            told.append(rows.delivery_values(delivery))
     if lines:
         connection.execute(say.insert_events, lines)
+    if told:
+        connection.execute(say.insert_deliveries, told)
 
 
 def _verdict(

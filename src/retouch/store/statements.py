@@ -25,14 +25,34 @@ from retouch.domain.prediction import (
     Status,
     Succeed,
 )
-from retouch.ports import Cursor, Filter
+from retouch.ports import (
+    Cursor,
+    Delivered,
+    DeliveryState,
+    Filter,
+    GiveUp,
+    Outcome,
+    Postpone,
+    Retry,
+)
 from retouch.store.rows import text, to_json
-from retouch.store.tables import QUEUED, RUNNING, events, files, keys, lanes, predictions, turns
+from retouch.store.tables import (
+    QUEUED,
+    RUNNING,
+    WAITING,
+    deliveries,
+    events,
+    files,
+    keys,
+    lanes,
+    predictions,
+    turns,
+)
 
 Query = sa.Select[*tuple[Any, ...]]
 Moved = ReturningUpdate[*tuple[Any, ...]]
 
-p = predictions.c
+p, d = predictions.c, deliveries.c
 
 
 class Now(sa.sql.expression.ColumnElement[float]):
@@ -237,10 +257,10 @@ def holders(ids: Collection[str]) -> sa.Select[str, str, str | None, int]:
     return sa.select(p.id, p.status, p.worker, p.attempt).where(p.id.in_(list(ids)))
 
 
-def _once(rows: sa.Select[int]) -> sa.Select[int]:
+def _once(rows: sa.Select[Any]) -> sa.Select[Any]:
     # As a plain subquery PostgreSQL may run it again and so exceed its LIMIT.
     chosen = rows.cte("chosen").prefix_with("MATERIALIZED", dialect="postgresql")
-    return sa.select(chosen.c.seq)
+    return sa.select(*chosen.columns)
 
 
 def _effects(move: Move) -> Mapping[str, Any]:
@@ -289,6 +309,59 @@ def _effects(move: Move) -> Mapping[str, Any]:
 
 def _pick(condition: sa.ColumnElement[bool], yes: Any, no: Any) -> sa.Case[Any]:
     return sa.case((condition, yes), else_=no)
+
+
+# -- webhooks ------------------------------------------------------------------------------------
+
+insert_deliveries = upsert(deliveries).on_conflict_do_nothing(index_elements=["id"])
+anything_due = sa.select(d.id).where(WAITING, d.due_at <= NOW).limit(1)
+"""A row if `due` may find something."""
+
+
+def due(limit: int, lease_s: float) -> Moved:
+    """Claim the deliveries that have been due longest. Locked ones are stepped over."""
+    first = (
+        sa.select(d.id)
+        .where(WAITING, d.due_at <= NOW)
+        .order_by(d.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        sa.update(deliveries)
+        .where(d.id.in_(_once(first)), WAITING)
+        .values(attempt=d.attempt + 1, due_at=NOW + lease_s)
+        .returning(deliveries)
+    )
+
+
+def settle(id: str, attempt: int, outcome: Outcome) -> sa.Update:
+    """Record how an attempt ended, while it is the current one."""
+    current = sa.update(deliveries).where(d.id == id, d.attempt == attempt, WAITING)
+    match outcome:
+        case Delivered(note):
+            return current.values(state=DeliveryState.DELIVERED, note=text(note))
+        case GiveUp(note):
+            return current.values(state=DeliveryState.GIVEN_UP, note=text(note))
+        case Retry(in_s, note):
+            return current.values(due_at=NOW + in_s, note=text(note))
+        case Postpone(in_s):
+            return current.values(due_at=NOW + in_s, attempt=d.attempt - 1)
+
+
+def newest_deliveries(limit: int) -> Query:
+    """What was told last."""
+    return sa.select(deliveries).order_by(d.created_at.desc(), d.id.desc()).limit(limit)
+
+
+def replay(id: str) -> Moved:
+    """Make a delivery due now, as if it had never been tried."""
+    return (
+        sa.update(deliveries)
+        .where(d.id == id)
+        .values(state=DeliveryState.WAITING, attempt=0, due_at=NOW)
+        .returning(deliveries)
+    )
 
 
 # -- keys and files ------------------------------------------------------------------------------

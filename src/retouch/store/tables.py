@@ -47,6 +47,7 @@ predictions = sa.Table(
     sa.Column("metrics", sa.Text, nullable=False),
     sa.Column("started_at", sa.Double),
     sa.Column("completed_at", sa.Double),
+    sa.Column("webhook", sa.Text),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
     postgresql_with={"fillfactor": 80},
@@ -117,6 +118,32 @@ events = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
     sa.Index("ix_events_prediction", "prediction_id", "seq"),
     sqlite_autoincrement=True,  # a number is never used twice, even after the last row is deleted
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column(
+        "prediction_id", _ID, sa.ForeignKey("predictions.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("tells", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Index("ix_deliveries_age", "created_at", "id"),
+    sa.Index("ix_deliveries_prediction", "prediction_id"),
+)
+
+WAITING = deliveries.c.state == sa.literal_column("'waiting'")
+
+sa.Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
 )
 
 keys = sa.Table(

@@ -17,8 +17,11 @@ from retouch.domain.prediction import (
     Prediction,
     Progress,
     Requeue,
+    Status,
     Succeed,
+    Webhook,
 )
+from retouch.ports import Delivery
 from retouch.store import SqlStore, migrate
 from retouch.testing import FakeClock, MemoryStore
 
@@ -33,6 +36,9 @@ MOVES = st.sampled_from(
         Requeue("interrupted"),
         Requeue("abandoned"),
     ]
+)
+WEBHOOKS = st.sampled_from(
+    [None, Webhook(url="u", tells=frozenset({Status.RUNNING, Status.FAILED}), origin="o")]
 )
 FENCES = st.none() | st.builds(Fence, WORKERS, ATTEMPTS)
 
@@ -59,11 +65,12 @@ class Lives(RuleBasedStateMachine):
         owner=st.sampled_from(["ada", "eve"]),
         priority=st.sampled_from([0, 0, 1]),
         cost=st.sampled_from([0.5, 1.0, 2.0]),
+        webhook=WEBHOOKS,
     )
-    def add(self, id, owner, priority, cost):
+    def add(self, id, owner, priority, cost, webhook):
         made = Prediction(
             id=id, owner=owner, protocol="fal", model="m", input={}, edit=Edit(prompt="x"),
-            created_at=1.0, priority=priority, cost=cost,
+            created_at=1.0, priority=priority, cost=cost, webhook=webhook,
         )  # fmt: skip
         self._both("add", made)
 
@@ -95,6 +102,7 @@ class Lives(RuleBasedStateMachine):
     def both_hold_the_same(self):
         self._both("page", None, limit=10)
         self._both("depth")
+        self._both("list_deliveries", limit=20, in_any_order=True)
         for id in "abcdef":
             self._both("events", id)
 
@@ -104,7 +112,7 @@ class Lives(RuleBasedStateMachine):
             for store in (self._memory, self._sqlite)
         ]
         if in_any_order:
-            answers = [sorted(answer, key=lambda p: p.id) for answer in answers]
+            answers = [sorted(answer, key=lambda it: it.id) for answer in answers]
         assert answers[0] == answers[1], verb
 
     def _run(self, work):
@@ -127,6 +135,8 @@ def _timeless(answer):
         started, completed = answer.started_at, answer.completed_at
         times = {"started_at": started and 0.0, "completed_at": completed and 0.0}
         return replace(answer, **times)
+    if isinstance(answer, Delivery):
+        return replace(answer, created_at=0.0, due_at=0.0)
     if hasattr(answer, "seq"):
         return (answer.name, answer.data)
     return answer

@@ -135,6 +135,9 @@ QUERIES = {
     "depth": statements.depth,
     "events": statements.history("a", 0),
     "move": statements.advance("a", Cancel("ada"), None),
+    "anything due": statements.anything_due,
+    "due": statements.due(4, 60.0),
+    "newest deliveries": statements.newest_deliveries(20),
     "expired files": statements.expired_files(1.0, 10),
 }
 
@@ -154,11 +157,15 @@ async def test_no_hot_query_reads_the_whole_table(database_url, name):
     found = await with_connection(database_url, plan)
 
     assert "Seq Scan" not in found, found
-    on_predictions = [line for line in found.splitlines() if line.startswith("SCAN predictions")]
-    assert all("INDEX ix_predictions_" in line for line in on_predictions), found
+    scans = [
+        line
+        for line in found.splitlines()
+        if line.startswith(("SCAN predictions", "SCAN deliveries"))
+    ]
+    assert all("INDEX ix_" in line for line in scans), found
     if name == "twin":
         assert "ix_predictions_twin" in found, found
-    if name in ("claim", "page", "page of all", "twin", "events"):
+    if name in ("claim", "page", "page of all", "twin", "events", "due", "newest deliveries"):
         assert "TEMP B-TREE" not in found, found
         assert "Sort" not in found, found
 
