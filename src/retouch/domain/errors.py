@@ -79,7 +79,10 @@ class BadInput(RetouchError):
 
 
 class Blocked(RetouchError):
-    """A safety check refused the prompt or a picture."""
+    """A safety check refused the prompt or a picture. Its message begins with one of these."""
+
+    REQUEST: ClassVar[str] = "The prompt or an input picture was refused by a safety check."
+    RESULT: ClassVar[str] = "The result was refused by a safety check."
 
 
 class EngineFailed(RetouchError):

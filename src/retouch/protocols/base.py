@@ -179,6 +179,10 @@ class Dialect:
         """Which prediction a STATUS or CANCEL speaks of."""
         return call.params["id"]
 
+    def ticket(self, call: Call) -> str:
+        """A prediction's ticket in a STATUS, which opens it without a key; empty for none."""
+        return ""
+
     def parse(self, call: Call) -> Submission:
         """Read a SUBMIT; raises InvalidEdit, or NotFound for an unknown model."""
         raise NotFound("address", call.path)

@@ -91,7 +91,8 @@ class Address:
 
     async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
         verb, desk = entry.route.verb, self._desk
-        owner = "" if verb in OPEN_VERBS else await desk.gate.owner(call.headers, peer_of(scope))
+        is_open = verb in OPEN_VERBS or (verb is Verb.STATUS and self._has_ticket(entry, call))
+        owner = "" if is_open else await desk.gate.owner(call.headers, peer_of(scope))
         if any("\0" in value for value in call.params.values()):
             raise NotFound("address", self._path)  # no database takes it for a name
         visit = Visit(
@@ -107,6 +108,11 @@ class Address:
         except RetouchError as error:
             reply = entry.dialect.refuse(visit.call, error)
         return reply if isinstance(reply, Response) else respond(reply)
+
+    def _has_ticket(self, entry: Entry, call: Call) -> bool:
+        """Whether the call carries the very ticket of the prediction it asks for."""
+        id = self._desk.services.tickets.read(entry.dialect.ticket(call))
+        return id is not None and id == entry.dialect.prediction_id(call)
 
     def _limited(self, entry: Entry, call: Call, receive: Receive) -> Receive:
         if entry.route.verb is Verb.UPLOAD:

@@ -1,0 +1,96 @@
+"""The error table: every error of ours in the shape BFL's clients read.
+
+One client shows `detail`, another `message`: every error carries both.
+"""
+
+from typing import NoReturn
+
+from retouch.domain.errors import (
+    Busy,
+    InvalidEdit,
+    NotFound,
+    RetouchError,
+    TooLarge,
+    Unauthenticated,
+    Violation,
+)
+from retouch.protocols.base import Answer, Call
+from retouch.protocols.bfl.fields import UNKNOWN
+from retouch.protocols.bfl.render import NO_STORE, task_body
+from retouch.protocols.schema import Fault
+
+RULE_WORDS = {
+    "required": ("missing", "Field required"),
+    "type": ("{limit}_type", "Input should be a valid {limit}"),
+    "minimum": ("greater_than_equal", "Input should be greater than or equal to {limit}"),
+    "maximum": ("less_than_equal", "Input should be less than or equal to {limit}"),
+    "enum": ("enum", "Input should be {choices}"),
+    "pattern": ("string_pattern_mismatch", "String should match pattern '{limit}'"),
+}
+"""Schema keyword to error type and words: those of the validator the vendor uses."""
+
+TYPE_NAMES = {"integer": "int", "boolean": "bool", "number": "float", "string": "string"}
+POLL = "/get_result"
+POLL_ID = "id"
+
+
+def violation(fault: Fault) -> Violation:
+    kind, words = RULE_WORDS[fault.rule]
+    kind = kind.format(limit=TYPE_NAMES.get(str(fault.limit), fault.limit))
+    choices = _either(fault.limit) if fault.rule == "enum" else ""
+    field = str(fault.limit) if fault.rule == "required" else str(fault.path[0])
+    return Violation(field, kind, words.format(limit=fault.limit, choices=choices))
+
+
+def _either(choices: list[str]) -> str:
+    *others, last = [f"'{choice}'" for choice in choices]
+    return f"{', '.join(others)} or {last}"
+
+
+def refuse(field: str, kind: str, description: str) -> NoReturn:
+    raise InvalidEdit((Violation(field, kind, description),))
+
+
+def problem(status: int, detail: str, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status=status, body={"detail": detail, "message": detail}, headers=named)
+
+
+def refused(call: Call, error: RetouchError) -> Answer:
+    is_poll = call.path.endswith(POLL)
+    match error:
+        case InvalidEdit():
+            return _invalid(error)
+        case Unauthenticated():
+            return problem(403, "Not authenticated" if error.missing else "Invalid API key")
+        case TooLarge():
+            return problem(413, f"{str(error).capitalize()}.")
+        case NotFound() if is_poll:
+            body = task_body(call.query.get("id", ""))
+            return Answer(status=404, body={**body, "detail": UNKNOWN, "message": UNKNOWN})
+        case NotFound():
+            return problem(404, "Not Found")
+        case _ if is_poll:
+            # A client takes a failed poll for a failed edit and submits it again.
+            body = task_body(call.query.get("id", ""), "Pending")
+            return Answer(status=200, body=body, headers=NO_STORE)
+        case Busy():
+            wait = str(max(1, round(error.retry_after_s)))
+            return problem(503, f"The server is overloaded: {error}.", retry_after=wait)
+        case _:
+            return problem(500, "Internal server error")
+
+
+def _invalid(error: InvalidEdit) -> Answer:
+    detail = [
+        {"loc": _place(it.field), "msg": it.description, "type": it.kind} for it in error.violations
+    ]
+    message = "; ".join(f"{it.field or 'body'}: {it.description}" for it in error.violations)
+    return Answer(status=422, body={"detail": detail, "message": message})
+
+
+def _place(field: str) -> list[str]:
+    """Where a field is: only a poll's `id` is not in the body."""
+    if field == POLL_ID:
+        return ["query", field]
+    return ["body", field] if field else ["body"]

@@ -1,0 +1,65 @@
+"""BFL's field names, the rules of each model's input, and its status words."""
+
+from typing import Any
+
+from retouch.domain.errors import Blocked
+from retouch.domain.prediction import Status
+from retouch.protocols.base import Model
+
+NAME = "bfl"
+HOSTS = frozenset(
+    {
+        "api.bfl.ai",
+        "api.eu.bfl.ai",
+        "api.us.bfl.ai",
+        "api.eu1.bfl.ai",
+        "api.us1.bfl.ai",
+        "api.bfl.ml",
+    }
+)
+
+IMAGES = ("input_image", "input_image_2", "input_image_3", "input_image_4")
+RATIO = "^[0-9]{1,5}:[0-9]{1,5}$"
+
+INPUTS: dict[str, Any] = {
+    "prompt": {"type": "string"},
+    **{name: {"type": "string"} for name in IMAGES},
+    # The published schema has no bounds; one client draws seeds from all 64 bits.
+    "seed": {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
+    "aspect_ratio": {"type": "string", "pattern": RATIO},
+    "output_format": {"type": "string", "enum": ["jpeg", "png", "webp"], "default": "png"},
+    "prompt_upsampling": {"type": "boolean", "default": False},
+    "safety_tolerance": {"type": "integer", "minimum": 0, "maximum": 6, "default": 2},
+    # Not in the published schema; clients of it send both all the same.
+    "guidance": {"type": "number", "minimum": 0, "maximum": 20},
+    "steps": {"type": "integer", "minimum": 1, "maximum": 100},
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "FluxKontextProInputs",
+    "required": ["prompt"],
+    "properties": {
+        name: {"x-order": order, **rules} for order, (name, rules) in enumerate(INPUTS.items())
+    },
+}
+
+MODELS = tuple(
+    Model(name=name, description=description, schema=SCHEMA)
+    for name, description in (
+        ("flux-kontext-pro", "Edits a picture from a text instruction."),
+        ("flux-kontext-max", "Edits a picture from a text instruction, at its best quality."),
+        ("flux-kontext-dev", "Edits a picture from a text instruction; an extension of ours."),
+    )
+)
+
+STATUS_WORDS = {
+    Status.QUEUED: "Pending",
+    Status.RUNNING: "Pending",
+    Status.SUCCEEDED: "Ready",
+    Status.FAILED: "Error",
+    Status.CANCELED: "Error",
+}
+MODERATED_WORDS = {Blocked.REQUEST: "Request Moderated", Blocked.RESULT: "Content Moderated"}
+"""What a failure is called when a safety check was its reason."""
+
+UNKNOWN = "Task not found"
