@@ -102,7 +102,7 @@ class View:
 
     prediction: Prediction
     input: Mapping[str, Any]
-    outputs: tuple[str, ...] = ()  # absolute URLs, in order
+    outputs: tuple[str, ...] = ()  # absolute URLs, in order; data URIs if `Dialect.inlines`
     ticket: str = ""  # 52 letters that open this prediction's event stream
     position: int | None = None  # predictions ahead of it in the queue
 
@@ -182,6 +182,10 @@ class Dialect:
     def ticket(self, call: Call) -> str:
         """A prediction's ticket in a STATUS, which opens it without a key; empty for none."""
         return ""
+
+    def inlines(self, call: Call, prediction: Prediction) -> bool:
+        """Whether the answer about one prediction holds its pictures, not links to them."""
+        return False
 
     def parse(self, call: Call) -> Submission:
         """Read a SUBMIT; raises InvalidEdit, or NotFound for an unknown model."""

@@ -1,7 +1,9 @@
 """What each verb does. Written once: handlers know verbs, never vendors."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -10,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from retouch.domain.errors import NotFound, TooLarge
-from retouch.domain.prediction import Prediction
+from retouch.domain.prediction import Output, Prediction
 from retouch.protocols.base import (
     Answer,
     Call,
@@ -58,10 +60,18 @@ class Visit:
         return self.services.views.of(prediction, self.call.origin, position=position)
 
     async def current_view(self, prediction: Prediction) -> View:
-        """The same, with its place in the queue where the protocol shows one."""
+        """The same, with its place in the queue or its pictures where the protocol shows them."""
         shown = self.dialect.shows_position and not prediction.status.is_final
         position = await self.services.predictions.position(prediction.id) if shown else None
-        return self.view(prediction, position)
+        view = self.view(prediction, position)
+        if prediction.outputs and self.dialect.inlines(self.call, prediction):
+            outputs = [await self._inline(it) for it in prediction.outputs]
+            return replace(view, outputs=tuple(outputs))
+        return view
+
+    async def _inline(self, output: Output) -> str:
+        data = base64.b64encode(await self.services.blobs.open(output.key)).decode()
+        return f"data:{output.content_type};base64,{data}"
 
 
 async def submit(visit: Visit) -> Reply:

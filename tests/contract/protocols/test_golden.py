@@ -21,6 +21,7 @@ from retouch.domain.edit import (
     FileImage,
     InlineImage,
     OutputFormat,
+    Size,
     UrlImage,
 )
 from retouch.domain.errors import RetouchError, Violation
@@ -200,6 +201,8 @@ def plain(value: Any) -> Any:
             return {"blob": key}
         case AspectRatio(width, height):
             return f"{width}:{height}"
+        case Size(width, height):
+            return f"{width}x{height}"
         case OutputFormat():
             return value.value
         case dict():

@@ -1,0 +1,58 @@
+"""WaveSpeed's HTTP API: its routes, and each verb's function gathered into one value.
+
+A folder instead of a file, its parts named for what a protocol has: `fields` (with the models, the
+status words and the task codes), `parse`, `render`, `errors`. Written against the official clients
+(PyPI 2.0.5 and 0.0.5, npm 0.3.2); where they disagree with the documentation, the clients win.
+`docs/wavespeed.md` lists what works.
+"""
+
+from retouch.domain.errors import RetouchError
+from retouch.domain.prediction import Prediction
+from retouch.protocols.base import Answer, Call, Dialect, Route, Submission, Verb, View
+from retouch.protocols.wavespeed.errors import problem, refused
+from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME
+from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES, submission_of
+from retouch.protocols.wavespeed.render import success, task, wants_bytes
+
+MOUNTS = ("/api/v3", "/api/v2", "/wavespeed/api/v3", "/wavespeed/api/v2")
+"""The older version is the newer one by another name: the first clients still ask for it."""
+
+ROUTES = (
+    Route("GET", "/predictions/{id}/result", Verb.STATUS),
+    Route("GET", "/predictions/{id}", Verb.STATUS),
+    *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
+)
+
+
+class WaveSpeed(Dialect):
+    """The protocol as a value: each verb's function, gathered."""
+
+    name = NAME
+    hosts = HOSTS
+    mounts = MOUNTS
+    routes = ROUTES
+    models = MODELS
+    upload_limit_bytes = UPLOAD_LIMIT_BYTES
+
+    def inlines(self, call: Call, prediction: Prediction) -> bool:
+        return wants_bytes(prediction)
+
+    def parse(self, call: Call) -> Submission:
+        return submission_of(call)
+
+    def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
+        waited = submission.wait_s is not None
+        expired = waited and not view.prediction.status.is_final
+        return success(task(call, view, sync_expired=expired))
+
+    def status(self, call: Call, view: View) -> Answer:
+        return success(task(call, view))
+
+    def refuse(self, call: Call, error: RetouchError) -> Answer:
+        return refused(call, error)
+
+    def wrong_method(self, call: Call) -> Answer:
+        return problem(405, f"method {call.method} not allowed")
+
+
+WAVESPEED = WaveSpeed()

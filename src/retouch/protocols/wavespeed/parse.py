@@ -1,0 +1,164 @@
+"""A WaveSpeed submit, in our words: a flat body whose model stands in the path."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from retouch.domain.data_uri import parse_data_uri
+from retouch.domain.edit import (
+    AspectRatio,
+    Edit,
+    ImageSource,
+    InlineImage,
+    OutputFormat,
+    Size,
+    UrlImage,
+)
+from retouch.domain.errors import InvalidEdit, NotFound, Violation
+from retouch.protocols.base import Call, Model, Submission
+from retouch.protocols.schema import faults, known, type_name
+from retouch.protocols.wavespeed.errors import invalid, refuse, violation
+from retouch.protocols.wavespeed.fields import BY_NAME, MAX_SIDE, MIN_SIDE, TaskCode
+
+ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
+UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
+SYNC_WINDOW_S = 90.0
+MOST_PERMISSIVE = 6
+DIGITS = re.compile(r"-?\d{1,20}")
+
+
+def submission_of(call: Call) -> Submission:
+    model = _chosen(call)
+    _refuse_webhook(call.query, "webhook")
+    body = body_of(call)
+    for name in ("webhook", "webhook_url"):
+        _refuse_webhook(body, name)
+    fields = _as_numbers(known(model.schema, body))
+    broken = [violation(fault) for fault in faults(model.schema, fields)]
+    broken += _extra_rules(fields, {it.field for it in broken})
+    images, echo = _images(model.schema, fields, broken)
+    if broken:
+        raise InvalidEdit(_in_order(model.schema, broken))
+    return Submission(
+        model=model.name,
+        input=echo,
+        edit=_edit(model, fields, images),
+        wait_s=SYNC_WINDOW_S if fields.get("enable_sync_mode") else None,
+    )
+
+
+def body_of(call: Call) -> dict[str, Any]:
+    """The body, which must be an object."""
+    body = call.json()
+    if not isinstance(body, dict):
+        words = f"The request body must be an object, not of type {type_name(body)}"
+        refuse(Violation("", str(TaskCode.INVALID.value), words))
+    return body
+
+
+def _chosen(call: Call) -> Model:
+    name = call.path.removeprefix(call.mount).strip("/")
+    if name not in BY_NAME:
+        raise NotFound("model", name)
+    return BY_NAME[name]
+
+
+def _refuse_webhook(fields: Mapping[str, Any], name: str) -> None:
+    if fields.get(name):
+        refuse(invalid(name, "webhooks are not served yet"))
+
+
+def _as_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """Older callers spell this one as text."""
+    tolerance = fields.get("safety_tolerance")
+    if isinstance(tolerance, str) and DIGITS.fullmatch(tolerance.strip()):
+        fields["safety_tolerance"] = int(tolerance)
+    return fields
+
+
+def _extra_rules(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]:
+    """What a JSON Schema does not say."""
+    broken = []
+    if "size" in fields and "size" not in faulty:
+        size = _size(fields["size"])
+        if not all(MIN_SIDE <= side <= MAX_SIDE for side in (size.width, size.height)):
+            rule = f"width and height must each be {MIN_SIDE} to {MAX_SIDE}"
+            broken.append(invalid("size", rule))
+    for name, value in fields.items():
+        if any("\0" in text for text in _texts_in(value)):
+            broken.append(invalid(name, "must not contain null characters"))
+    return broken
+
+
+def _texts_in(value: object) -> list[str]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str)]
+
+
+def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
+    def place(it: Violation) -> int:
+        return int(schema["properties"][it.field.partition(".")[0]]["x-order"])
+
+    return tuple(sorted(broken, key=place))
+
+
+def _images(
+    schema: Mapping[str, Any], fields: Mapping[str, Any], broken: list[Violation]
+) -> tuple[tuple[ImageSource, ...], dict[str, Any]]:
+    """The pictures in order, and the fields with long data URIs put aside."""
+    name = next((it for it in ("image", "images") if it in schema["properties"]), None)
+    faulty = {it.field.partition(".")[0] for it in broken}
+    if name is None or name not in fields or name in faulty:
+        return (), dict(fields)
+    texts = _texts_in(fields[name])
+    try:
+        sources = [_source(text) for text in texts]
+    except ValueError as error:
+        words = str(error).rstrip(".").replace("The data URI", "the data URI")
+        broken.append(invalid(name, words, TaskCode.UNREADABLE))
+        return (), dict(fields)
+    kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]
+    return tuple(sources), {**fields, name: kept if name == "images" else kept[0]}
+
+
+def _source(text: str) -> ImageSource:
+    """One picture; raises ValueError for a data URI that is none."""
+    if text[:5].lower() == "data:":
+        return InlineImage(parse_data_uri(text, UPLOAD_LIMIT_BYTES))
+    return UrlImage(text)
+
+
+def _echoed(text: str, source: ImageSource) -> str | InlineImage:
+    return source if isinstance(source, InlineImage) and len(text) > ECHO_LIMIT else text
+
+
+def _size(text: str) -> Size:
+    width, _, height = text.partition("*")
+    return Size(int(width), int(height))
+
+
+def _edit(model: Model, fields: Mapping[str, Any], images: tuple[ImageSource, ...]) -> Edit:
+    """The canonical request. Steps and guidance are the weights' choice unless sent."""
+    rules = model.schema["properties"]
+
+    def value(name: str, otherwise: Any = None) -> Any:
+        return fields.get(name, rules.get(name, {}).get("default", otherwise))
+
+    ratio, size = value("aspect_ratio"), fields.get("size")
+    seed, steps, guidance = (
+        fields.get(name) for name in ("seed", "num_inference_steps", "guidance_scale")
+    )
+    checked = fields.get("enable_safety_checker", True)
+    return Edit(
+        prompt=fields["prompt"],
+        images=images,
+        aspect_ratio=AspectRatio.parse(ratio) if ratio else None,
+        size=_size(size) if size else None,
+        output_format=OutputFormat(value("output_format", "png")),
+        count=int(value("num_images", 1)),
+        seed=None if seed is None or seed < 0 else int(seed),
+        guidance=None if guidance is None else float(guidance),
+        steps=None if steps is None else int(steps),
+        safety_tolerance=int(value("safety_tolerance", 2)) if checked else MOST_PERMISSIVE,
+        mode="fast" if model.name.endswith("ultra-fast") else "exact",
+    )
