@@ -48,7 +48,8 @@ class Route:
 class Call:
     """A request as a protocol sees it. Header names are lower case, `params` come from the path.
 
-    `origin` is scheme and host as the caller spelled them, `mount` the prefix it came in under.
+    A SUBMIT's multipart body is in `parts`, and `body` is empty then. `origin` is scheme and host
+    as the caller spelled them, `mount` the prefix it came in under.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    parts: tuple["Part", ...] = ()
     origin: str = "http://localhost"
     mount: str = ""
 

@@ -36,10 +36,13 @@ class Sender:
     fingerprint: str
 
 
-def fingerprint(owner: str, path: str, body: bytes) -> str:
-    """Equal for a request and its repetition by the same caller."""
+def fingerprint(owner: str, path: str, body: bytes, *pieces: bytes) -> str:
+    """Equal for a request and its repetition by the same caller; `pieces` is a body in parts."""
     digest = hashlib.sha256(f"{owner}\n{path}\n".encode())
     digest.update(body)
+    for piece in pieces:
+        digest.update(f"\n{len(piece)}\n".encode())
+        digest.update(piece)
     return digest.hexdigest()
 
 

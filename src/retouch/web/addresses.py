@@ -4,7 +4,7 @@ Each answers every method, so that a wrong one is refused in the shape its calle
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from starlette.requests import Request
@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from retouch.domain.errors import NotFound, RetouchError
-from retouch.protocols.base import Call, Dialect, Route, Verb
+from retouch.protocols.base import Answer, Call, Dialect, Route, Verb
 from retouch.web.auth import Gate
-from retouch.web.handlers import HANDLERS, OPEN_VERBS, Visit, respond
+from retouch.web.handlers import HANDLERS, OPEN_VERBS, Reply, Visit, respond
 from retouch.web.reading import Origins, call_of, limited
 from retouch.web.services import Services
 
@@ -35,14 +35,22 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One protocol's meaning of a method at an address."""
+    """One protocol's meaning of a method at an address.
+
+    `beside` are other protocols' meanings that can be told in the same answer.
+    """
 
     dialect: Dialect
     mount: str
     route: Route
+    beside: tuple["Entry", ...] = ()
 
 
 Entries = Mapping[str, Entry]
+
+
+SHARED_VERBS = frozenset({Verb.DESCRIBE, Verb.FILES})
+"""Verbs whose answers, objects with keys of their own, can be joined."""
 
 
 def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
@@ -52,8 +60,19 @@ def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
         for mount in dialect.mounts:
             for route in dialect.routes:
                 methods = paths.setdefault(mount + route.path, {})
-                methods.setdefault(route.method, Entry(dialect, mount, route))
+                entry = Entry(dialect, mount, route)
+                methods[route.method] = _joined(methods.get(route.method), entry)
     return list(paths.items())
+
+
+def _joined(earlier: Entry | None, entry: Entry) -> Entry:
+    """What an address means once another protocol claims it: the earlier stays the first."""
+    if earlier is None:
+        return entry
+    verb, is_other = entry.route.verb, earlier.dialect is not entry.dialect
+    if is_other and verb is earlier.route.verb and verb in SHARED_VERBS:
+        return replace(earlier, beside=(*earlier.beside, entry))
+    return earlier
 
 
 class Address:
@@ -95,19 +114,25 @@ class Address:
         owner = "" if is_open else await desk.gate.owner(call.headers, peer_of(scope))
         if any("\0" in value for value in call.params.values()):
             raise NotFound("address", self._path)  # no database takes it for a name
+        request = Request(scope, self._limited(entry, call, receive))
+        reply = await self._reply(entry, call, request, owner)
+        for other in entry.beside:
+            reply = joined(reply, await self._reply(other, call, request, owner))
+        return reply if isinstance(reply, Response) else respond(reply)
+
+    async def _reply(self, entry: Entry, call: Call, request: Request, owner: str) -> Reply:
         visit = Visit(
             dialect=entry.dialect,
             route=entry.route,
             call=call,
-            request=Request(scope, self._limited(entry, call, receive)),
+            request=request,
             owner=owner,
-            services=desk.services,
+            services=self._desk.services,
         )
         try:
-            reply = await HANDLERS[verb](visit)
+            return await HANDLERS[entry.route.verb](visit)
         except RetouchError as error:
-            reply = entry.dialect.refuse(visit.call, error)
-        return reply if isinstance(reply, Response) else respond(reply)
+            return entry.dialect.refuse(visit.call, error)
 
     def _has_ticket(self, entry: Entry, call: Call) -> bool:
         """Whether the call carries the very ticket of the prediction it asks for."""
@@ -119,6 +144,15 @@ class Address:
             limit = entry.dialect.upload_limit_bytes
             return limited(receive, call.headers, "file", limit, UPLOAD_SLACK_BYTES)
         return limited(receive, call.headers, "the request body", self._desk.max_body_bytes)
+
+
+def joined(first: Reply, second: Reply) -> Reply:
+    """One answer with the keys of both; the first keeps its own, and all else of it."""
+    match first, second:
+        case Answer(status=200, body=dict(mine)), Answer(status=200, body=dict(theirs)):
+            return replace(first, body={**mine, **{k: theirs[k] for k in theirs if k not in mine}})
+        case _:
+            return first
 
 
 class Own:

@@ -26,7 +26,7 @@ from retouch.protocols.base import (
 )
 from retouch.service.intake import Sender, fingerprint
 from retouch.web.files import serve_bytes
-from retouch.web.reading import parts_of, with_body
+from retouch.web.reading import parts_of, with_body, with_parts
 from retouch.web.services import Services
 from retouch.web.sse import stream
 
@@ -76,8 +76,9 @@ class Visit:
 
 async def submit(visit: Visit) -> Reply:
     """Accept an edit; hold the answer for as long as was asked, or until it is done."""
-    call = visit.call = await with_body(visit.call, visit.request)
-    submission, digest = await _off_loop(len(call.body), partial(_understood, visit, call))
+    call = visit.call = await with_parts(visit.call, visit.request)
+    size = len(call.body) + sum(len(part.data) for part in call.parts)
+    submission, digest = await _off_loop(size, partial(_understood, visit, call))
     sender = Sender(owner=visit.owner, protocol=visit.dialect.name, fingerprint=digest)
     prediction = await visit.services.intake.accept(submission, sender)
     if submission.wait_s is not None:
@@ -87,7 +88,9 @@ async def submit(visit: Visit) -> Reply:
 
 
 def _understood(visit: Visit, call: Call) -> tuple[Submission, str]:
-    return visit.dialect.parse(call), fingerprint(visit.owner, call.path, call.body)
+    # The parts, not the multipart body: its boundary differs when a client repeats itself.
+    pieces = [text for part in call.parts for text in (part.name.encode(), part.data)]
+    return visit.dialect.parse(call), fingerprint(visit.owner, call.path, call.body, *pieces)
 
 
 async def _off_loop(size: int, work: Callable[[], T]) -> T:

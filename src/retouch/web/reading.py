@@ -15,6 +15,7 @@ from retouch.protocols.base import Call, Part
 
 SAFE_HOST = re.compile(r"[A-Za-z0-9.\-_]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?")
 MAX_PARTS = 100
+MAX_FIELD_BYTES = 64 * 1024 * 1024  # a multipart field without a file name: it may be a data URI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,26 @@ async def with_body(call: Call, request: Request) -> Call:
     return replace(call, body=await request.body())
 
 
+async def with_parts(call: Call, request: Request) -> Call:
+    """The call with its body, in parts if it is multipart; raises InvalidEdit, TooLarge."""
+    if is_multipart(request):
+        return replace(call, parts=tuple(await parts_of(request)))
+    return await with_body(call, request)
+
+
+def is_multipart(request: Request) -> bool:
+    """Whether the body says it comes in parts."""
+    kind = request.headers.get("content-type", "").lower()
+    return kind.startswith("multipart/form-data")
+
+
 async def parts_of(request: Request) -> list[Part]:
     """The parts of a multipart body, empty for any other; raises InvalidEdit, TooLarge."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if not is_multipart(request):
         return []
+    limits = {"max_files": MAX_PARTS, "max_fields": MAX_PARTS, "max_part_size": MAX_FIELD_BYTES}
     try:
-        async with request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS) as form:
+        async with request.form(**limits) as form:
             return [await _part(name, value) for name, value in form.multi_items()]
     except (MultiPartException, HTTPException):
         rule = Violation("", "invalid_multipart", "The multipart body cannot be read")
