@@ -11,6 +11,7 @@ import pytest
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.prediction import Fail, Fence, Output, Prediction, Succeed
+from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.protocols import DIALECTS
 from retouch.service.catalogue import Catalogue
@@ -64,6 +65,7 @@ class Front:
             links=links,
             views=Views(links, tickets),
             tickets=tickets,
+            signer=WebhookSigner(b"a third secret of some length"),
         )
 
     @asynccontextmanager

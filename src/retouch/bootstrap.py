@@ -135,6 +135,9 @@ def serve(settings: Settings, *, with_worker: bool) -> int:
 
 
 async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -> None:
+    from retouch.net.courier import GuardedCourier
+    from retouch.protocols import DIALECTS
+    from retouch.service.deliveries import Deliveries
     from retouch.service.janitor import Janitor
     from retouch.service.periodic import Periodic
     from retouch.web.app import WebOptions, create_app
@@ -149,7 +152,18 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         if supervisor is not None:
             services = replace(services, ready=partial(_readiness, store, supervisor))
         janitor = Janitor(files=store, blobs=services.blobs, clock=CLOCK)
+        deliveries = Deliveries(
+            store=store,
+            outbox=store,
+            dialects=DIALECTS,
+            views=services.views,
+            signer=services.signer,
+            courier=GuardedCourier(settings.allow_webhook),
+            clock=CLOCK,
+            random=secrets.SystemRandom().random,
+        )
         for service in (
+            deliveries,
             Periodic("lapsed leases", store.release, every_s=settings.lease_s / 2),
             Periodic("expired files", janitor.sweep, every_s=60.0),
         ):
@@ -184,6 +198,7 @@ async def _run_until_told(
 
 
 def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Services":
+    from retouch.net.sealing import WebhookSigner
     from retouch.net.signing import LinkSigner
     from retouch.service.files import Uploads
     from retouch.service.identity import Tickets
@@ -220,6 +235,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
         links=links,
         views=Views(links, tickets),
         tickets=tickets,
+        signer=WebhookSigner(secret),
     )
 
 

@@ -50,6 +50,9 @@ class Settings:
     allow_fetch: tuple[Network, ...] = setting(
         (), "Private subnets that image URLs may point into, comma separated."
     )
+    allow_webhook: tuple[Network, ...] = setting(
+        (), "Private subnets that webhooks may be sent into, comma separated."
+    )
     max_body_bytes: int = setting(110_000_000, "Largest request body.")
     max_image_bytes: int = setting(25_000_000, "Largest single input image.")
     max_image_pixels: int = setting(40_000_000, "Most pixels of a single input image.")

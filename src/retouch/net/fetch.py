@@ -61,7 +61,7 @@ class GuardedFetcher:
         except (httpx2.InvalidURL, UnicodeError):
             reason = "it is not a valid URL"
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            reason = _why_unconnected(error)
+            reason = why_unconnected(error)
         except httpx2.TransportError:
             reason = "the server broke off or did not speak HTTP"
         raise BadInput(f"The image URL {shown_url(url)}could not be fetched: {reason}.") from None
@@ -132,7 +132,7 @@ def shown_url(url: str) -> str:
     return (bare if len(bare) <= _SHOWN else f"{bare[:_SHOWN]}…") + " "
 
 
-def _why_unconnected(error: BaseException | None) -> str:
+def why_unconnected(error: BaseException | None) -> str:
     """One sentence for refused, unanswered and unreachable: the caller learns no port's state."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):

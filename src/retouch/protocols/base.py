@@ -8,13 +8,13 @@ web floor drives all of them with one set of handlers that know verbs and no ven
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from retouch.domain.edit import Edit
 from retouch.domain.errors import InvalidEdit, NotFound, RetouchError, Violation
-from retouch.domain.prediction import Prediction
+from retouch.domain.prediction import Prediction, Webhook
 from retouch.ports import Cursor, File, Filter
 
 
@@ -96,6 +96,7 @@ class Submission:
     edit: Edit
     wait_s: float | None = None
     is_retry: bool = False  # the client says it sent this before
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,38 @@ class View:
     outputs: tuple[str, ...] = ()  # absolute URLs, in order; data URIs if `Dialect.inlines`
     ticket: str = ""  # 52 letters that open this prediction's event stream
     position: int | None = None  # predictions ahead of it in the queue
+
+
+class Signer(Protocol):
+    """What proves to a webhook's receiver that a message is ours."""
+
+    def secret(self, owner: str) -> str:
+        """The owner's signing secret: `whsec_` and 32 bytes in standard base 64."""
+
+    def ed25519(self, message: bytes) -> bytes:
+        """The 64 bytes of a signature under the server's own key pair."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 bytes that verify it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A webhook about to be sent: what its signature covers besides the body."""
+
+    id: str  # the same on every try
+    at: float  # now, UTC seconds since 1970
+    signer: Signer
+    secret: str = ""  # the caller's own, if it brought one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """A webhook's message: exactly the bytes that were signed."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +193,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What DESCRIBE may tell: who asks, and which weights serve each public model."""
+    """What DESCRIBE may tell: who asks, which weights serve each public model, and what
+    verifies the webhooks we send."""
 
     owner: str
     weights: Mapping[str, str]
+    webhook_secret: str = ""  # the owner's own
+    public_key: bytes = b""
 
 
 class Dialect:
@@ -204,6 +240,10 @@ class Dialect:
     def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
         """The answer to CANCEL: the prediction after it, and whether this call ended it."""
         return self.status(call, view)
+
+    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
+        """What a webhook of `Submission.webhook` is told, signed; `call` has origin and mount."""
+        raise NotImplementedError
 
     def listing(self, call: Call) -> Listing:
         """Read a LIST or FILES; raises InvalidEdit for a bad cursor or filter."""

@@ -106,6 +106,7 @@ class Intake:
             edit=replace(edit, images=tuple(images), seed=seed),
             created_at=self._clock.now(),
             cost=float(edit.count),
+            webhook=submission.webhook,
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:

@@ -175,7 +175,13 @@ async def download(visit: Visit) -> Reply:
 async def describe(visit: Visit) -> Reply:
     """Whatever follows from the catalogue and the caller alone."""
     visit.call = await with_body(visit.call, visit.request)
-    facts = Facts(owner=visit.owner, weights=visit.services.catalogue.weights)
+    signer = visit.services.signer
+    facts = Facts(
+        owner=visit.owner,
+        weights=visit.services.catalogue.weights,
+        webhook_secret=signer.secret(visit.owner),
+        public_key=signer.public_key,
+    )
     return visit.dialect.describe(visit.route.topic, visit.call, facts)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from retouch.ports import Blobs
+from retouch.protocols.base import Signer
 from retouch.service.catalogue import Catalogue
 from retouch.service.files import Uploads
 from retouch.service.identity import Tickets
@@ -31,4 +32,5 @@ class Services:
     links: Links
     views: Views
     tickets: Tickets
+    signer: Signer
     ready: Callable[[], Awaitable[str | None]] = always_ready
