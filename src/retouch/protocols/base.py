@@ -49,7 +49,8 @@ class Call:
     """A request as a protocol sees it. Header names are lower case, `params` come from the path.
 
     A SUBMIT's multipart body is in `parts`, and `body` is empty then. `origin` is scheme and host
-    as the caller spelled them, `mount` the prefix it came in under.
+    as the caller spelled them, `mount` the prefix it came in under. `request_id` is what
+    our log calls this request.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Call:
     parts: tuple["Part", ...] = ()
     origin: str = "http://localhost"
     mount: str = ""
+    request_id: str = ""
 
     def url(self, path: str) -> str:
         """An absolute URL under the mount the caller used."""

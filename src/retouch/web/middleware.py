@@ -31,6 +31,7 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._draw_id()
+        scope["retouch.request"] = request_id
         status, started = 500, time.perf_counter()
 
         async def named(message: Message) -> None:

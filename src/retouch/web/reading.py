@@ -52,6 +52,7 @@ def call_of(request: Request, mount: str, origins: Origins) -> Call:
         headers=headers,
         origin=origins.of(request.scope, headers),
         mount=mount,
+        request_id=str(request.scope.get("retouch.request", "")),
     )
 
 

@@ -1,0 +1,221 @@
+"""A fal submit, in our words."""
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+from urllib.parse import urlsplit
+
+from retouch.domain.data_uri import parse_data_uri
+from retouch.domain.edit import (
+    AspectRatio,
+    Edit,
+    FileImage,
+    ImageSource,
+    InlineImage,
+    OutputFormat,
+    Size,
+    UrlImage,
+)
+from retouch.domain.errors import InvalidEdit, NotFound, Violation
+from retouch.domain.ids import from_uuid
+from retouch.protocols.base import Call, Submission
+from retouch.protocols.fal.errors import RULES, refuse, violation
+from retouch.protocols.fal.fields import (
+    BY_NAME,
+    HOSTS,
+    MAX_PIXELS,
+    RUN_HOSTS,
+    SIZES,
+)
+from retouch.protocols.schema import faults, known
+
+RUN_WAIT_S = 86_400.0  # a run is held to its end; its clients set no read timeout
+ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
+INLINE_LIMIT_BYTES = 100 * 1024 * 1024
+QUALITY = 95
+OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
+OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+FLAGS = {"true": True, "false": False}
+
+
+def submission_of(call: Call) -> Submission:
+    name = model_of(call)
+    if name not in BY_NAME:
+        raise NotFound("model", name)
+    _refuse_what_is_not_served(call)
+    body = call.json()
+    if not isinstance(body, dict):
+        refuse("", "dict_type", "Input should be a valid dictionary")
+    schema = BY_NAME[name].schema
+    fields = {field: _lenient(schema, field, value) for field, value in known(schema, body).items()}
+    broken = [violation(fault) for fault in faults(schema, fields)]
+    broken += _extra_rules(fields, {it.field.partition(".")[0] for it in broken})
+    images, echo = _images(call, fields, broken)
+    if broken:
+        raise InvalidEdit(_in_order(schema, broken))
+    return Submission(
+        model=name,
+        input=echo,
+        edit=_edit(schema, fields, images),
+        wait_s=RUN_WAIT_S if is_run(call) else None,
+    )
+
+
+def model_of(call: Call) -> str:
+    """The model an address names: everything under the mount."""
+    return call.path.removeprefix(call.mount).strip("/")
+
+
+def is_run(call: Call) -> bool:
+    """Whether the caller means the surface that answers with the result itself."""
+    host = call.headers.get("host", "").partition(":")[0].lower()
+    return host in RUN_HOSTS or call.mount == "/run"
+
+
+def id_of(call: Call) -> str:
+    return from_uuid(call.params["id"])
+
+
+def wants_logs(call: Call) -> bool:
+    return call.query.get("logs", "").lower() in ("1", "true")
+
+
+def _refuse_what_is_not_served(call: Call) -> None:
+    if call.query.get("fal_webhook"):
+        refuse("?fal_webhook", "feature_not_supported", "Webhooks are not served yet")
+    if call.query.get("fal_max_queue_length"):
+        words = "A limit on the queue's length is not served yet"
+        refuse("?fal_max_queue_length", "feature_not_supported", words)
+
+
+def _lenient(schema: Mapping[str, Any], name: str, value: Any) -> Any:
+    """A value as fal's checks read it: numbers and flags may come as text, choices as numbers."""
+    rules = schema["properties"][name]
+    match rules.get("type"), value:
+        case (("integer" | "number"), str()):
+            return _number(value, rules["type"])
+        case "boolean", str():
+            return FLAGS.get(value.lower(), value)
+        case "string", int() if "enum" in rules and not isinstance(value, bool):
+            return str(value)
+        case None, dict() if name == "image_size":
+            return {side: value[side] for side in ("width", "height") if side in value}
+        case _:
+            return value
+
+
+def _number(text: str, kind: str) -> Any:
+    """The number a text spells, or the text."""
+    try:
+        number = int(text) if kind == "integer" else float(text)
+    except ValueError:
+        return text
+    return number if isfinite(number) else text
+
+
+def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
+    """What the schemas cannot say, of fields they found no fault with."""
+    rules = []
+    if fields.get("loras"):
+        rules.append(("loras", "feature_not_supported", "LoRA weights are not served yet"))
+    if "image_size" in fields and "image_size" not in broken:
+        size = _size(fields["image_size"])
+        if size.width * size.height > MAX_PIXELS:
+            words = f"Value error, more than {MAX_PIXELS} pixels"
+            rules.append(("image_size", "value_error", words))
+    for name, value in fields.items():
+        if any("\0" in text for text in _texts(value)):
+            rules.append((name, "value_error", "Value error, null characters are not allowed"))
+    return [Violation(*rule) for rule in rules if rule[0] not in broken]
+
+
+def _texts(value: object) -> list[str]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str)]
+
+
+def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
+    def place(it: Violation) -> int:
+        return int(schema["properties"][it.field.partition(".")[0]]["x-order"])
+
+    return tuple(sorted(broken, key=place))
+
+
+# -- pictures ------------------------------------------------------------------------------------
+
+
+def _images(
+    call: Call, fields: Mapping[str, Any], broken: list[Violation]
+) -> tuple[tuple[ImageSource, ...], dict[str, Any]]:
+    """The pictures in order, and the fields with long data URIs put aside."""
+    found: list[ImageSource] = []
+    echo = dict(fields)
+    faulty = {it.field.partition(".")[0] for it in broken}
+    for name in ("image_url", "image_urls"):
+        if name not in fields or name in faulty:
+            continue
+        kept = []
+        for number, text in enumerate(_texts(fields[name])):
+            try:
+                source = _source(call, text)
+            except ValueError:
+                field = name if name == "image_url" else f"{name}.{number}"
+                broken.append(Violation(field, *RULES["format"]))
+                continue
+            found.append(source)
+            aside = isinstance(source, InlineImage) and len(text) > ECHO_LIMIT
+            kept.append(source if aside else text)
+        echo[name] = kept if name == "image_urls" else kept[0] if kept else None
+    return tuple(found), echo
+
+
+def _source(call: Call, text: str) -> ImageSource:
+    """One picture; raises ValueError for a data URI that is none."""
+    if text[:5].lower() == "data:":
+        return InlineImage(parse_data_uri(text, INLINE_LIMIT_BYTES))
+    parts = urlsplit(text)
+    file = OUR_FILE.search(parts.path)
+    here = parts.netloc.lower() == urlsplit(call.origin).netloc.lower()
+    if file and (OUR_FILE_ID.fullmatch(file["id"]) or (here and parts.hostname not in HOSTS)):
+        return FileImage(file["id"])
+    return UrlImage(text)
+
+
+# -- the edit ------------------------------------------------------------------------------------
+
+
+def _edit(
+    schema: Mapping[str, Any], fields: Mapping[str, Any], images: tuple[ImageSource, ...]
+) -> Edit:
+    """The canonical request. Steps and guidance are the weights' choice unless sent."""
+
+    def value(name: str) -> Any:
+        return fields.get(name, schema["properties"].get(name, {}).get("default"))
+
+    ratio = value("aspect_ratio") or value("resolution_mode")
+    unchecked = value("enable_safety_checker") is False
+    steps, guidance, seed = (
+        fields.get(name) for name in ("num_inference_steps", "guidance_scale", "seed")
+    )
+    return Edit(
+        prompt=fields["prompt"],
+        images=images,
+        aspect_ratio=AspectRatio.parse(ratio) if ":" in (ratio or "") else None,
+        size=_size(value("image_size")) if "image_size" in schema["properties"] else None,
+        output_format=OutputFormat(value("output_format")),
+        output_quality=QUALITY,
+        count=int(value("num_images")),
+        seed=None if seed is None else int(seed),
+        guidance=None if guidance is None else float(guidance),
+        steps=None if steps is None else int(steps),
+        safety_tolerance=6 if unchecked else int(value("safety_tolerance") or 2),
+        prompt_upsampling=bool(value("enhance_prompt")),
+        mode="exact" if (value("acceleration") or "none") == "none" else "fast",
+    )
+
+
+def _size(value: Any) -> Size:
+    if isinstance(value, str):
+        return Size(*SIZES[value])
+    return Size(int(value.get("width", 512)), int(value.get("height", 512)))

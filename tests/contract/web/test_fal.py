@@ -1,0 +1,248 @@
+"""fal's queue over HTTP: submitted, followed, fetched, cancelled; by every way to name a host."""
+
+import asyncio
+import base64
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from retouch.protocols.fal.fields import MODELS
+
+EDIT = "/fal-ai/flux-pro/kontext"
+URL = "https://pictures.example/cat.png"
+BODY = {"prompt": "make it blue", "image_url": URL}
+
+
+async def submitted(front: Any, path: str = f"/queue{EDIT}", **more: Any) -> dict[str, Any]:
+    answer = await front.client.post(path, json=more.pop("json", BODY), **more)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_the_recorded_call_is_answered_in_its_recorded_shape(front: Any) -> None:
+    body = {
+        "prompt": "Seat the kitten on the windowsill.",
+        "guidance_scale": 3.5,
+        "num_images": 1,
+        "output_format": "jpeg",
+        "safety_tolerance": "2",
+        "image_urls": [URL, URL],
+    }
+    headers = {"Authorization": "Bearer token"}
+
+    path = "/fal-ai/flux-pro/kontext/max/multi"
+    answer = await front.client.post(path, json=body, headers=headers)
+
+    said = answer.json()
+    id = said["request_id"]
+    url = f"http://127.0.0.1:8787/fal-ai/flux-pro/requests/{id}"
+    assert answer.status_code == 200
+    assert list(said.items()) == [
+        ("status", "IN_QUEUE"),
+        ("request_id", str(UUID(id))),
+        ("response_url", url),
+        ("status_url", f"{url}/status"),
+        ("cancel_url", f"{url}/cancel"),
+        ("logs", None),
+        ("metrics", {}),
+        ("queue_position", 0),
+    ]
+    assert UUID(id).version == 4
+    assert answer.headers["x-fal-request-id"] == id
+
+
+@pytest.mark.parametrize(
+    ("base", "prefix"),
+    [
+        ("http://127.0.0.1:8787", ""),
+        ("http://127.0.0.1:8787", "/queue"),
+        ("https://queue.fal.run", ""),
+        ("https://queue.falrun.com", ""),
+    ],
+)
+async def test_a_request_lives_through_its_states(front: Any, base: str, prefix: str) -> None:
+    async with front.caller(base_url=base) as client:
+        first = (await client.post(prefix + EDIT, json=BODY)).json()
+        second = (await client.post(prefix + EDIT, json=BODY)).json()
+        waiting = await client.get(second["status_url"], params={"logs": 1})
+        early = await client.get(first["response_url"])
+        await front.start_one()
+        running = await client.get(first["status_url"], params={"logs": "false"})
+        next_up = await client.get(second["status_url"])
+        await front.finish_one()
+        done = await client.get(second["status_url"])
+        result = await client.get(second["response_url"])
+        picture = await client.get(result.json()["images"][0]["url"])
+
+    assert first["status_url"].startswith(f"{base}{prefix}/fal-ai/flux-pro/requests/")
+    assert (waiting.status_code, waiting.json()["queue_position"]) == (202, 1)
+    assert waiting.json()["logs"] == []
+    assert (early.status_code, early.json()["detail"]) == (400, "Request is still in progress")
+    assert (running.status_code, running.json()["status"]) == (202, "IN_PROGRESS")
+    assert running.json()["logs"] is None
+    assert next_up.json()["queue_position"] == 0
+    assert (done.status_code, done.json()["status"]) == (200, "COMPLETED")
+    assert done.json()["metrics"] == {"inference_time": 1.0}
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+    answers = (waiting, early, running, done, result)
+    ids = [second, first, first, second, second]
+    assert [it.headers["x-fal-request-id"] for it in answers] == [it["request_id"] for it in ids]
+
+
+@pytest.mark.parametrize("path", ["/fal-ai/flux-pro", EDIT, f"{EDIT}/max/multi", "/fal-ai/other"])
+async def test_a_request_is_found_by_its_id_under_any_name(front: Any, path: str) -> None:
+    id = (await submitted(front))["request_id"]
+
+    for ending in ("", "/"):
+        answer = await front.client.get(f"{path}/requests/{id}/status{ending}")
+        assert (answer.status_code, answer.json()["request_id"]) == (202, id)
+
+
+async def test_every_model_takes_its_required_fields(front: Any) -> None:
+    values = {"prompt": "x", "image_url": URL, "image_urls": [URL]}
+    for model in MODELS:
+        said = await submitted(
+            front, f"/{model.name}", json={it: values[it] for it in model.schema["required"]}
+        )
+        alias = "/".join(model.name.split("/")[:2])
+        assert said["response_url"].endswith(f"/{alias}/requests/{said['request_id']}")
+
+
+async def test_a_run_waits_to_the_end_and_answers_the_result(front: Any) -> None:
+    running = asyncio.create_task(front.client.post(f"/run{EDIT}", json=BODY))
+    await front.store.changed(5)
+    await front.finish_one()
+    answer = await running
+
+    assert answer.status_code == 200
+    assert list(answer.json()) == ["images", "timings", "seed", "has_nsfw_concepts", "prompt"]
+    assert answer.headers["x-fal-billable-units"] == "1"
+    assert UUID(answer.headers["x-fal-request-id"])
+
+
+async def test_the_host_of_runs_runs(front: Any) -> None:
+    async with front.caller(base_url="https://fal.run") as client:
+        running = asyncio.create_task(client.post(EDIT, json=BODY))
+        await front.store.changed(5)
+        await front.finish_one(error="The model could not finish.")
+        answer = await running
+
+    assert answer.status_code == 500
+    assert answer.json()["message"] == "The model could not finish."
+
+
+async def test_sync_mode_holds_the_picture_itself(front: Any) -> None:
+    said = await submitted(front, json={**BODY, "sync_mode": True})
+    done = await front.finish_one()
+    status = (await front.client.get(said["status_url"])).text
+    image = (await front.client.get(said["response_url"])).json()["images"][0]
+
+    head, _, data = image["url"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    assert base64.b64decode(data) == await front.blobs.open(done.outputs[0].key)
+    assert "base64" not in status
+
+
+async def test_cancelling_before_during_and_after(front: Any) -> None:
+    queued, over = await submitted(front), await submitted(front)
+    first = await front.client.put(queued["cancel_url"])
+    again = await front.client.put(queued["cancel_url"])
+    await front.finish_one()
+    late = await front.client.put(over["cancel_url"])
+    unknown = await front.client.put(f"/queue/fal-ai/flux-pro/requests/{UUID(int=7)}/cancel")
+    status = await front.client.get(queued["status_url"])
+    result = await front.client.get(queued["response_url"])
+
+    said = [(it.status_code, it.json()["status"]) for it in (first, again, late, unknown)]
+    assert said == [
+        (202, "CANCELLATION_REQUESTED"),
+        (400, "ALREADY_COMPLETED"),
+        (400, "ALREADY_COMPLETED"),
+        (404, "NOT_FOUND"),
+    ]
+    assert status.json()["error_type"] == "client_cancelled"
+    assert (result.status_code, result.json()["error_type"]) == (499, "client_cancelled")
+    assert result.headers["x-fal-error-type"] == "client_cancelled"
+
+
+async def test_a_failure_is_completed_and_its_result_an_error(front: Any) -> None:
+    said = await submitted(front)
+    await front.finish_one(error=f"The image URL {URL} could not be fetched: it is gone.")
+    status = await front.client.get(said["status_url"])
+    result = await front.client.get(said["response_url"])
+
+    assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
+    assert status.json()["error_type"] == "file_download_error"
+    assert result.status_code == 422
+    assert result.json()["detail"][0]["loc"] == ["body", "image_url"]
+
+
+async def test_every_answer_names_a_request(front: Any) -> None:
+    answers = [
+        await front.client.post(f"/queue{EDIT}", json={}),
+        await front.client.post("/queue/fal-ai/nothing", json=BODY),
+        await front.client.delete(f"/queue{EDIT}"),
+        await front.client.get("/queue/nowhere"),
+        await front.client.get(f"/fal-ai/flux-pro/requests/{UUID(int=7)}"),
+        await front.client.get("/queue/errors"),
+    ]
+
+    assert [it.status_code for it in answers] == [422, 404, 405, 404, 404, 200]
+    assert all(it.headers["x-fal-request-id"] for it in answers)
+    assert answers[1].json()["detail"] == "Path /queue/fal-ai/nothing not found"
+
+
+async def test_what_is_anothers_is_not_found(front: Any) -> None:
+    mine, other = await front.key("me"), await front.key("other")
+    key = {"authorization": mine["authorization"].replace("Bearer", "Key")}
+    said = await submitted(front, headers=key)
+
+    gets = [
+        await front.client.get(said[it], headers=other) for it in ("status_url", "response_url")
+    ]
+    cancel = await front.client.put(said["cancel_url"], headers=other)
+    nobody = await front.client.get(said["status_url"])
+
+    assert [it.status_code for it in gets] == [404, 404]
+    assert (cancel.status_code, cancel.json()) == (404, {"status": "NOT_FOUND"})
+    assert nobody.status_code == 401
+    assert (await front.client.get(said["status_url"], headers=key)).status_code == 202
+
+
+async def test_a_request_is_a_prediction_in_anothers_words_and_the_other_way_round(
+    front: Any,
+) -> None:
+    mine = await front.key("me")
+    create = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
+    theirs = await front.client.post(create, json={"input": {"prompt": "x"}}, headers=mine)
+    ours = await submitted(front, headers=mine)
+    listed = (await front.client.get("/v1/predictions", headers=mine)).json()["results"]
+    stored = await front.store.page(None, limit=9)
+    ids = {it.protocol: it.id for it in stored}
+
+    here = await front.client.get(f"/fal-ai/flux-pro/requests/{theirs.json()['id']}", headers=mine)
+    there = await front.client.get(f"/v1/predictions/{ids['fal']}", headers=mine)
+    await front.finish_one()
+    done = await front.client.get(f"/fal-ai/flux-pro/requests/{ids['replicate']}", headers=mine)
+
+    assert here.status_code == 400
+    assert there.json()["status"] == "starting"
+    assert there.json()["input"] == BODY
+    assert [it["id"] for it in listed] == [ids["replicate"]]
+    assert done.json()["images"][0]["content_type"] == "image/png"
+    assert ours["request_id"] != ids["fal"]
+
+
+async def test_an_upload_of_another_protocol_is_a_picture(front: Any) -> None:
+    files = {"content": ("cat.png", b"\x89PNG\r\n\x1a\n0123", "image/png")}
+    link = (await front.client.post("/v1/files", files=files)).json()["urls"]["get"]
+
+    await submitted(front, json={"prompt": "x", "image_url": link})
+    gone = await front.client.post(f"{EDIT}", json={"prompt": "x", "image_url": link[:-1] + "0"})
+
+    (image,) = (await front.start_one()).edit.images
+    assert await front.blobs.open(image.key) == b"\x89PNG\r\n\x1a\n0123"
+    assert gone.status_code == 422
+    assert gone.json()["detail"][0]["type"] == "file_download_error"
