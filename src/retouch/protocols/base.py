@@ -5,7 +5,7 @@ one *means* (a verb), reads a call into our words, and writes our words as its o
 web floor drives all of them with one set of handlers that know verbs and no vendor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ class Verb(StrEnum):
     STATUS = "status"  # one prediction
     LIST = "list"  # the caller's predictions, by pages
     CANCEL = "cancel"
+    CANCEL_MANY = "cancel_many"
     STREAM = "stream"  # server-sent events, opened by ticket instead of a key
     UPLOAD = "upload"
     FILE = "file"  # what is known of an upload
@@ -152,6 +153,8 @@ class Listing:
     after: Cursor | None = None
     where: Filter = field(default_factory=Filter)
     nothing: bool = False  # a filter we know matches none of ours
+    skip: int = 0  # how many to leave out before the page, where pages have numbers
+    keep: Callable[[Prediction], bool] | None = None  # what `where` cannot say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +249,14 @@ class Dialect:
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
         """What a webhook of `Submission.webhook` is told, signed; `call` has origin and mount."""
         raise NotImplementedError
+
+    def prediction_ids(self, call: Call) -> Sequence[str]:
+        """Which predictions a CANCEL_MANY speaks of; raises InvalidEdit."""
+        raise NotFound("address", call.path)
+
+    def canceled_many(self, call: Call, count: int) -> Answer:
+        """The answer to CANCEL_MANY: how many this call ended."""
+        raise NotFound("address", call.path)
 
     def listing(self, call: Call) -> Listing:
         """Read a LIST or FILES; raises InvalidEdit for a bad cursor or filter."""

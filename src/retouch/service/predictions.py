@@ -4,7 +4,7 @@ One follower task watches the table for everybody who waits; a waiter costs a fu
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -13,6 +13,10 @@ from retouch.domain.prediction import Cancel, Prediction, Status
 from retouch.ports import Cursor, Filter, Store
 
 log = structlog.get_logger(__name__)
+
+SCAN_BATCH = 100
+SCAN_LIMIT = 5000
+"""How many predictions one page that must be searched for may cost."""
 
 
 class Predictions:
@@ -34,13 +38,44 @@ class Predictions:
         return prediction
 
     async def page(
-        self, owner: str, *, limit: int, after: Cursor | None, where: Filter
+        self,
+        owner: str,
+        *,
+        limit: int,
+        after: Cursor | None,
+        where: Filter,
+        skip: int = 0,
+        keep: Callable[[Prediction], bool] | None = None,
     ) -> tuple[Sequence[Prediction], Cursor | None]:
-        """A page, newest first, and where the next one starts; None at the end."""
-        found = await self._store.page(owner, limit=limit + 1, after=after, where=where)
-        page = found[:limit]
-        more = len(found) > limit
+        """A page, newest first, and where the next one starts; None at the end.
+
+        `skip` leaves out that many before the page; `keep` says which ones count at all. With
+        either, no more than `SCAN_LIMIT` predictions are looked at.
+        """
+        if skip or keep:
+            found = await self._scan(owner, skip + limit + 1, after, where, keep)
+        else:
+            found = await self._store.page(owner, limit=limit + 1, after=after, where=where)
+        page = found[skip : skip + limit]
+        more = len(found) > skip + limit
         return page, Cursor(page[-1].created_at, page[-1].id) if more else None
+
+    async def _scan(
+        self,
+        owner: str,
+        wanted: int,
+        after: Cursor | None,
+        where: Filter,
+        keep: Callable[[Prediction], bool] | None,
+    ) -> Sequence[Prediction]:
+        found: list[Prediction] = []
+        for _ in range(SCAN_LIMIT // SCAN_BATCH):
+            batch = await self._store.page(owner, limit=SCAN_BATCH, after=after, where=where)
+            found += [it for it in batch if keep is None or keep(it)]
+            if len(found) >= wanted or len(batch) < SCAN_BATCH:
+                break
+            after = Cursor(batch[-1].created_at, batch[-1].id)
+        return found
 
     async def cancel(self, id: str, owner: str) -> tuple[Prediction, bool]:
         """Cancel, and whether that changed anything; what is over stays as it is.

@@ -113,6 +113,19 @@ async def cancel(visit: Visit) -> Reply:
     return visit.dialect.canceled(visit.call, visit.view(prediction), won=won)
 
 
+async def cancel_many(visit: Visit) -> Reply:
+    """Cancel each; what is unknown, another's, or over already does not count."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    count = 0
+    for id in visit.dialect.prediction_ids(call):
+        try:
+            _, won = await visit.services.predictions.cancel(id, visit.owner)
+        except NotFound:
+            continue
+        count += won
+    return visit.dialect.canceled_many(call, count)
+
+
 async def list_predictions(visit: Visit) -> Reply:
     """A page of the caller's predictions."""
     visit.call = await with_body(visit.call, visit.request)
@@ -120,7 +133,12 @@ async def list_predictions(visit: Visit) -> Reply:
     if wanted.nothing:
         return visit.dialect.page(visit.call, (), None)
     page, following = await visit.services.predictions.page(
-        visit.owner, limit=wanted.limit, after=wanted.after, where=wanted.where
+        visit.owner,
+        limit=wanted.limit,
+        after=wanted.after,
+        where=wanted.where,
+        skip=wanted.skip,
+        keep=wanted.keep,
     )
     return visit.dialect.page(visit.call, [visit.view(it) for it in page], following)
 
@@ -189,6 +207,7 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.SUBMIT: submit,
     Verb.STATUS: status,
     Verb.CANCEL: cancel,
+    Verb.CANCEL_MANY: cancel_many,
     Verb.LIST: list_predictions,
     Verb.STREAM: follow,
     Verb.UPLOAD: upload,

@@ -207,3 +207,99 @@ async def test_a_busy_server_says_that_trying_again_may_help(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
     assert "HTTP 503" in answer.json()["message"]
     assert "secret" not in answer.text
+
+
+async def listed(front: Any, **body: Any) -> dict[str, Any]:
+    answer = await front.client.post("/api/v3/predictions", json=body)
+    assert answer.status_code == 200, answer.text
+    data: dict[str, Any] = answer.json()["data"]
+    return data
+
+
+async def test_pages_are_numbered_and_tell_whether_there_is_one_more(front: Any) -> None:
+    made = []
+    for _ in range(5):
+        made.append((await submitted(front))["id"])
+        front.clock.advance(1)
+
+    pages = [await listed(front, page=number, page_size=2) for number in (1, 2, 3, 4)]
+
+    assert list(pages[0]) == ["page", "total", "items"]
+    assert [it["id"] for page in pages for it in page["items"]] == made[::-1]
+    assert [(it["page"], it.get("total")) for it in pages] == [(1, 3), (2, 5), (3, 5), (4, None)]
+
+
+async def test_a_list_is_narrowed_by_model_status_and_time(front: Any) -> None:
+    first = await submitted(front)
+    await front.finish_one()
+    front.clock.advance(3600)
+    second = await submitted(front, "wavespeed-ai/flux-kontext-dev")
+
+    async def ids(**body: Any) -> list[str]:
+        return [it["id"] for it in (await listed(front, **body))["items"]]
+
+    assert await ids(model=MODEL) == await ids(status="completed") == [first["id"]]
+    assert await ids(status="created") == [second["id"]]
+    assert await ids(status="pending") == []
+    assert await ids(created_after=second["created_at"]) == [second["id"]]
+    assert await ids(created_before=second["created_at"]) == [first["id"]]
+    assert await ids() == [second["id"], first["id"]]
+
+
+async def test_a_narrowed_list_looks_beyond_the_first_batch(front: Any) -> None:
+    oldest = await submitted(front)
+    for _ in range(120):
+        front.clock.advance(0.001)
+        await submitted(front, "wavespeed-ai/flux-kontext-dev")
+
+    (found,) = (await listed(front, model=MODEL, page_size=1))["items"]
+
+    assert found["id"] == oldest["id"]
+
+
+async def test_a_list_shows_inputs_when_asked(front: Any) -> None:
+    await submitted(front)
+
+    assert (await listed(front, include_inputs=True))["items"][0]["input"] == BODY
+    assert list((await listed(front))["items"][0]) == KEYS
+    assert (await front.client.post("/api/v3/predictions")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [{"page": 0}, {"page_size": 101}, {"created_after": "soon"}, {"model": 5}, []]
+)
+async def test_a_list_asked_for_wrongly_is_refused(front: Any, body: Any) -> None:
+    answer = await front.client.post("/api/v3/predictions", json=body)
+
+    assert (answer.status_code, answer.json()["error_code"]) == (400, 1401)
+
+
+async def test_deleting_a_task_that_has_not_ended_cancels_it(front: Any) -> None:
+    made = await submitted(front)
+    url = f"/api/v3/predictions/{made['id']}"
+    first, again = await front.client.delete(url), await front.client.delete(url)
+
+    assert first.json()["data"] == again.json()["data"] == {"id": made["id"], "status": "deleted"}
+    assert (await front.store.get(made["id"])).status == "canceled"
+
+
+async def test_a_task_that_has_ended_is_not_said_to_be_deleted(front: Any) -> None:
+    made = await submitted(front)
+    await front.finish_one()
+    answer = await front.client.delete(f"/api/v3/predictions/{made['id']}")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, 409)
+    assert (await front.client.get(made["urls"]["get"])).json()["data"]["status"] == "completed"
+
+
+async def test_a_bulk_deletion_counts_what_it_ended(front: Any) -> None:
+    mine, other = await front.key("me"), await front.key("other")
+    ids = [(await submitted(front, headers=mine))["id"] for _ in range(2)]
+    foreign = (await submitted(front, headers=other))["id"]
+    body = {"ids": [*ids, ids[0], foreign, "unknown"]}
+    answer = await front.client.post("/api/v3/predictions/delete", json=body, headers=mine)
+    empty = await front.client.post("/api/v3/predictions/delete", json={}, headers=mine)
+
+    assert answer.json()["data"] == {"deleted_count": 2}
+    assert (await front.store.get(foreign)).status == "queued"
+    assert (empty.status_code, empty.json()["error_code"]) == (400, 1400)

@@ -179,6 +179,21 @@ DEV_LORA = _dev(
     },
 )
 
+TEXT_FIELD = {"type": "string"}
+LIST_RULES = _schema(
+    [],
+    page={"type": "integer", "minimum": 1, "maximum": 100_000},
+    page_size={"type": "integer", "minimum": 1, "maximum": 100},
+    model=TEXT_FIELD,
+    status=TEXT_FIELD,
+    created_after=TEXT_FIELD,
+    created_before=TEXT_FIELD,
+    include_inputs={"type": "boolean"},
+)
+DELETE_RULES = _schema(
+    ["ids"], ids={"type": "array", "items": TEXT_FIELD, "minItems": 1, "maxItems": 1000}
+)
+
 EDIT = "Edits a picture from a text instruction"
 COMBINE = "Combines several pictures from a text instruction"
 MAKE = "Makes a picture from a text"
