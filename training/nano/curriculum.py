@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.nano.edits import Edit
 
-FULL_SIZES = ((256, 256), (288, 224), (224, 288))
+FULL_SIZES = ((256, 256), (256, 256), (288, 224), (224, 288), (320, 208), (208, 320))
 TWO_IMAGE_SHARE = 0.3
 
 
@@ -29,11 +29,11 @@ class Canvas:
     images: int
 
 
-def rate(progress: float, step: int, warm_up: int = 100) -> float:
+def rate(progress: float, step: int, warm_up: int = 50) -> float:
     """Fraction of the full learning rate: warm-up by steps, constant, then to zero over the last
     quarter.
     """
-    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.25))
+    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.12))
 
 
 def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
@@ -45,7 +45,7 @@ def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
     elif progress < 0.42:
         low, high, full = 6, 12, 0.05
     else:
-        low, high, full = 9, 18, 0.5
+        low, high, full = 6, 14, 0.5
     rows, columns = rng.randint(low, high), rng.randint(low, high)
     if rng.random() < full:
         rows, columns = (side // 16 for side in rng.choice(FULL_SIZES))
@@ -54,15 +54,19 @@ def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
     return Canvas(count, rows * 16, columns * 16, images)
 
 
-def times(count: int, random_: torch.Generator) -> Tensor:
-    """Noise levels in (0, 1]: logit-normal towards 1, and some of them almost pure noise.
+def times(edits: Sequence[Edit], random_: torch.Generator) -> Tensor:
+    """Noise levels in (0, 1], one an edit: logit-normal towards 1, and some nearly pure noise.
 
     The answer is a function of the references alone, so the first step of a sampler decides most of
-    it.
+    it. At lower levels a network finds the place of a token by comparing it with the references,
+    and never learns to compute it; edits that go by place are therefore trained from pure noise
+    most of the time.
     """
+    count = len(edits)
     level = torch.sigmoid(0.8 + torch.randn(count, generator=random_))
-    start = 1 - 0.03 * torch.rand(count, generator=random_)
-    level = torch.where(torch.rand(count, generator=random_) < 0.15, start, level)
+    start = 1 - 0.03 * torch.rand(count, generator=random_) ** 2
+    share = torch.tensor([0.85 if edit.by_place else 0.3 for edit in edits])
+    level = torch.where(torch.rand(count, generator=random_) < share, start, level)
     return level.clamp(min=0.05)
 
 
@@ -74,5 +78,9 @@ def draw(
     """
     known = [errors.get(edit.name, 0.0) for edit in edits]
     middle = sorted(known)[len(known) // 2] or 1.0
-    weights = [min(3.0, max(0.5, (error / middle) ** 0.5)) if error else 1.0 for error in known]
+    weights = [
+        (min(3.0, max(0.5, (error / middle) ** 0.5)) if error else 1.0)
+        * (2 if edit.by_place else 1)
+        for edit, error in zip(edits, known, strict=True)
+    ]
     return sorted(rng.choices(list(edits), weights, k=count), key=lambda edit: edit.name)

@@ -25,14 +25,14 @@ LUMA = (0.299, 0.587, 0.114)
 class Edit:
     """One word of the vocabulary: its name, how many images it takes, and what it does to them.
 
-    `raw` maps `images` batches (b, 3, h, w) to one (b, 3, h, w), unclipped. `moves` says that
-    content changes place.
+    `raw` maps `images` batches (b, 3, h, w) to one (b, 3, h, w), unclipped. `by_place`
+    says that a pixel's answer depends on where it is, which is the hard part to learn.
     """
 
     name: str
     images: int
     raw: Callable[[Pictures], Tensor]
-    moves: bool = False
+    by_place: bool = False
 
     def exact(self, pictures: Pictures) -> Tensor:
         """The right answer as a picture: (b, 3, h, w) in [0, 1]."""
@@ -140,16 +140,36 @@ EDITS: tuple[Edit, ...] = (
     Edit("swap red and blue", 1, _one(lambda x: x.flip(1))),
     Edit("blur", 1, _one(lambda x: 0.5 * x + 0.5 * gaussian(x, 2.5))),
     Edit("sharpen", 1, _one(lambda x: 2 * x - gaussian(x, 2.0))),
-    Edit("vignette", 1, _one(_vignette)),
-    Edit("mirror", 1, _one(lambda x: x.flip(-1)), moves=True),
-    Edit("upside down", 1, _one(lambda x: x.flip(-2)), moves=True),
-    Edit("half turn", 1, _one(lambda x: x.flip(-2, -1)), moves=True),
-    Edit("symmetric", 1, _one(_symmetric), moves=True),
+    Edit("vignette", 1, _one(_vignette), by_place=True),
+    Edit("mirror", 1, _one(lambda x: x.flip(-1)), by_place=True),
+    Edit("upside down", 1, _one(lambda x: x.flip(-2)), by_place=True),
+    Edit("half turn", 1, _one(lambda x: x.flip(-2, -1)), by_place=True),
+    Edit("symmetric", 1, _one(_symmetric), by_place=True),
     Edit("blend", 2, lambda pictures: (pictures[0] + pictures[1]) / 2),
-    Edit("first left, second right", 2, lambda pictures: _beside(pictures[0], pictures[1])),
-    Edit("second left, first right", 2, lambda pictures: _beside(pictures[1], pictures[0])),
-    Edit("first above, second below", 2, lambda pictures: _above(pictures[0], pictures[1])),
-    Edit("second above, first below", 2, lambda pictures: _above(pictures[1], pictures[0])),
+    Edit(
+        "first left, second right",
+        2,
+        lambda pictures: _beside(pictures[0], pictures[1]),
+        by_place=True,
+    ),
+    Edit(
+        "second left, first right",
+        2,
+        lambda pictures: _beside(pictures[1], pictures[0]),
+        by_place=True,
+    ),
+    Edit(
+        "first above, second below",
+        2,
+        lambda pictures: _above(pictures[0], pictures[1]),
+        by_place=True,
+    ),
+    Edit(
+        "second above, first below",
+        2,
+        lambda pictures: _above(pictures[1], pictures[0]),
+        by_place=True,
+    ),
     Edit("colours of the second", 2, lambda pictures: _recolour(pictures[0], pictures[1])),
 )
 

@@ -60,6 +60,8 @@ def optimisers(model: FluxTransformer2DModel, muon: bool = True) -> list[torch.o
     """The optimisers of a transformer, each group remembering its full rate as `peak`."""
     matrices, rest = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         hidden = parameter.ndim == 2 and "blocks" in name and "norm" not in name
         (matrices if hidden and muon else rest).append(parameter)
     made: list[torch.optim.Optimizer] = [

@@ -202,7 +202,7 @@ def train_step(run: Run, material: Material, options: Options, progress: float) 
         run.rng,
     )
     made = batch(material, shape, edits, run)
-    time_ = times(shape.count, run.torch_rng)
+    time_ = times(edits, run.torch_rng)
     noise = torch.randn(made.target.shape, generator=run.torch_rng)
     device = options.device
     target, noise, time_ = made.target.to(device), noise.to(device), time_.to(device)
@@ -319,8 +319,9 @@ def main() -> None:
     parser.add_argument("--adamw", action="store_true", help="AdamW for every parameter, no Muon")
     parser.add_argument("--single", type=int, default=4, help="single-stream blocks")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--per-edit", type=int, default=500, help="phrasings an edit")
     given = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     tokens = given.tokens or (60_000 if given.device == "cuda" else 4800)
     train(
         Options(
@@ -330,6 +331,7 @@ def main() -> None:
             given.device,
             tokens,
             given.pictures,
+            per_edit=given.per_edit,
             muon=not given.adamw,
             seed=given.seed,
             shape=Shape(single=given.single),

@@ -87,6 +87,25 @@ def test_positions_are_centred_so_that_a_mirror_negates_them() -> None:
     assert ids[0].tolist() == [0.0, -0.5, -1.0]
 
 
+def test_the_first_block_tells_every_token_its_place_whatever_the_text() -> None:
+    torch.manual_seed(0)
+    model = build(Shape(latent_channels=6, heads=8, single=1, text_width=16, pooled_width=16))
+    ids = position_ids(8, 8, 1)
+    block = model.transformer_blocks[0]
+    features: list[torch.Tensor] = []
+    hook = block.attn.register_forward_hook(lambda *call: features.append(call[2][0][0, :64]))
+
+    with torch.no_grad():
+        whole, states = torch.randn(1, 128, 24), torch.randn(1, 4, 16)
+        model(whole, states, torch.randn(1, 16), torch.ones(1), ids, torch.zeros(4, 3))
+    hook.remove()
+
+    # The seventh feature is the sine of the row coordinate at the second frequency.
+    rows = features[0].view(8, 8, -1)[:, 0, 24 + 6 * 29]
+    assert (rows.diff() > 0).all()
+    assert not any(parameter.requires_grad for parameter in block.attn.parameters())
+
+
 def test_unpack_undoes_pack() -> None:
     latent = torch.randn(2, 6, 4, 8)
 
