@@ -165,6 +165,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         for service in (
             deliveries,
             Periodic("lapsed leases", store.release, every_s=settings.lease_s / 2),
+            Periodic("passed deadlines", store.expire, every_s=1.0),
             Periodic("expired files", janitor.sweep, every_s=60.0),
         ):
             await service.start()

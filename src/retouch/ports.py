@@ -55,6 +55,10 @@ class Beat:
     lost: frozenset[str] = frozenset()
 
 
+ONCE_WITHIN_S = 86_400.0
+"""How long a prediction keeps what it was added `once` under to itself."""
+
+
 class Store(Protocol):
     """The prediction table: the queue and the only truth. Each verb is one transaction.
 
@@ -62,12 +66,18 @@ class Store(Protocol):
     happen: look before doing it again.
     """
 
-    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
+    async def add(
+        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+    ) -> None:
         """Put a queued prediction on disk, with its `created` event. Returns once it is durable.
 
-        `fingerprint` identifies the request for `twin`. Concurrent calls may share a commit; a
-        taken id raises ValueError for its own caller only.
+        `fingerprint` identifies the request for `twin`; of all that are added under one `once`
+        in `ONCE_WITHIN_S` the first alone is. Concurrent calls may share a commit; a taken id
+        or `once` raises ValueError for its own caller only.
         """
+
+    async def first(self, once: str) -> tuple[Prediction, str | None] | None:
+        """What was added under `once` in the last `ONCE_WITHIN_S`, and its fingerprint."""
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
         """The owner's newest prediction with this fingerprint made in the last `within_s`."""
@@ -120,6 +130,9 @@ class Store(Protocol):
 
         One that has spent its attempts fails instead. Returns the predictions it moved.
         """
+
+    async def expire(self) -> Sequence[Prediction]:
+        """Cancel (by `deadline`) whatever is past its deadline; the predictions it moved."""
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         """The prediction's events with seq > after, in order."""

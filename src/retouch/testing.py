@@ -12,6 +12,7 @@ from typing import Any
 
 from retouch.domain.prediction import (
     LEAVES,
+    Cancel,
     Event,
     Fence,
     Move,
@@ -22,6 +23,7 @@ from retouch.domain.prediction import (
     Status,
 )
 from retouch.ports import (
+    ONCE_WITHIN_S,
     Beat,
     Clock,
     Cursor,
@@ -70,6 +72,7 @@ class _Row:
     seq: int
     tag: float
     fingerprint: str | None
+    once: str | None
     lease_until: float = 0.0
 
     @property
@@ -98,14 +101,23 @@ class MemoryStore(Store, Outbox, Keys, Files):
 
     # -- predictions -----------------------------------------------------------------------------
 
-    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
-        if prediction.id in self._rows:
-            raise ValueError(f"prediction {prediction.id!r} exists already")
+    async def add(
+        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+    ) -> None:
+        if prediction.id in self._rows or (once is not None and await self.first(once)):
+            raise ValueError(f"prediction {prediction.id!r} or its once exists")
         lane, turn = prediction.priority, (prediction.priority, prediction.owner)
         tag = max(self._lanes.get(lane, 0.0), self._ends.get(turn, 0.0))
         self._ends[turn] = tag + prediction.cost
-        self._rows[prediction.id] = _Row(prediction, next(self._seq), tag, fingerprint)
+        self._rows[prediction.id] = _Row(prediction, next(self._seq), tag, fingerprint, once)
         self._record(prediction, CREATED, prediction.created_at, {})
+
+    async def first(self, once: str) -> tuple[Prediction, str | None] | None:
+        since = self._clock.now() - ONCE_WITHIN_S
+        for row in self._rows.values():
+            if row.once == once and row.prediction.created_at > since:
+                return row.prediction, row.fingerprint
+        return None
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
         since = self._clock.now() - within_s
@@ -198,6 +210,17 @@ class MemoryStore(Store, Outbox, Keys, Files):
             if (row.lease_until <= now if worker is None else row.prediction.worker == worker)
         ]
         return [self._apply(row, Requeue("abandoned")) for row in gone]
+
+    async def expire(self) -> Sequence[Prediction]:
+        now, standing = self._clock.now(), (Status.QUEUED, Status.RUNNING)
+        late = [
+            row
+            for row in self._rows.values()
+            if row.prediction.status in standing
+            and row.prediction.deadline is not None
+            and row.prediction.deadline <= now
+        ]
+        return [self._apply(row, Cancel("deadline")) for row in late]
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [event for event in self._events if event.prediction_id == id and event.seq > after]

@@ -95,6 +95,7 @@ class Prediction:
     started_at: float | None = None
     completed_at: float | None = None
     webhook: Webhook | None = None
+    deadline: float | None = None  # when it is cancelled if it is not over
 
 
 @dataclass(frozen=True, slots=True)

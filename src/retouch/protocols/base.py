@@ -100,6 +100,7 @@ class Submission:
     wait_s: float | None = None
     is_retry: bool = False  # the client says it sent this before
     webhook: Webhook | None = None
+    cancel_after_s: float | None = None  # counted from its creation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from retouch.domain.edit import BlobImage, FileImage, ImageSource, InlineImage, UrlImage
-from retouch.domain.errors import NotFound
+from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.domain.prediction import Prediction
 from retouch.ports import Blobs, Clock, Files, Store
 from retouch.protocols.base import Submission
@@ -34,6 +34,7 @@ class Sender:
     owner: str
     protocol: str
     fingerprint: str
+    once: str = ""  # what the caller wants to happen once at most, if it said so
 
 
 def fingerprint(owner: str, path: str, body: bytes, *pieces: bytes) -> str:
@@ -68,15 +69,24 @@ class Intake:
         """Queue a submission; it is on disk when this returns.
 
         A repetition gets the prediction of the first time. Raises NotFound for an unknown model
-        or a file the owner does not have.
+        or a file the owner does not have, InvalidEdit when `once` names another request.
         """
         entry = self._catalogue.find(submission.model)
-        if submission.is_retry:
-            twin = await self._store.twin(sender.owner, sender.fingerprint, within_s=TWIN_WITHIN_S)
-            if twin is not None:
-                return twin
+        earlier = await self._earlier(submission, sender)
+        if earlier is not None:
+            return earlier
         prediction = await self._prediction(submission, sender)
-        await self._store.add(prediction, fingerprint=sender.fingerprint)
+        try:
+            once = sender.once or None
+            await self._store.add(prediction, fingerprint=sender.fingerprint, once=once)
+        except ValueError:
+            if not sender.once:
+                raise
+            await self._drop(prediction)  # the same request, sent twice at once
+            earlier = await self._earlier(submission, sender)
+            if earlier is None:
+                raise
+            return earlier
         log.info(
             "prediction.accepted",
             prediction=prediction.id,
@@ -87,6 +97,24 @@ class Intake:
         )
         return prediction
 
+    async def _earlier(self, submission: Submission, sender: Sender) -> Prediction | None:
+        """The prediction this request made before, if it says that it may have."""
+        if sender.once:
+            found = await self._store.first(sender.once)
+            if found is not None and found[1] != sender.fingerprint:
+                rule = "The Idempotency-Key was sent before with another request"
+                raise InvalidEdit((Violation("", "idempotency_key_reused", rule),))
+            return found[0] if found else None
+        if submission.is_retry:
+            return await self._store.twin(sender.owner, sender.fingerprint, within_s=TWIN_WITHIN_S)
+        return None
+
+    async def _drop(self, prediction: Prediction) -> None:
+        """Remove the pictures kept for a prediction that was not to be."""
+        for image in prediction.edit.images:
+            if isinstance(image, BlobImage) and image.key.startswith(f"inputs/{prediction.id}/"):
+                await self._blobs.delete(image.key)
+
     async def _prediction(self, submission: Submission, sender: Sender) -> Prediction:
         id = draw_id(self._entropy)
         found = [await self._resolve(image, sender.owner) for image in submission.edit.images]
@@ -95,7 +123,7 @@ class Intake:
         for data, image in kept.items():
             await self._blobs.put(image.key, data)
         images = [kept[it.data] if isinstance(it, InlineImage) else it for it in found]
-        edit = submission.edit
+        edit, now, limit_s = submission.edit, self._clock.now(), submission.cancel_after_s
         seed = draw_seed(self._entropy) if edit.seed is None else edit.seed
         return Prediction(
             id=id,
@@ -104,9 +132,10 @@ class Intake:
             model=submission.model,
             input=_echo(submission.input, kept),
             edit=replace(edit, images=tuple(images), seed=seed),
-            created_at=self._clock.now(),
+            created_at=now,
             cost=float(edit.count),
             webhook=submission.webhook,
+            deadline=None if limit_s is None else now + limit_s,
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:

@@ -101,7 +101,9 @@ def edit_from_json(text: str) -> Edit:
     return Edit(images=images, **{name: getattr(stored, name) for name in _EDIT_FIELDS})
 
 
-def prediction_values(prediction: Prediction, fingerprint: str | None) -> Values:
+def prediction_values(
+    prediction: Prediction, fingerprint: str | None, once: str | None = None
+) -> Values:
     """The columns of a new prediction, all but `seq` and `tag`."""
     progress = prediction.progress
     return {
@@ -127,6 +129,8 @@ def prediction_values(prediction: Prediction, fingerprint: str | None) -> Values
         "started_at": prediction.started_at,
         "completed_at": prediction.completed_at,
         "webhook": prediction.webhook and to_json(prediction.webhook),
+        "deadline": prediction.deadline,
+        "once": once,
     }
 
 
@@ -153,6 +157,7 @@ def prediction_of(row: AnyRow) -> Prediction:
         started_at=row.started_at,
         completed_at=row.completed_at,
         webhook=None if row.webhook is None else _decode_webhook(row.webhook),
+        deadline=row.deadline,
     )
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from retouch.domain.prediction import (
+    Cancel,
     Event,
     Fence,
     Move,
@@ -54,8 +55,14 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
 
     # -- predictions -----------------------------------------------------------------------------
 
-    async def add(self, prediction: Prediction, *, fingerprint: str | None = None) -> None:
-        await self._adding.submit(rows.prediction_values(prediction, fingerprint))
+    async def add(
+        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+    ) -> None:
+        await self._adding.submit(rows.prediction_values(prediction, fingerprint, once))
+
+    async def first(self, once: str) -> tuple[Prediction, str | None] | None:
+        found = await self._all(say.first(once))
+        return (rows.prediction_of(found[0]), found[0].fingerprint) if found else None
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
         return await self._prediction(say.twin(owner, fingerprint, within_s))
@@ -143,6 +150,12 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         statement, move = say.release(worker), Requeue("abandoned")
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
 
+    async def expire(self) -> Sequence[Prediction]:
+        if not await self._all(say.anything_overdue):
+            return []
+        statement, move = say.expire(), Cancel("deadline")
+        return self._told(await self._database.write(lambda c: _move(c, statement, move)))
+
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [rows.event_of_row(row) for row in await self._all(say.history(id, after))]
 
@@ -218,6 +231,9 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
 
     async def _add(self, batch: Sequence[rows.Values]) -> None:
         def insert(connection: sa.Connection) -> None:
+            once = [values["once"] for values in batch if values["once"] is not None]
+            if once:
+                connection.execute(say.forget_once(once))
             tagged = _tagged(connection, batch)
             connection.execute(say.insert_predictions, tagged)
             created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
@@ -226,7 +242,7 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         try:
             await self._database.write(insert)
         except IntegrityError as error:
-            raise ValueError(f"prediction {batch[0]['id']!r} exists already") from error
+            raise ValueError(f"prediction {batch[0]['id']!r} or its once exists") from error
         self._bell.tell()
 
 

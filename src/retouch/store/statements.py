@@ -26,6 +26,7 @@ from retouch.domain.prediction import (
     Succeed,
 )
 from retouch.ports import (
+    ONCE_WITHIN_S,
     Cursor,
     Delivered,
     DeliveryState,
@@ -39,6 +40,7 @@ from retouch.store.rows import text, to_json
 from retouch.store.tables import (
     QUEUED,
     RUNNING,
+    UNFINISHED,
     WAITING,
     deliveries,
     events,
@@ -99,6 +101,12 @@ def turn_tags(whose: Collection[tuple[int, str]]) -> sa.Select[int, str, float]:
     )
 
 
+def forget_once(lapsed: Collection[str]) -> sa.Update:
+    """Free those of these whose time is over."""
+    over = p.created_at <= NOW - ONCE_WITHIN_S
+    return sa.update(predictions).where(p.once.in_(list(lapsed)), over).values(once=None)
+
+
 def _raise_tag(table: sa.Table, *key: str) -> sa.Insert:
     insert = upsert(table)
     tag = insert.excluded.tag
@@ -127,6 +135,11 @@ def twin(owner: str, fingerprint: str, within_s: float) -> Query:
         .order_by(p.created_at.desc(), p.id.desc())
         .limit(1)
     )
+
+
+def first(once: str) -> Query:
+    """What was added under `once`, while it counts."""
+    return sa.select(predictions).where(p.once == once, p.created_at > NOW - ONCE_WITHIN_S)
 
 
 def statuses(ids: Collection[str]) -> sa.Select[str, str]:
@@ -231,6 +244,21 @@ def release(worker: str | None) -> Moved:
         sa.update(predictions)
         .where(p.seq.in_(_once(gone)), RUNNING)
         .values(_effects(Requeue("abandoned")))
+        .returning(predictions, NOW.label("moved_at"))
+    )
+
+
+anything_overdue = sa.select(p.seq).where(UNFINISHED, p.deadline <= NOW).limit(1)
+"""A row if `expire` may find something."""
+
+
+def expire() -> Moved:
+    """Cancel what is past its deadline. A locked row is being moved; its turn comes again."""
+    late = sa.select(p.seq).where(UNFINISHED, p.deadline <= NOW).with_for_update(skip_locked=True)
+    return (
+        sa.update(predictions)
+        .where(p.seq.in_(_once(late)), UNFINISHED)
+        .values(_effects(Cancel("deadline")))
         .returning(predictions, NOW.label("moved_at"))
     )
 

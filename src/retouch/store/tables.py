@@ -48,6 +48,8 @@ predictions = sa.Table(
     sa.Column("started_at", sa.Double),
     sa.Column("completed_at", sa.Double),
     sa.Column("webhook", sa.Text),
+    sa.Column("deadline", sa.Double),
+    sa.Column("once", sa.Text),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
     postgresql_with={"fillfactor": 80},
@@ -87,6 +89,25 @@ sa.Index(
     predictions.c.id,
     sqlite_where=_FINGERPRINTED,
     postgresql_where=_FINGERPRINTED,
+)
+
+_ONCE = predictions.c.once.is_not(None)
+sa.Index(
+    "ix_predictions_once",
+    predictions.c.once,
+    unique=True,
+    sqlite_where=_ONCE,
+    postgresql_where=_ONCE,
+)
+UNFINISHED = predictions.c.status.in_(
+    [sa.literal_column("'queued'"), sa.literal_column("'running'")]
+)
+_LIMITED = sa.and_(predictions.c.deadline.is_not(None), UNFINISHED)
+sa.Index(
+    "ix_predictions_deadline",
+    predictions.c.deadline,
+    sqlite_where=_LIMITED,
+    postgresql_where=_LIMITED,
 )
 
 lanes = sa.Table(

@@ -79,7 +79,12 @@ async def submit(visit: Visit) -> Reply:
     call = visit.call = await with_parts(visit.call, visit.request)
     size = len(call.body) + sum(len(part.data) for part in call.parts)
     submission, digest = await _off_loop(size, partial(_understood, visit, call))
-    sender = Sender(owner=visit.owner, protocol=visit.dialect.name, fingerprint=digest)
+    sender = Sender(
+        owner=visit.owner,
+        protocol=visit.dialect.name,
+        fingerprint=digest,
+        once=_once(visit.owner, call),
+    )
     prediction = await visit.services.intake.accept(submission, sender)
     if submission.wait_s is not None:
         await visit.services.predictions.wait(prediction.id, submission.wait_s)
@@ -91,6 +96,12 @@ def _understood(visit: Visit, call: Call) -> tuple[Submission, str]:
     # The parts, not the multipart body: its boundary differs when a client repeats itself.
     pieces = [text for part in call.parts for text in (part.name.encode(), part.data)]
     return visit.dialect.parse(call), fingerprint(visit.owner, call.path, call.body, *pieces)
+
+
+def _once(owner: str, call: Call) -> str:
+    """What an `Idempotency-Key` stands for: this caller, this address, this key."""
+    key = call.headers.get("idempotency-key", "").strip()
+    return fingerprint(owner, call.path, b"once " + key.encode()) if key else ""
 
 
 async def _off_loop(size: int, work: Callable[[], T]) -> T:
