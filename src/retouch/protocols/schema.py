@@ -30,6 +30,11 @@ def is_uri(value: object) -> bool:
         return False
 
 
+def is_web_address(text: str) -> bool:
+    """Whether a text can be the address of a webhook: http(s) with a host, nothing unprintable."""
+    return text[:4].lower() == "http" and is_uri(text) and text.isprintable() and " " not in text
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One broken rule: the path to the field, the schema keyword, its limit, and the value's type.

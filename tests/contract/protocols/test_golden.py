@@ -25,10 +25,11 @@ from retouch.domain.edit import (
     UrlImage,
 )
 from retouch.domain.errors import RetouchError, Violation
-from retouch.domain.prediction import Output, Prediction, Progress, Status
+from retouch.domain.prediction import Output, Prediction, Progress, Status, Webhook
+from retouch.net.sealing import WebhookSigner
 from retouch.ports import Cursor, File
 from retouch.protocols import DIALECTS
-from retouch.protocols.base import Answer, Call, Dialect, View
+from retouch.protocols.base import Answer, Call, Dialect, Notice, View
 
 HERE = Path(__file__).parent
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
@@ -55,6 +56,13 @@ FILE = File(
     expires_at=1_767_409_445.678,
 )
 
+NOTICE = Notice(
+    id="0123456789abcdefghjkmnpqrs-succeeded",
+    at=1_767_323_050.9,
+    signer=WebhookSigner(b"a secret of some length"),
+    secret="the caller's own",  # noqa: S106
+)
+
 
 def pairs(kind: str) -> list[Any]:
     return [
@@ -74,6 +82,8 @@ def test_a_call_means_its_submission(dialect: Dialect, pair: dict[str, Any]) -> 
         "edit": plain_edit(submission.edit),
         "wait_s": submission.wait_s,
         "is_retry": submission.is_retry,
+        "webhook": submission.webhook and plain_webhook(submission.webhook),
+        "cancel_after_s": submission.cancel_after_s,
     }
     assert {name: said[name] for name in pair["means"]} == pair["means"]
     if "input" in pair["means"]:
@@ -159,6 +169,9 @@ def rendered(dialect: Dialect, pair: dict[str, Any], call: Call, view: View) -> 
             return dialect.status(call, view)
         case "cancel":
             return dialect.canceled(call, view, won=pair.get("won", True))
+        case "notification":
+            sent = dialect.notification(call, view, NOTICE)
+            return Answer(status=0, body=json.loads(sent.body), headers=sent.headers)
         case "list":
             return dialect.page(call, [view], after)
         case "stream":
@@ -211,6 +224,11 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case _:
             return value
+
+
+def plain_webhook(webhook: Webhook) -> dict[str, Any]:
+    told = {"url": webhook.url, "tells": sorted(webhook.tells)}
+    return {**told, "secret": webhook.secret} if webhook.secret else told
 
 
 def plain_edit(edit: Edit) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from retouch.protocols.base import (
     Dialect,
     Facts,
     Listing,
+    Notice,
+    Notification,
     Part,
     Route,
     ServerEvent,
@@ -33,6 +35,7 @@ from retouch.protocols.replicate.files import file_body, upload_of
 from retouch.protocols.replicate.pages import listing_of, page_body
 from retouch.protocols.replicate.parse import UPLOAD_LIMIT_BYTES, submission_of, wait_of
 from retouch.protocols.replicate.render import NO_STORE, prediction_body
+from retouch.protocols.replicate.webhooks import notification
 
 MOUNTS = ("/replicate/v1/v1", "/replicate/v1", "/replicate", "/v1/v1", "/v1", "")
 """Every way a client spells the base URL: with the version, without it, or twice."""
@@ -58,6 +61,7 @@ ROUTES = (
     Route("GET", "/search", Verb.DESCRIBE, "search"),
     Route("GET", "/account", Verb.DESCRIBE, "account"),
     Route("GET", "/hardware", Verb.DESCRIBE, "hardware"),
+    Route("GET", "/webhooks/default/secret", Verb.DESCRIBE, "webhook secret"),
     Route("GET", "/collections", Verb.DESCRIBE, "nothing"),
     Route("GET", "/trainings", Verb.DESCRIBE, "nothing"),
     Route("GET", "/deployments", Verb.DESCRIBE, "nothing"),
@@ -89,6 +93,9 @@ class Replicate(Dialect):
 
     def status(self, call: Call, view: View) -> Answer:
         return Answer(status=200, body=prediction_body(call, view), headers=NO_STORE)
+
+    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
+        return notification(call, view, notice)
 
     def listing(self, call: Call) -> Listing:
         return listing_of(call)
@@ -130,7 +137,8 @@ class Replicate(Dialect):
         return Answer(status=204)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
-        return Answer(status=200, body=described(topic, call, facts))
+        headers = NO_STORE if topic == "webhook secret" else {}
+        return Answer(status=200, body=described(topic, call, facts), headers=headers)
 
     def refuse(self, call: Call, error: RetouchError) -> Answer:
         return refused(call, error)

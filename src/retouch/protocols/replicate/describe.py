@@ -34,6 +34,8 @@ def described(topic: str, call: Call, facts: Facts) -> Any:
         case "account":
             user = {"type": "user", "username": facts.owner, "name": facts.owner}
             return {**user, "github_url": None}
+        case "webhook secret":
+            return {"key": facts.webhook_secret}
         case "hardware":
             return [{"sku": "local", "name": "This server"}]
         case _:

@@ -27,6 +27,7 @@ from retouch.protocols.replicate.fields import (
     by_name,
     texts_in,
 )
+from retouch.protocols.replicate.webhooks import webhook_faults, webhook_of
 from retouch.protocols.schema import faults, known, type_name
 
 BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
@@ -37,6 +38,8 @@ BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's 
 MAX_SEED = 2**63 - 1
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+CANCEL_AFTER = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?")
+CANCEL_AFTER_MIN_S = 5
 PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
 
 
@@ -55,6 +58,8 @@ def submission_of(call: Call) -> Submission:
         edit=_edit(schema, fields, images),
         wait_s=wait_of(call)[0],
         is_retry=call.headers.get("x-stainless-retry-count", "0") not in ("", "0"),
+        webhook=webhook_of(call, body),
+        cancel_after_s=_cancel_after(call),
     )
 
 
@@ -81,11 +86,10 @@ def _body(call: Call) -> Mapping[str, Any]:
         if key in needed and value is not None and not isinstance(value, kind):
             wanted = "string" if kind is str else "object"
             broken.append(mistyped(key, wanted, value))
-    broken += [
-        Violation(key, "not_supported", "webhooks are not served yet")
-        for key in ("webhook", "webhook_completed")
-        if body.get(key)
-    ]
+    broken += webhook_faults(body)
+    if _cancel_after(call) == 0:
+        words = "Must be a time such as 90, 90s, 5m or 1h30m45s, of at least 5 seconds"
+        broken.append(Violation("Cancel-After", "format", words))
     if broken:
         raise InvalidEdit(tuple(broken))
     return body
@@ -221,6 +225,17 @@ def wait_of(call: Call) -> tuple[float | None, str]:
     budget = min(float(wished), _read_timeout(call))
     hold = max(budget - 1, budget / 2)
     return (min(hold, BARE_WAIT_S), "wait") if bare else (hold, f"wait={wished}")
+
+
+def _cancel_after(call: Call) -> float | None:
+    """When to cancel what is not over, in seconds; None if nothing is said, 0 if nonsense is."""
+    text = call.headers.get("cancel-after", "").strip()
+    if not text:
+        return None
+    found = CANCEL_AFTER.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    limit_s = float(hours * 3600 + minutes * 60 + seconds)
+    return limit_s if limit_s >= CANCEL_AFTER_MIN_S else 0.0
 
 
 def _read_timeout(call: Call) -> float:

@@ -25,6 +25,8 @@ def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str,
         "status": "starting" if fresh else STATUS_WORDS[it.status],
         "created_at": rfc3339(it.created_at, "milliseconds"),
     }
+    if it.deadline is not None:
+        body["deadline"] = rfc3339(it.deadline, "milliseconds")
     if not fresh:
         body["started_at"] = it.started_at and rfc3339(it.started_at)
         body["completed_at"] = it.completed_at and rfc3339(it.completed_at)
