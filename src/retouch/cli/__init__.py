@@ -32,6 +32,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("keys", "create, list and revoke callers' keys"),
     ("models", "list the public model names and the weights that serve them"),
     ("predictions", "list, show and cancel predictions"),
+    ("webhooks", "list what webhooks were told, and send one again"),
     ("doctor", "check this installation with one real edit"),
     ("settings", "list every setting, its default and its meaning"),
 )

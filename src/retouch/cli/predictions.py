@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from retouch.cli import setting_flags
-from retouch.cli.table import moment, print_json, print_table
+from retouch.cli.table import bare, moment, print_json, print_table
 from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Cancel, Prediction
 from retouch.ports import Store
@@ -79,5 +79,5 @@ async def _show(store: Store, prediction: Prediction, as_json: bool) -> None:
 def _plain(prediction: Prediction) -> dict[str, Any]:
     fields = asdict(prediction)
     fields["edit"] = repr(prediction.edit)
-    fields["webhook"] = prediction.webhook and prediction.webhook.url  # without its secret
+    fields["webhook"] = None if prediction.webhook is None else bare(prediction.webhook.url)
     return fields
