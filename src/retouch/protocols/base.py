@@ -32,6 +32,10 @@ class Verb(StrEnum):
     FILES = "files"
     DELETE_FILE = "delete_file"
     DOWNLOAD = "download"  # an upload's bytes
+    RESERVE = "reserve"  # a place for an upload that is still to come
+    FILL = "fill"  # a place's bytes; its ticket is the permission, here and below
+    FILL_PART = "fill_part"
+    COMPLETE = "complete"  # all parts are there
     DESCRIBE = "describe"  # an answer from the catalogue alone; `Route.topic` says of what
 
 
@@ -179,6 +183,14 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an upload's bytes may be sent, by ticket, and the link they will have."""
+
+    ticket: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerEvent:
     """One server-sent event."""
 
@@ -277,6 +289,34 @@ class Dialect:
 
     def uploaded(self, call: Call, file: File) -> Answer:
         """The answer to UPLOAD."""
+        raise NotFound("address", call.path)
+
+    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
+        """The answer to UPLOAD, for a protocol that tells a link which needs no key."""
+        return self.uploaded(call, file)
+
+    def reserve(self, call: Call) -> Upload:
+        """Read a RESERVE: an upload whose bytes are still to come."""
+        raise NotFound("address", call.path)
+
+    def reserved(self, call: Call, place: Place) -> Answer:
+        """The answer to RESERVE."""
+        raise NotFound("address", call.path)
+
+    def filled(self, call: Call, file: File) -> Answer:
+        """The answer to FILL and COMPLETE."""
+        raise NotFound("address", call.path)
+
+    def part(self, call: Call) -> int:
+        """Which part a FILL_PART sends, counted from 1."""
+        raise NotFound("address", call.path)
+
+    def part_filled(self, call: Call, number: int, tag: str) -> Answer:
+        """The answer to FILL_PART."""
+        raise NotFound("address", call.path)
+
+    def parts(self, call: Call) -> Sequence[int]:
+        """The parts a COMPLETE joins, in any order; raises InvalidEdit."""
         raise NotFound("address", call.path)
 
     def file(self, call: Call, file: File) -> Answer:

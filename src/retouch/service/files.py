@@ -8,6 +8,7 @@ from retouch.domain.errors import NotFound
 from retouch.ports import Blobs, Clock, Cursor, File, Files
 from retouch.protocols.base import Upload
 from retouch.service.identity import Entropy, draw_id
+from retouch.service.places import Places
 
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -38,10 +39,11 @@ class Uploads:
     ) -> None:
         self._files, self._blobs = files, blobs
         self._clock, self._entropy, self._ttl_s = clock, entropy, ttl_s
+        self.places = Places(self, files=files, blobs=blobs, clock=clock, entropy=entropy)
 
-    async def add(self, owner: str, upload: Upload) -> File:
-        """Keep an upload: bytes first, then its row."""
-        id = draw_id(self._entropy)
+    async def add(self, owner: str, upload: Upload, *, id: str = "") -> File:
+        """Keep an upload, under an id promised before or a new one: bytes first, then its row."""
+        id = id or draw_id(self._entropy)
         now = self._clock.now()
         sha256, md5 = await asyncio.to_thread(_checksums, upload.data)
         file = File(

@@ -146,6 +146,8 @@ class Intake:
             case UrlImage(url):
                 # A link we signed, such as an earlier result, needs no way through the network.
                 key = self._links.key_of(url)
+                if key is not None and key.startswith("uploads/"):
+                    return InlineImage(await self._opened(key, key.removeprefix("uploads/")))
                 return image if key is None else BlobImage(key)
             case _:
                 return image
@@ -154,8 +156,11 @@ class Intake:
         file = await self._files.get_file(file_id, owner=owner)
         if file is None or file.expires_at <= self._clock.now():
             raise NotFound("file", file_id)
+        return await self._opened(file.key, file_id)
+
+    async def _opened(self, key: str, file_id: str) -> bytes:
         try:
-            return await self._blobs.open(file.key)
+            return await self._blobs.open(key)
         except NotFound:
             raise NotFound("file", file_id) from None
 

@@ -11,6 +11,7 @@ from retouch.protocols.base import View
 from retouch.service.identity import Tickets
 
 PREFIX = "/files/"
+BARE = "signed/"
 ROUND_S = 3600
 
 
@@ -25,9 +26,21 @@ class Links:
 
         Its end is rounded up to the hour, so that polling shows one link and not many.
         """
-        expires = int(-(-(self._clock.now() + self._ttl_s) // ROUND_S) * ROUND_S)
-        query = urlencode(self._signer.sign(PREFIX + key, expires))
-        return f"{origin}{PREFIX}{quote(key)}?{query}"
+        return f"{origin}{PREFIX}{quote(key)}?{urlencode(self._proof(key))}"
+
+    def bare(self, origin: str, key: str) -> str:
+        """The same without a query, for callers who append to a link's path."""
+        proof = "-".join(self._proof(key).values())
+        return f"{origin}{PREFIX}{BARE}{proof}/{quote(key)}"
+
+    @staticmethod
+    def read(path: str, query: Mapping[str, str]) -> tuple[str, str, str]:
+        """What a link's path, after the prefix, and query say: key, end and signature."""
+        if not path.startswith(BARE):
+            return path, query.get("expires", ""), query.get("signature", "")
+        proof, _, key = path.removeprefix(BARE).partition("/")
+        expires, _, signature = proof.partition("-")
+        return key, expires, signature
 
     def allows(self, key: str, expires: str, signature: str) -> bool:
         """Whether the signature is ours, for this key and this end; expired or not."""
@@ -41,12 +54,15 @@ class Links:
         """The blob behind a link of ours that still works, whatever host it names."""
         parts = urlsplit(url)
         _, found, quoted = parts.path.partition(PREFIX)
-        query = parse_qs(parts.query)
-        expires, signature = query.get("expires", [""])[0], query.get("signature", [""])[0]
-        key = unquote(quoted)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        key, expires, signature = self.read(unquote(quoted), query)
         if not (found and signature and self.allows(key, expires, signature)):
             return None
         return None if self.has_expired(expires) else key
+
+    def _proof(self, key: str) -> Mapping[str, str]:
+        expires = int(-(-(self._clock.now() + self._ttl_s) // ROUND_S) * ROUND_S)
+        return self._signer.sign(PREFIX + key, expires)
 
 
 class Views:

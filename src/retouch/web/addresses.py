@@ -54,7 +54,10 @@ SHARED_VERBS = frozenset({Verb.DESCRIBE, Verb.FILES})
 
 
 def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
-    """Every path with its methods, in the order the protocols list them."""
+    """Every path with its methods, in the order the protocols list them, plain ones first.
+
+    So no protocol's `/files/{id}` hides another's `/files/upload`.
+    """
     paths: dict[str, dict[str, Entry]] = {}
     for dialect in dialects:
         for mount in dialect.mounts:
@@ -62,7 +65,7 @@ def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
                 methods = paths.setdefault(mount + route.path, {})
                 entry = Entry(dialect, mount, route)
                 methods[route.method] = _joined(methods.get(route.method), entry)
-    return list(paths.items())
+    return sorted(paths.items(), key=lambda it: "{" in it[0])
 
 
 def _joined(earlier: Entry | None, entry: Entry) -> Entry:

@@ -28,9 +28,7 @@ SAFE_HEADERS = {
 
 async def signed_file(request: Request, services: Services) -> Response:
     """The blob a signed link names. The link is the permission: no key is asked for."""
-    key = request.path_params["key"]
-    expires = request.query_params.get("expires", "")
-    signature = request.query_params.get("signature", "")
+    key, expires, signature = services.links.read(request.path_params["key"], request.query_params)
     if not services.links.allows(key, expires, signature):
         return _refused(403, "This link is not valid: its signature does not match.")
     if services.links.has_expired(expires):

@@ -25,6 +25,7 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.service.intake import Sender, fingerprint
+from retouch.web import places
 from retouch.web.files import serve_bytes
 from retouch.web.reading import parts_of, with_body, with_parts
 from retouch.web.services import Services
@@ -170,7 +171,8 @@ async def upload(visit: Visit) -> Reply:
     sent = visit.dialect.upload(call, parts)
     if len(sent.data) > visit.dialect.upload_limit_bytes:
         raise TooLarge("file", visit.dialect.upload_limit_bytes)
-    return visit.dialect.uploaded(call, await visit.services.uploads.add(visit.owner, sent))
+    kept = await visit.services.uploads.add(visit.owner, sent)
+    return visit.dialect.uploaded_at(call, kept, visit.services.links.bare(call.origin, kept.key))
 
 
 async def file(visit: Visit) -> Reply:
@@ -226,10 +228,14 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.FILES: list_files,
     Verb.DELETE_FILE: delete_file,
     Verb.DOWNLOAD: download,
+    Verb.RESERVE: places.reserve,
+    Verb.FILL: places.fill,
+    Verb.FILL_PART: places.fill_part,
+    Verb.COMPLETE: places.complete,
     Verb.DESCRIBE: describe,
 }
 
-OPEN_VERBS = frozenset({Verb.STREAM})
+OPEN_VERBS = frozenset({Verb.STREAM, Verb.FILL, Verb.FILL_PART, Verb.COMPLETE})
 """Verbs whose address carries its own permission: no key is asked for."""
 
 

@@ -5,18 +5,43 @@ Written against its official clients (PyPI 1.0.3, npm 1.10.1); where they disagr
 documentation, the clients win. `docs/fal.md` lists what works.
 """
 
+from collections.abc import Sequence
+
 from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Prediction
-from retouch.protocols.base import Answer, Call, Dialect, Facts, Route, Submission, Verb, View
+from retouch.ports import File
+from retouch.protocols.base import (
+    Answer,
+    Call,
+    Dialect,
+    Facts,
+    Part,
+    Place,
+    Route,
+    Submission,
+    Upload,
+    Verb,
+    View,
+)
 from retouch.protocols.fal.errors import KINDS, flat, headers_of, refused
 from retouch.protocols.fal.fields import HOSTS, MODELS, NAME, PREFIX
 from retouch.protocols.fal.parse import id_of, is_run, submission_of
 from retouch.protocols.fal.render import result_answer, status_answer, submitted_answer
+from retouch.protocols.fal.storage import (
+    part_answer,
+    part_of,
+    parts_of,
+    place_of,
+    reserved_answer,
+    token_body,
+    upload_of,
+)
 
 MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
 """One prefix for each of the vendor's host names; without one, the queue is meant."""
 
 REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
+SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 ROUTES = (
     Route("GET", f"{REQUEST}/status", Verb.STATUS),
@@ -24,6 +49,16 @@ ROUTES = (
     Route("GET", REQUEST, Verb.STATUS, "result"),
     *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
     Route("POST", f"/{PREFIX}/{{name:path}}", Verb.SUBMIT),
+    Route("POST", "/storage/upload/initiate", Verb.RESERVE),
+    Route("POST", "/storage/upload/initiate-multipart", Verb.RESERVE),
+    Route("PUT", "/storage/upload/{ticket}", Verb.FILL),
+    Route("POST", "/storage/upload/{ticket}/complete", Verb.COMPLETE),
+    Route("PUT", "/storage/upload/{ticket}/{part}", Verb.FILL_PART),
+    Route("POST", "/storage/auth/token", Verb.DESCRIBE, "token"),
+    Route("POST", "/files/upload", Verb.UPLOAD),
+    Route("POST", "/files/upload/multipart", Verb.RESERVE),
+    Route("POST", f"{SENDING}/complete", Verb.COMPLETE),
+    Route("PUT", f"{SENDING}/{{part}}", Verb.FILL_PART),
     Route("GET", "/errors", Verb.DESCRIBE, "errors"),
 )
 
@@ -65,8 +100,33 @@ class Fal(Dialect):
         headers = headers_of(call, view.prediction.id)
         return Answer(status=202 if won else 400, body={"status": word}, headers=headers)
 
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        return upload_of(call, parts)
+
+    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
+        return Answer(status=200, body={"access_url": link}, headers=headers_of(call))
+
+    def reserve(self, call: Call) -> Upload:
+        return place_of(call)
+
+    def reserved(self, call: Call, place: Place) -> Answer:
+        return reserved_answer(call, place)
+
+    def filled(self, call: Call, file: File) -> Answer:
+        return Answer(status=200, body={}, headers=headers_of(call))
+
+    def part(self, call: Call) -> int:
+        return part_of(call)
+
+    def part_filled(self, call: Call, number: int, tag: str) -> Answer:
+        return part_answer(call, number, tag)
+
+    def parts(self, call: Call) -> Sequence[int]:
+        return parts_of(call)
+
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
-        return Answer(status=200, body=dict(KINDS), headers=headers_of(call))
+        body = token_body(call) if topic == "token" else KINDS
+        return Answer(status=200, body=dict(body), headers=headers_of(call))
 
     def refuse(self, call: Call, error: RetouchError) -> Answer:
         return refused(call, error)

@@ -159,6 +159,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return Answer(status=404, body={"status": "NOT_FOUND"}, headers=headers_of(call))
         case NotFound(what="prediction"):
             return flat(call, 404, "Request not found", x_fal_billable_units="0")
+        case NotFound(what="file" | "part") if "ticket" in call.params:
+            return flat(call, 404, "There is no such upload, or it has expired")
         case NotFound(what="file") if call.method == "POST":
             return listed(call, 422, (_lost_file(call, error.name),))
         case NotFound():

@@ -1,0 +1,52 @@
+"""The verbs of uploads in two steps: reserve a place, fill it, or fill its parts and join them."""
+
+from typing import TYPE_CHECKING
+
+from retouch.domain.errors import NotFound, TooLarge
+from retouch.protocols.base import Answer, Place
+from retouch.web.reading import with_body
+
+if TYPE_CHECKING:
+    from retouch.web.handlers import Visit
+
+
+async def reserve(visit: "Visit") -> Answer:
+    """A place for an upload that is still to come, and the link it will have."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    services = visit.services
+    id, file_id = await services.uploads.places.reserve(visit.owner, visit.dialect.reserve(call))
+    link = services.links.bare(call.origin, f"uploads/{file_id}")
+    return visit.dialect.reserved(call, Place(ticket=services.tickets.issue(id), link=link))
+
+
+async def fill(visit: "Visit") -> Answer:
+    """A place's bytes; its ticket is the permission."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    limit = visit.dialect.upload_limit_bytes
+    if len(call.body) > limit:
+        raise TooLarge("file", limit)
+    file = await visit.services.uploads.places.fill(_place(visit), call.body)
+    return visit.dialect.filled(call, file)
+
+
+async def fill_part(visit: "Visit") -> Answer:
+    """One part of a place's bytes."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    number = visit.dialect.part(call)
+    tag = await visit.services.uploads.places.fill_part(_place(visit), number, call.body)
+    return visit.dialect.part_filled(call, number, tag)
+
+
+async def complete(visit: "Visit") -> Answer:
+    """The end of an upload in parts."""
+    call = visit.call = await with_body(visit.call, visit.request)
+    numbers, limit = visit.dialect.parts(call), visit.dialect.upload_limit_bytes
+    file = await visit.services.uploads.places.complete(_place(visit), numbers, limit)
+    return visit.dialect.filled(call, file)
+
+
+def _place(visit: "Visit") -> str:
+    id = visit.services.tickets.read(visit.call.params["ticket"])
+    if id is None:
+        raise NotFound("file", visit.call.params["ticket"])
+    return id
