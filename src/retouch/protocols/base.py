@@ -47,6 +47,7 @@ class Route:
     path: str
     verb: Verb
     topic: str = ""
+    is_open: bool = False  # answered without a key: for a DESCRIBE of what is public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +217,7 @@ class Facts:
 
     owner: str
     weights: Mapping[str, str]
-    webhook_secret: str = ""  # the owner's own
+    webhook_secret: str = ""  # the owner's own; empty where nobody in particular asks
     public_key: bytes = b""
 
 

@@ -113,7 +113,11 @@ class Address:
 
     async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
         verb, desk = entry.route.verb, self._desk
-        is_open = verb in OPEN_VERBS or (verb is Verb.STATUS and self._has_ticket(entry, call))
+        is_open = (
+            entry.route.is_open
+            or verb in OPEN_VERBS
+            or (verb is Verb.STATUS and self._has_ticket(entry, call))
+        )
         owner = "" if is_open else await desk.gate.owner(call.headers, peer_of(scope))
         if any("\0" in value for value in call.params.values()):
             raise NotFound("address", self._path)  # no database takes it for a name

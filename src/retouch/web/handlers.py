@@ -210,7 +210,7 @@ async def describe(visit: Visit) -> Reply:
     facts = Facts(
         owner=visit.owner,
         weights=visit.services.catalogue.weights,
-        webhook_secret=signer.secret(visit.owner),
+        webhook_secret=signer.secret(visit.owner) if visit.owner else "",
         public_key=signer.public_key,
     )
     return visit.dialect.describe(visit.route.topic, visit.call, facts)
