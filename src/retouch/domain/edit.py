@@ -100,7 +100,7 @@ class Edit:
     size: Size | None = None
     output_format: OutputFormat = OutputFormat.PNG
     output_quality: int = 90  # 1..100, for jpeg and webp
-    count: int = 1  # pictures to make, 1..4
+    count: int = 1  # pictures to make, 1..10
     seed: int | None = None  # 0..2**63-1
     guidance: float | None = None
     steps: int | None = None

@@ -29,7 +29,7 @@ from retouch.domain.prediction import Output, Prediction, Progress, Status, Webh
 from retouch.net.sealing import WebhookSigner
 from retouch.ports import Cursor, File
 from retouch.protocols import DIALECTS
-from retouch.protocols.base import Answer, Call, Dialect, Notice, View
+from retouch.protocols.base import Answer, Call, Dialect, Notice, Part, View
 
 HERE = Path(__file__).parent
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
@@ -133,9 +133,17 @@ def call_of(given: dict[str, Any]) -> Call:
         query=given.get("query", {}),
         headers=given.get("headers", {}),
         body=body.encode() if isinstance(body, str) else json.dumps(body).encode(),
+        parts=tuple(part_of(part) for part in given.get("parts", ())),
         origin=given.get("origin", "https://edit.example"),
         mount=given.get("mount", "/v1"),
     )
+
+
+def part_of(given: dict[str, Any]) -> Part:
+    if "text" in given:
+        return Part(name=given["name"], data=given["text"].encode())
+    data = base64.b64decode(given["base64"])
+    return Part(name=given["name"], data=data, filename=given["filename"])
 
 
 def view_of(given: dict[str, Any], dialect: Dialect) -> View:

@@ -1,0 +1,90 @@
+"""The OpenAI Images API, in the order every protocol file keeps: fields, status words, parse,
+renders, errors, routes.
+
+Written against its official clients (PyPI openai 3.52.0 and 1.109.1, npm openai 6.49.0). It has
+no task to poll: an answer is held until the pictures are done. `docs/openai.md` lists what works.
+"""
+
+from collections.abc import Sequence
+
+from retouch.domain.errors import NotFound, RetouchError
+from retouch.domain.prediction import Prediction, Status
+from retouch.ports import Cursor, File
+from retouch.protocols.base import (
+    Answer,
+    Call,
+    Dialect,
+    Facts,
+    Listing,
+    Route,
+    Submission,
+    Verb,
+    View,
+)
+from retouch.protocols.openai.errors import failed, problem, refuse, refused
+from retouch.protocols.openai.fields import HOSTS, MODELS, NAME
+from retouch.protocols.openai.parse import submission_of
+from retouch.protocols.openai.render import files_body, images_body, model_body, models_body
+
+MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
+FILES_LIMIT = 1000
+
+ROUTES = (
+    Route("POST", "/images/generations", Verb.SUBMIT),
+    Route("POST", "/images/edits", Verb.SUBMIT),
+    Route("POST", "/deployments/{model}/images/generations", Verb.SUBMIT),
+    Route("POST", "/deployments/{model}/images/edits", Verb.SUBMIT),
+    Route("POST", "/images/variations", Verb.DESCRIBE, "variations"),
+    Route("GET", "/models", Verb.DESCRIBE, "models"),
+    Route("GET", "/models/{model}", Verb.DESCRIBE, "model"),
+    Route("GET", "/files", Verb.FILES),
+)
+
+
+class OpenAI(Dialect):
+    """The protocol as a value: each verb's function, gathered."""
+
+    name = NAME
+    hosts = HOSTS
+    mounts = MOUNTS
+    routes = ROUTES
+    models = MODELS
+
+    def inlines(self, call: Call, prediction: Prediction) -> bool:
+        return prediction.input.get("response_format") != "url"
+
+    def parse(self, call: Call) -> Submission:
+        return submission_of(call)
+
+    def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
+        if view.prediction.status is not Status.SUCCEEDED:
+            return failed(view.prediction)
+        return Answer(status=200, body=images_body(view), headers={"cache-control": "no-store"})
+
+    def listing(self, call: Call) -> Listing:
+        if "after" in call.query:
+            refuse("after", "unsupported_value", "Unsupported parameter 'after'.")
+        limit = call.query.get("limit", "")
+        most = int(limit) if limit.isdecimal() and len(limit) < 6 else FILES_LIMIT
+        return Listing(limit=min(max(most, 1), FILES_LIMIT))
+
+    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
+        return Answer(status=200, body=files_body(files, after))
+
+    def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        match topic:
+            case "models":
+                return Answer(status=200, body=models_body(facts.weights))
+            case "model":
+                return Answer(status=200, body=model_body(call.params["model"], facts.weights))
+            case _:
+                raise NotFound(topic, call.path)
+
+    def refuse(self, call: Call, error: RetouchError) -> Answer:
+        return refused(call, error)
+
+    def wrong_method(self, call: Call) -> Answer:
+        return problem(405, f"Not allowed to {call.method} on {call.path}.", code="wrong_method")
+
+
+OPENAI = OpenAI()

@@ -1,0 +1,129 @@
+"""The body of an image request, whichever way it travels: JSON, or parts of a form."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from retouch.domain.data_uri import parse_data_uri
+from retouch.domain.edit import FileImage, ImageSource, InlineImage, UrlImage
+from retouch.domain.errors import InvalidEdit, Violation
+from retouch.protocols.base import Call, Part
+from retouch.protocols.openai.errors import refuse
+from retouch.protocols.openai.fields import IMAGE_FIELDS, SCHEMA
+from retouch.protocols.schema import is_uri, type_name
+
+IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
+IMAGE_PART = re.compile(rf"({'|'.join(IMAGE_FIELDS)})((?:\[\w*\])*)")
+FILE_ID = re.compile(r"[\w-]{1,64}")
+INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What was said, and the pictures in the order they came."""
+
+    fields: Mapping[str, Any]
+    images: tuple[ImageSource, ...]
+
+
+def body_of(call: Call) -> Body:
+    """Read a request; raises InvalidEdit, for a picture that is none too."""
+    return _from_parts(call.parts) if call.parts else _from_json(call.json())
+
+
+def _from_json(body: Any) -> Body:
+    if not isinstance(body, dict):
+        words = f"Invalid body: expected an object, but got {type_name(body)} instead."
+        refuse("", "invalid_type", words)
+    images: list[ImageSource] = []
+    for name in IMAGE_FIELDS:
+        value = body.get(name)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        images += [_named(name, item) for item in items]
+    fields = {name: value for name, value in body.items() if name not in IMAGE_FIELDS}
+    return Body(fields, tuple(images))
+
+
+def _named(field: str, item: Any) -> ImageSource:
+    """A picture in JSON: its text, or an object that says where it is."""
+    match item:
+        case str(text):
+            return _source(field, text)
+        case {"file_id": str(file_id)}:
+            return _file(field, file_id)
+        case {"image_url": str(url)} | {"image_url": {"url": str(url)}} | {"url": str(url)}:
+            return _source(field, url)
+        case _:
+            words = f"Invalid type for '{field}': expected an image_url or a file_id."
+            raise InvalidEdit((Violation(field, "invalid_type", words),))
+
+
+def _from_parts(parts: Sequence[Part]) -> Body:
+    """A form's parts; no order is relied upon but that of the pictures among themselves."""
+    fields: dict[str, Any] = {}
+    images: list[ImageSource] = []
+    for part in parts:
+        place = IMAGE_PART.fullmatch(part.name)
+        if place is None:
+            _keep(fields, part)
+        elif part.data or part.filename:  # a form's empty file input is neither
+            images.append(_sent(place[1], place[2], part))
+    return Body(fields, tuple(images))
+
+
+def _sent(field: str, place: str, part: Part) -> ImageSource:
+    if part.filename is not None:
+        if not part.data:
+            refuse(field, "invalid_image_file", f"Invalid image file in '{field}': it is empty.")
+        return InlineImage(part.data)
+    text = part.data.decode("utf-8", "replace")
+    return _file(field, text) if place.endswith("[file_id]") else _source(field, text)
+
+
+def _file(field: str, file_id: str) -> FileImage:
+    if FILE_ID.fullmatch(file_id) is None:
+        refuse(field, "invalid_value", f"Invalid file_id in '{field}'.")
+    return FileImage(file_id)
+
+
+def _keep(fields: dict[str, Any], part: Part) -> None:
+    """A plain field: what it says, in the type its rules want if it can be read as that."""
+    if part.filename is not None:
+        fields[part.name] = part.filename or "file"
+        return
+    text = part.data.decode("utf-8", "replace")
+    if text or part.name == "prompt":
+        kind = SCHEMA["properties"].get(part.name, {}).get("type", "string")
+        fields[part.name] = _typed(kind, text)
+
+
+def _typed(kind: str, text: str) -> Any:
+    match kind:
+        case "integer" if INTEGER.fullmatch(text):
+            return int(text)
+        case "number":
+            try:
+                number = float(text)
+            except ValueError:
+                return text
+            return number if isfinite(number) else text
+        case "boolean":
+            return BOOLEANS.get(text.lower(), text)
+        case _:
+            return text
+
+
+def _source(field: str, text: str) -> ImageSource:
+    if is_uri(text) and "\0" not in text:
+        if text[:5].lower() != "data:":
+            return UrlImage(text)
+        try:
+            if data := parse_data_uri(text, IMAGE_LIMIT_BYTES):
+                return InlineImage(data)
+        except ValueError:
+            pass
+    words = f"Invalid image in '{field}': expected an http(s) URL or a data URI."
+    raise InvalidEdit((Violation(field, "invalid_image_url", words),))

@@ -1,0 +1,116 @@
+"""The error table: every error of ours in the shape and words OpenAI's clients know.
+
+A client repeats 408, 409, 429 and 5xx by itself, unless `x-should-retry` says otherwise: it does
+wherever work was spent, or one failing edit would be made three times.
+"""
+
+from typing import NoReturn
+
+from retouch.domain.errors import (
+    Blocked,
+    Busy,
+    InvalidEdit,
+    NotFound,
+    RetouchError,
+    TooLarge,
+    Unauthenticated,
+    Violation,
+)
+from retouch.domain.prediction import Prediction, Status
+from retouch.protocols.base import Answer, Call
+from retouch.protocols.schema import Fault
+
+RULE_WORDS = {
+    "type": ("invalid_type", "expected {article} {limit}, but got {given} instead"),
+    "minimum": ("integer_below_min_value", "expected a value of at least {limit}"),
+    "maximum": ("integer_above_max_value", "expected a value of at most {limit}"),
+    "minLength": ("empty_string", "it must not be empty"),
+    "maxLength": ("string_above_max_length", "expected at most {limit} characters"),
+    "pattern": ("invalid_value", "expected WIDTH:HEIGHT, such as '16:9'"),
+    "enum": ("invalid_value", "supported values are {choices}"),
+}
+"""Schema keyword to `code` and words."""
+
+REQUEST, USER, SERVER = (
+    "invalid_request_error",
+    "image_generation_user_error",
+    "server_error",
+)
+FINAL = {"x-should-retry": "false"}
+INPUT_FAULTS = ("The input image", "The image URL")  # how the worker begins to speak of them
+
+
+def violation(fault: Fault) -> Violation:
+    if fault.rule == "required":
+        return missing(str(fault.limit))
+    code, words = RULE_WORDS[fault.rule]
+    name, article = str(fault.path[0]), "an" if str(fault.limit)[0] in "aeio" else "a"
+    choices = ", ".join(f"'{it}'" for it in fault.limit) if fault.rule == "enum" else ""
+    said = words.format(limit=fault.limit, given=fault.given, article=article, choices=choices)
+    return Violation(name, code, f"Invalid '{name}': {said}.")
+
+
+def missing(name: str) -> Violation:
+    words = f"Missing required parameter: '{name}'."
+    return Violation(name, "missing_required_parameter", words)
+
+
+def refuse(field: str, code: str, words: str) -> NoReturn:
+    raise InvalidEdit((Violation(field, code, words),))
+
+
+def problem(
+    status: int,
+    message: str,
+    kind: str = REQUEST,
+    code: str | None = None,
+    *,
+    param: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Answer(status=status, body={"error": error}, headers=headers or {})
+
+
+def refused(call: Call, error: RetouchError) -> Answer:
+    match error:
+        case InvalidEdit(violations=(first, *_)):
+            message = " ".join(f"{it.description.rstrip('.')}." for it in error.violations)
+            kind = USER if first.kind.startswith("invalid_image") else REQUEST
+            return problem(400, message, kind, first.kind, param=first.field or None)
+        case Unauthenticated():
+            words = "You did not provide an API key." if error.missing else "Incorrect API key."
+            return problem(401, words, code="invalid_api_key")
+        case NotFound(what="model"):
+            words = f"The model '{error.name}' does not exist or you do not have access to it."
+            return problem(404, words, code="model_not_found", param="model")
+        case NotFound(what="file"):
+            return problem(404, f"No such File object: {error.name}", param="file_id")
+        case NotFound():
+            return problem(404, f"Invalid URL ({call.method} {call.path})", code="unknown_url")
+        case TooLarge():
+            return problem(413, f"{str(error).capitalize()}.", code="request_too_large")
+        case Busy():
+            wait = str(max(1, round(error.retry_after_s)))
+            words = f"The server is overloaded: {error}."
+            return problem(503, words, SERVER, headers={"retry-after": wait})
+        case _:
+            words = "The server had an error while processing your request."
+            return problem(500, words, SERVER, headers=FINAL)
+
+
+def failed(it: Prediction) -> Answer:
+    """The answer to a request whose prediction ended without a picture, or has not ended yet."""
+    error = it.error or ""
+    match it.status:
+        case Status.CANCELED:
+            return problem(400, "The prediction was canceled.", USER, "canceled", headers=FINAL)
+        case Status.FAILED if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
+            return problem(400, error, USER, "moderation_blocked", headers=FINAL)
+        case Status.FAILED if error.startswith(INPUT_FAULTS):
+            return problem(400, error, USER, "invalid_image_file", param="image", headers=FINAL)
+        case Status.FAILED:
+            return problem(500, error, SERVER, headers=FINAL)
+        case _:
+            words = f"The edit has not ended in time; it goes on as prediction {it.id}."
+            return problem(504, words, SERVER, "timeout", headers=FINAL)

@@ -1,0 +1,85 @@
+"""Our predictions, models and files as OpenAI's objects."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retouch.domain.errors import NotFound
+from retouch.ports import Cursor, File
+from retouch.protocols.base import View
+from retouch.protocols.openai.fields import LISTED
+
+MADE_AT = 1_748_476_800  # when the catalogue says its models were made, UTC seconds
+PIXELS_PER_TOKEN = 256  # 16 by 16: what one token of the model stands for
+LETTERS_PER_TOKEN = 4
+
+
+def images_body(view: View) -> dict[str, Any]:
+    """The answer to a request whose pictures are done."""
+    it = view.prediction
+    first = it.outputs[0]
+    return {
+        "created": int(it.completed_at or it.created_at),
+        "background": "opaque",
+        "output_format": it.edit.output_format.value,
+        "quality": view.input.get("quality", "auto"),
+        "size": f"{first.width}x{first.height}",
+        "data": [_item(output) for output in view.outputs],
+        "usage": _usage(view),
+    }
+
+
+def _item(output: str) -> dict[str, str]:
+    """One picture: its bytes, where the view holds them, or its address."""
+    if output.startswith("data:"):
+        return {"b64_json": output.partition(",")[2]}
+    return {"url": output}
+
+
+def _usage(view: View) -> dict[str, Any]:
+    """The model's own tokens. Words are estimated, references counted as large as the result."""
+    it = view.prediction
+    each = [output.width * output.height // PIXELS_PER_TOKEN for output in it.outputs]
+    words = -(-len(it.edit.prompt) // LETTERS_PER_TOKEN)
+    references = each[0] * len(it.edit.images)
+    taken, given = words + references, sum(each)
+    return {
+        "input_tokens": taken,
+        "input_tokens_details": {"text_tokens": words, "image_tokens": references},
+        "output_tokens": given,
+        "total_tokens": taken + given,
+    }
+
+
+def models_body(weights: Mapping[str, str]) -> dict[str, Any]:
+    return {"object": "list", "data": [model_body(it, weights) for it in LISTED if it in weights]}
+
+
+def model_body(name: str, weights: Mapping[str, str]) -> dict[str, Any]:
+    """A model, and which weights really serve it; raises NotFound."""
+    if name not in LISTED or name not in weights:
+        raise NotFound("model", name)
+    about = {"id": name, "object": "model", "created": MADE_AT, "owned_by": "retouch"}
+    return {**about, "weights": weights[name]}
+
+
+def files_body(files: Sequence[File], after: Cursor | None) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": [_file(file) for file in files],
+        "first_id": files[0].id if files else None,
+        "last_id": files[-1].id if files else None,
+        "has_more": after is not None,
+    }
+
+
+def _file(file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.size_bytes,
+        "created_at": int(file.created_at),
+        "expires_at": int(file.expires_at),
+        "filename": file.name,
+        "purpose": "vision",
+        "status": "processed",
+    }

@@ -1,0 +1,220 @@
+"""OpenAI Images over HTTP: an answer held until the pictures are done, and what is shared."""
+
+import asyncio
+import base64
+from typing import Any
+
+import httpx2
+import pytest
+
+from retouch.domain.prediction import Status
+
+EDITS, GENERATIONS = "/v1/images/edits", "/v1/images/generations"
+PNG = b"\x89PNG\r\n\x1a\n" + b"0123456789"
+PICTURE = {"image": ("cat.png", PNG, "image/png")}
+FIELDS = {"prompt": "make it blue", "model": "gpt-image-1"}
+
+
+async def held(
+    front: Any, path: str = EDITS, *, queued: int = 1, **sent: Any
+) -> asyncio.Task[httpx2.Response]:
+    """A request on its way, its prediction in the queue."""
+    if not sent.keys() & {"json", "data", "content"}:
+        sent |= {"data": FIELDS, "files": PICTURE}
+    waiting = asyncio.create_task(front.client.post(path, **sent))
+    while (await front.store.depth()).get("queued", 0) < queued:
+        assert not waiting.done(), waiting.result().text
+        await asyncio.sleep(0.01)
+    return waiting
+
+
+@pytest.mark.parametrize("mount", ["/v1", "/openai/v1", "/openai", "/proxy/openai"])
+async def test_an_edit_is_answered_with_its_bytes(front: Any, mount: str) -> None:
+    waiting = await held(front, f"{mount}/images/edits")
+    done = await front.finish_one()
+    answer = await waiting
+
+    body = answer.json()
+    assert answer.status_code == 200
+    assert (done.protocol, done.model) == ("openai", "flux-kontext")
+    assert base64.b64decode(body["data"][0]["b64_json"]) == await front.blobs.open(
+        done.outputs[0].key
+    )
+    assert await front.blobs.open(done.edit.images[0].key) == PNG
+    assert body["size"] == "8x8"
+    assert body["usage"]["total_tokens"] > 0
+    assert answer.headers["x-request-id"] == "request"
+
+
+async def test_an_address_is_answered_when_it_is_asked_for(front: Any) -> None:
+    body = {"prompt": "a red kite", "response_format": "url"}
+    waiting = await held(front, GENERATIONS, json=body)
+    await front.finish_one()
+
+    url = (await waiting).json()["data"][0]["url"]
+
+    assert url.startswith("http://127.0.0.1:8787/files/")
+    assert (await front.client.get(url)).headers["content-type"] == "image/png"
+
+
+async def test_the_vendors_own_host_reaches_it(front: Any) -> None:
+    async with front.caller(base_url="https://api.openai.com") as client:
+        listed = (await client.get("/v1/models")).json()
+        lost = await client.get("/v1/predictions")
+
+    assert list(listed) == ["object", "data"]
+    assert lost.json()["error"]["code"] == "unknown_url"
+
+
+async def test_several_pictures_in_every_spelling(front: Any) -> None:
+    files = [("image[]", ("upload", PNG)), ("image[]", ("upload", PNG + b"2"))]
+    waiting = await held(front, data=FIELDS, files=files)
+    done = await front.finish_one()
+    await waiting
+
+    kept = [await front.blobs.open(image.key) for image in done.edit.images]
+    assert kept == [PNG, PNG + b"2"]
+
+
+async def test_a_data_uri_as_a_long_plain_field(front: Any) -> None:
+    data = bytes(range(256)) * 8192  # more than a form's field may usually hold
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    waiting = await held(front, files={**{k: (None, v) for k, v in FIELDS.items()},
+                                       "url": (None, uri)}, data={})  # fmt: skip
+    done = await front.finish_one()
+    await waiting
+
+    assert await front.blobs.open(done.edit.images[0].key) == data
+
+
+async def test_an_upload_is_an_input_by_its_id(front: Any) -> None:
+    sent = {"content": ("cat.png", PNG, "image/png")}
+    file = (await front.client.post("/v1/files", files=sent)).json()
+    body = {"prompt": "x", "images": [{"file_id": file["id"]}]}
+
+    waiting = await held(front, json=body)
+    done = await front.finish_one()
+    await waiting
+    gone = await front.client.post(EDITS, json={"prompt": "x", "images": [{"file_id": "none"}]})
+
+    assert await front.blobs.open(done.edit.images[0].key) == PNG
+    assert gone.status_code == 404
+
+
+async def test_a_failure_is_told_and_not_to_be_repeated(front: Any) -> None:
+    waiting = await held(front)
+    await front.finish_one(error="The input image could not be decoded.")
+    answer = await waiting
+
+    assert answer.status_code == 400
+    assert answer.headers["x-should-retry"] == "false"
+    assert answer.json()["error"]["code"] == "invalid_image_file"
+
+
+async def test_a_client_that_hangs_up_loses_nothing(front: Any) -> None:
+    waiting = await held(front)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    done = await front.finish_one()
+
+    seen = (await front.client.get(f"/v1/predictions/{done.id}")).json()
+    assert (done.status, seen["status"]) == (Status.SUCCEEDED, "succeeded")
+
+
+async def test_a_repetition_joins_the_first_whatever_its_boundary(front: Any) -> None:
+    first = await held(front)
+    sent = {"files": PICTURE, "headers": {"x-stainless-retry-count": "1"}}
+    again = await held(front, data=FIELDS, **sent)
+    other = await held(front, queued=2, data={**FIELDS, "prompt": "make it red"}, **sent)
+    for _ in range(2):
+        await front.finish_one()
+
+    async with asyncio.timeout(5):
+        answers = [await it for it in (first, again, other)]
+    assert [it.status_code for it in answers] == [200, 200, 200]
+    assert len(await front.store.page(None, limit=9)) == 2
+
+
+async def test_an_edit_that_takes_too_long_goes_on(front: Any) -> None:
+    waiting = await held(front, data=FIELDS, files=PICTURE,
+                         headers={"x-stainless-read-timeout": "0.2"})  # fmt: skip
+    answer = await waiting
+    done = await front.finish_one()
+
+    assert answer.status_code == 504
+    assert answer.headers["x-should-retry"] == "false"
+    assert done.id in answer.json()["error"]["message"]
+
+
+async def test_the_same_key_sees_it_through_replicate(front: Any) -> None:
+    mine, other = await front.key("me"), await front.key("other")
+    waiting = await held(front, data=FIELDS, files=PICTURE, headers=mine)
+    done = await front.finish_one()
+    await waiting
+
+    seen = await front.client.get(f"/v1/predictions/{done.id}", headers=mine)
+    foreign = await front.client.get(f"/v1/predictions/{done.id}", headers=other)
+
+    assert seen.json()["model"] == "flux-kontext"
+    assert seen.json()["input"]["image"][0].startswith("http://127.0.0.1:8787/files/inputs/")
+    assert foreign.status_code == 404
+
+
+async def test_models_are_listed_for_both_protocols_at_one_address(front: Any) -> None:
+    both = (await front.client.get("/v1/models")).json()
+    own = (await front.client.get("/openai/v1/models")).json()
+
+    assert list(both) == ["next", "previous", "results", "object", "data"]
+    assert both["results"][0]["owner"] == "black-forest-labs"
+    assert both["data"] == own["data"]
+    assert [it["id"] for it in own["data"]] == [
+        "flux-kontext", "flux-kontext-pro", "flux-kontext-max", "flux-kontext-dev",
+    ]  # fmt: skip
+    assert {it["weights"] for it in own["data"]} == {"nano"}
+
+
+async def test_files_are_listed_for_both_protocols_at_one_address(front: Any) -> None:
+    sent = {"content": ("cat.png", PNG, "image/png")}
+    file = (await front.client.post("/v1/files", files=sent)).json()
+
+    both = (await front.client.get("/v1/files")).json()
+    own = (await front.client.get("/openai/v1/files?limit=1")).json()
+    after = await front.client.get("/openai/v1/files?after=x")
+
+    assert both["results"] == [file]
+    assert both["data"] == own["data"]
+    assert (own["data"][0]["id"], own["has_more"]) == (file["id"], False)
+    assert after.json()["error"]["param"] == "after"
+
+
+async def test_every_listed_model_is_found_and_makes_pictures(front: Any) -> None:
+    for model in (await front.client.get("/openai/v1/models")).json()["data"]:
+        assert (await front.client.get(f"/v1/models/{model['id']}")).json() == model
+        waiting = await held(front, GENERATIONS, json={"prompt": "x", "model": model["id"]})
+        assert (await front.finish_one()).model == model["id"]
+        assert (await waiting).status_code == 200
+    unknown = await front.client.get("/v1/models/gpt-4")
+    assert unknown.json()["error"]["code"] == "model_not_found"
+
+
+async def test_refusals_name_the_field(front: Any) -> None:
+    async def refused(**sent: Any) -> tuple[int, str | None]:
+        answer = await front.client.post(EDITS, **sent)
+        return answer.status_code, answer.json()["error"]["param"]
+
+    assert await refused(data={"prompt": "x"}, files={"mask": PICTURE["image"]}) == (400, "mask")
+    assert await refused(data=FIELDS) == (400, None)  # neither JSON nor a form in parts
+    assert await refused(data={**FIELDS, "stream": "true"}, files=PICTURE) == (400, "stream")
+    assert await refused(json={"prompt": "x" * 32_001, "image": "data:,a"}) == (400, "prompt")
+    broken = {"content-type": "multipart/form-data; boundary=x"}
+    assert await refused(content=b"--x\r\nbroken", headers=broken) == (400, None)
+    assert not any((await front.store.depth()).values())
+
+
+async def test_what_is_not_served_says_so(front: Any) -> None:
+    variations = await front.client.post("/v1/images/variations", files=PICTURE)
+    wrong = await front.client.get(EDITS)
+
+    assert (variations.status_code, variations.json()["error"]["code"]) == (404, "unknown_url")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
