@@ -43,7 +43,9 @@ class Settings:
         "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."
     )
     secret: str = setting(
-        "", "Signs links; empty is a file in the data folder, made once.", is_secret=True
+        "",
+        "Signs links and webhooks; empty is a file in the data folder, made once.",
+        is_secret=True,
     )
     public_url: str = setting("", "Origin written into answers; empty is the one the caller used.")
     trust_forwarded: bool = setting(False, "Believe X-Forwarded-Proto and X-Forwarded-Host.")

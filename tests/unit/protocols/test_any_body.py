@@ -34,6 +34,7 @@ def bodies(model: Model) -> st.SearchStrategy[Any]:
     mixed = st.builds(lambda one, two: {**one, **two}, fitting, inputs) | fitting
     wrapped = st.fixed_dictionaries({"input": mixed | json_values}, optional={
         "version": json_values, "webhook": json_values, "stream": json_values, "x": json_values,
+        "webhook_completed": json_values, "webhook_events_filter": json_values,
     })  # fmt: skip
     return wrapped | mixed | json_values
 
