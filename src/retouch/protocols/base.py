@@ -27,6 +27,7 @@ class Verb(StrEnum):
     CANCEL = "cancel"
     CANCEL_MANY = "cancel_many"
     STREAM = "stream"  # server-sent events, opened by ticket instead of a key
+    FOLLOW = "follow"  # server-sent events of each change, for callers with a key
     UPLOAD = "upload"
     FILE = "file"  # what is known of an upload
     FILES = "files"
@@ -104,6 +105,7 @@ class Submission:
     edit: Edit
     wait_s: float | None = None
     is_retry: bool = False  # the client says it sent this before
+    streams: bool = False  # the answer is a stream of events, as of FOLLOW
     webhook: Webhook | None = None
     cancel_after_s: float | None = None  # counted from its creation
 
@@ -193,7 +195,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One server-sent event."""
+    """One server-sent event; an empty name or id is left out."""
 
     event: str
     id: str
@@ -283,6 +285,18 @@ class Dialect:
     def finale(self, call: Call, view: View) -> Sequence[ServerEvent]:
         """The events that end a stream, for a prediction that is over."""
         raise NotFound("address", call.path)
+
+    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
+        """The events of FOLLOW for what is new since `before`; None at the start."""
+        raise NotFound("address", call.path)
+
+    def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
+        """What the answer to FOLLOW carries besides its events."""
+        return {}
+
+    def proxied(self, call: Call) -> str | None:
+        """The path and query of ours that a call means by a header, if it does."""
+        return None
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
         """Read an UPLOAD; `parts` is empty when the body is not multipart."""

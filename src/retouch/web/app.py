@@ -20,6 +20,7 @@ from retouch.protocols import DIALECTS, Dialect
 from retouch.service.identity import draw_id
 from retouch.web.addresses import Address, Desk, Nowhere, Own, table
 from retouch.web.auth import Gate, host_name
+from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
 from retouch.web.reading import Origins
@@ -59,6 +60,8 @@ def create_app(
         middleware=[
             Middleware(RequestContext, draw_id=draw),
             Middleware(SafeHeaders),
+            Middleware(CrossOrigin, is_closed=services.keys.any_created),
+            Middleware(Proxied, dialects=dialects),
             Middleware(NoTrailingSlash),
         ],
         lifespan=lifespan,

@@ -29,6 +29,7 @@ from retouch.web import places
 from retouch.web.files import serve_bytes
 from retouch.web.reading import parts_of, with_body, with_parts
 from retouch.web.services import Services
+from retouch.web.sse import follow as follow_changes
 from retouch.web.sse import stream
 
 Reply = Answer | Response
@@ -87,6 +88,8 @@ async def submit(visit: Visit) -> Reply:
         once=_once(visit.owner, call),
     )
     prediction = await visit.services.intake.accept(submission, sender)
+    if submission.streams:
+        return _changes(visit, prediction)
     if submission.wait_s is not None:
         await visit.services.predictions.wait(prediction.id, submission.wait_s)
         prediction = await visit.services.predictions.get(prediction.id, visit.owner)
@@ -164,6 +167,17 @@ async def follow(visit: Visit) -> Reply:
     return stream(visit.dialect, visit.call, prediction, visit.services)
 
 
+async def changes(visit: Visit) -> Reply:
+    """Server-sent events of one prediction's every change."""
+    id = visit.dialect.prediction_id(visit.call)
+    return _changes(visit, await visit.services.predictions.get(id, visit.owner))
+
+
+def _changes(visit: Visit, prediction: Prediction) -> Response:
+    services, view_of = visit.services, visit.current_view
+    return follow_changes(visit.dialect, visit.call, prediction, services, view_of)
+
+
 async def upload(visit: Visit) -> Reply:
     """Keep a file."""
     parts = await parts_of(visit.request)
@@ -223,6 +237,7 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.CANCEL_MANY: cancel_many,
     Verb.LIST: list_predictions,
     Verb.STREAM: follow,
+    Verb.FOLLOW: changes,
     Verb.UPLOAD: upload,
     Verb.FILE: file,
     Verb.FILES: list_files,

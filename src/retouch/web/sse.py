@@ -1,14 +1,16 @@
-"""Server-sent events: a prediction's last events once it is over, and comments until then."""
+"""Server-sent events: a prediction's last events once it is over, or each change of it, and
+comments while there is nothing to tell."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from starlette.responses import Response, StreamingResponse
 
 from retouch.domain.prediction import Prediction
-from retouch.protocols.base import Call, Dialect, ServerEvent
+from retouch.protocols.base import Call, Dialect, ServerEvent, View
 from retouch.web.services import Services
 
 KEEP_ALIVE_S = 15.0
+LOOK_S = 0.5  # between looks at a prediction whose every change is told
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -35,10 +37,50 @@ async def _events(
     yield encode(dialect.finale(call, view))
 
 
+def follow(
+    dialect: Dialect,
+    call: Call,
+    prediction: Prediction,
+    services: Services,
+    view_of: Callable[[Prediction], Awaitable[View]],
+) -> Response:
+    """Tell each change of a prediction until it is over."""
+    events = _changes(dialect, call, prediction, services, view_of)
+    headers = {**HEADERS, **dialect.stream_headers(call, prediction)}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def _changes(
+    dialect: Dialect,
+    call: Call,
+    prediction: Prediction,
+    services: Services,
+    view_of: Callable[[Prediction], Awaitable[View]],
+) -> AsyncIterator[bytes]:
+    follower, before, silent_s = services.predictions, None, 0.0
+    while True:
+        view = await view_of(prediction)
+        events = dialect.changed(call, view, before)
+        silent_s = 0.0 if events else silent_s + LOOK_S
+        if events:
+            yield encode(events)
+        elif silent_s >= KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield b": still running\n\n"
+        if prediction.status.is_final:
+            return
+        await follower.wait(prediction.id, LOOK_S)
+        if follower.is_released:
+            return
+        before, prediction = view, await follower.get(prediction.id, None)
+
+
 def encode(events: Iterable[ServerEvent]) -> bytes:
     """Events as they travel; data of several lines becomes several `data:` lines."""
     blocks = []
     for event in events:
         data = "\n".join(f"data: {line}" for line in event.data.split("\n"))
-        blocks.append(f"event: {event.event}\nid: {event.id}\n{data}\n\n")
+        name = f"event: {event.event}\n" if event.event else ""
+        id = f"id: {event.id}\n" if event.id else ""
+        blocks.append(f"{name}{id}{data}\n\n")
     return "".join(blocks).encode()

@@ -5,7 +5,7 @@ Written against its official clients (PyPI 1.0.3, npm 1.10.1); where they disagr
 documentation, the clients win. `docs/fal.md` lists what works.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Prediction
@@ -18,6 +18,7 @@ from retouch.protocols.base import (
     Part,
     Place,
     Route,
+    ServerEvent,
     Submission,
     Upload,
     Verb,
@@ -25,8 +26,14 @@ from retouch.protocols.base import (
 )
 from retouch.protocols.fal.errors import KINDS, flat, headers_of, refused
 from retouch.protocols.fal.fields import HOSTS, MODELS, NAME, PREFIX
-from retouch.protocols.fal.parse import id_of, is_run, submission_of
-from retouch.protocols.fal.render import result_answer, status_answer, submitted_answer
+from retouch.protocols.fal.parse import id_of, is_run, submission_of, target_of
+from retouch.protocols.fal.render import (
+    result_answer,
+    result_events,
+    status_answer,
+    status_events,
+    submitted_answer,
+)
 from retouch.protocols.fal.storage import (
     part_answer,
     part_of,
@@ -41,10 +48,12 @@ MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
 """One prefix for each of the vendor's host names; without one, the queue is meant."""
 
 REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
+PROXY = "/api/fal/proxy"  # a call here means another address, or nothing
 SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 ROUTES = (
     Route("GET", f"{REQUEST}/status", Verb.STATUS),
+    Route("GET", f"{REQUEST}/status/stream", Verb.FOLLOW),
     Route("PUT", f"{REQUEST}/cancel", Verb.CANCEL),
     Route("GET", REQUEST, Verb.STATUS, "result"),
     *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
@@ -60,6 +69,7 @@ ROUTES = (
     Route("POST", f"{SENDING}/complete", Verb.COMPLETE),
     Route("PUT", f"{SENDING}/{{part}}", Verb.FILL_PART),
     Route("GET", "/errors", Verb.DESCRIBE, "errors"),
+    *(Route(method, PROXY, Verb.DESCRIBE, "proxy") for method in ("GET", "POST", "PUT")),
 )
 
 
@@ -81,7 +91,7 @@ class Fal(Dialect):
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
         asked = prediction.protocol == NAME and prediction.input.get("sync_mode") is True
-        return asked and not call.path.endswith("/status")
+        return asked and "/status" not in call.path.rpartition("/requests/")[2]
 
     def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
         if not is_run(call):
@@ -99,6 +109,17 @@ class Fal(Dialect):
         word = "CANCELLATION_REQUESTED" if won else "ALREADY_COMPLETED"
         headers = headers_of(call, view.prediction.id)
         return Answer(status=202 if won else 400, body={"status": word}, headers=headers)
+
+    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
+        if "id" in call.params:
+            return status_events(call, view, before)
+        return result_events(call, view)
+
+    def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
+        return headers_of(call, prediction.id)
+
+    def proxied(self, call: Call) -> str | None:
+        return target_of(call)
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
         return upload_of(call, parts)
@@ -125,6 +146,8 @@ class Fal(Dialect):
         return parts_of(call)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        if topic == "proxy":
+            return flat(call, 400, "Invalid request")
         body = token_body(call) if topic == "token" else KINDS
         return Answer(status=200, body=dict(body), headers=headers_of(call))
 

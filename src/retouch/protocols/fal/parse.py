@@ -23,8 +23,11 @@ from retouch.protocols.base import Call, Submission
 from retouch.protocols.fal.errors import RULES, refuse, violation
 from retouch.protocols.fal.fields import (
     BY_NAME,
+    CDN_HOSTS,
     HOSTS,
     MAX_PIXELS,
+    QUEUE_HOSTS,
+    REST_HOSTS,
     RUN_HOSTS,
     SIZES,
 )
@@ -36,6 +39,7 @@ INLINE_LIMIT_BYTES = 100 * 1024 * 1024
 QUALITY = 95
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+STREAM = "/stream"
 FLAGS = {"true": True, "false": False}
 
 
@@ -59,18 +63,32 @@ def submission_of(call: Call) -> Submission:
         input=echo,
         edit=_edit(schema, fields, images),
         wait_s=RUN_WAIT_S if is_run(call) else None,
+        streams=call.path.endswith(STREAM),
     )
 
 
 def model_of(call: Call) -> str:
-    """The model an address names: everything under the mount."""
-    return call.path.removeprefix(call.mount).strip("/")
+    """The model an address names: everything under the mount, but for a stream's ending."""
+    return call.path.removeprefix(call.mount).removesuffix(STREAM).strip("/")
 
 
 def is_run(call: Call) -> bool:
     """Whether the caller means the surface that answers with the result itself."""
     host = call.headers.get("host", "").partition(":")[0].lower()
     return host in RUN_HOSTS or call.mount == "/run"
+
+
+def target_of(call: Call) -> str | None:
+    """The address of ours that a browser's call means by its header; its host is never asked."""
+    try:
+        target = urlsplit(call.headers.get("x-fal-target-url", ""))
+    except ValueError:
+        return None
+    mounts = {QUEUE_HOSTS: "/queue", RUN_HOSTS: "/run", REST_HOSTS: "/rest", CDN_HOSTS: "/cdn"}
+    mount = next((it for hosts, it in mounts.items() if (target.hostname or "") in hosts), None)
+    if mount is None:
+        return None
+    return f"{mount}{target.path}" + (f"?{target.query}" if target.query else "")
 
 
 def id_of(call: Call) -> str:
