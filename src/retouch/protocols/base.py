@@ -182,6 +182,7 @@ class Upload:
     name: str
     content_type: str
     data: bytes
+    size_bytes: int | None = None  # announced, while the bytes are still to come
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

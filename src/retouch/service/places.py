@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import md5
 from typing import TYPE_CHECKING
 
-from retouch.domain.errors import NotFound, TooLarge
+from retouch.domain.errors import InvalidEdit, NotFound, TooLarge, Violation
 from retouch.ports import Blobs, Clock, File, Files
 from retouch.protocols.base import Upload
 from retouch.service.identity import Entropy, draw_id
@@ -35,16 +35,25 @@ class Places:
         """A new place's id, and the id its file will have. The upload has no bytes yet."""
         id, file_id = draw_id(self._entropy), draw_id(self._entropy)
         metadata = {"owner": owner, "file": file_id}
+        if upload.size_bytes is not None:
+            metadata["size"] = str(upload.size_bytes)
         await self._files.add_file(self._row(id, upload.name, upload.content_type, metadata))
         return id, file_id
 
     async def fill(self, id: str, data: bytes) -> File:
-        """Keep the bytes, and what they are now; raises NotFound for a place that is gone."""
+        """Keep the bytes, and what they are now.
+
+        Raises NotFound for a place that is gone, InvalidEdit for another size than announced.
+        """
         place = await self._place(id)
         owner, file_id = place.metadata["owner"], place.metadata["file"]
         kept = await self._files.get_file(file_id)
         if kept is not None:
             return kept
+        size = place.metadata.get("size", str(len(data)))
+        if size != str(len(data)):
+            rule = f"{size} bytes were announced and {len(data)} came"
+            raise InvalidEdit((Violation("", "size_mismatch", rule),))
         upload = Upload(name=place.name, content_type=place.content_type, data=data)
         return await self._uploads.add(owner, upload, id=file_id)
 

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 async def reserve(visit: "Visit") -> Answer:
     """A place for an upload that is still to come, and the link it will have."""
     call = visit.call = await with_body(visit.call, visit.request)
-    services = visit.services
-    id, file_id = await services.uploads.places.reserve(visit.owner, visit.dialect.reserve(call))
+    services, wanted = visit.services, visit.dialect.reserve(call)
+    if (wanted.size_bytes or 0) > visit.dialect.upload_limit_bytes:
+        raise TooLarge("file", visit.dialect.upload_limit_bytes)
+    id, file_id = await services.uploads.places.reserve(visit.owner, wanted)
     link = services.links.bare(call.origin, f"uploads/{file_id}")
     return visit.dialect.reserved(call, Place(ticket=services.tickets.issue(id), link=link))
 

@@ -1,28 +1,34 @@
 """WaveSpeed's HTTP API: its routes, and each verb's function gathered into one value.
 
 A folder instead of a file, its parts named for what a protocol has: `fields` (with the models, the
-status words and the task codes), `parse`, `render`, `pages`, `errors`. Written against the official
-clients (PyPI 2.0.5 and 0.0.5, npm 0.3.2); where they disagree with the documentation, the clients
-win. `docs/wavespeed.md` lists what works.
+status words and the task codes), `parse`, `render`, `pages`, `files`, `describe`, `errors`. Written
+against the official clients (PyPI 2.0.5 and 0.0.5, npm 0.3.2); where they disagree with the
+documentation, the clients win. `docs/wavespeed.md` lists what works.
 """
 
 from collections.abc import Sequence
 
 from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Prediction, Status
-from retouch.ports import Cursor
+from retouch.ports import Cursor, File
 from retouch.protocols.base import (
     Answer,
     Call,
     Dialect,
+    Facts,
     Listing,
+    Part,
+    Place,
     Route,
     Submission,
+    Upload,
     Verb,
     View,
 )
+from retouch.protocols.wavespeed.describe import described
 from retouch.protocols.wavespeed.errors import problem, refused
 from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME
+from retouch.protocols.wavespeed.files import announced, file_body, place_body, upload_of
 from retouch.protocols.wavespeed.pages import ids_of, listing_of, page_body
 from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES, submission_of
 from retouch.protocols.wavespeed.render import success, task, wants_bytes
@@ -36,6 +42,13 @@ ROUTES = (
     Route("GET", "/predictions/{id}", Verb.STATUS),
     Route("DELETE", "/predictions/{id}", Verb.CANCEL),
     Route("POST", "/predictions", Verb.LIST),
+    Route("POST", "/media/uploads", Verb.RESERVE),
+    Route("PUT", "/media/uploads/{ticket}", Verb.FILL),
+    Route("POST", "/media/upload/binary", Verb.UPLOAD),
+    Route("GET", "/balance", Verb.DESCRIBE, "balance"),
+    Route("GET", "/models", Verb.DESCRIBE, "models"),
+    Route("POST", "/model/pricing", Verb.DESCRIBE, "pricing"),
+    Route("POST", "/model/price", Verb.DESCRIBE, "price"),
     *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
 )
 
@@ -81,6 +94,24 @@ class WaveSpeed(Dialect):
 
     def page(self, call: Call, views: Sequence[View], after: Cursor | None) -> Answer:
         return success(page_body(call, views, is_last=after is None))
+
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        return upload_of(call, parts)
+
+    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
+        return success(file_body(file, link))
+
+    def reserve(self, call: Call) -> Upload:
+        return announced(call)
+
+    def reserved(self, call: Call, place: Place) -> Answer:
+        return success(place_body(call, place))
+
+    def filled(self, call: Call, file: File) -> Answer:
+        return success({"filename": file.name, "size": file.size_bytes})
+
+    def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        return success(described(topic, call, facts))
 
     def refuse(self, call: Call, error: RetouchError) -> Answer:
         return refused(call, error)

@@ -39,6 +39,8 @@ def violation(fault: Fault) -> Violation:
     if fault.rule == "required":
         return missing(".".join(filter(None, (field, str(fault.limit)))))
     limit = fault.limit
+    if field == "content_type" and fault.rule == "pattern":
+        return invalid(field, 'must be a type such as "image/png"')
     if fault.rule == "maxItems" and limit == 0:
         return invalid(field, "must be empty")
     if isinstance(limit, list):

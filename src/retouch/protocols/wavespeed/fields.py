@@ -193,6 +193,13 @@ LIST_RULES = _schema(
 DELETE_RULES = _schema(
     ["ids"], ids={"type": "array", "items": TEXT_FIELD, "minItems": 1, "maxItems": 1000}
 )
+UPLOAD_RULES = _schema(
+    ["filename", "size"],
+    filename=TEXT_FIELD,
+    size={"type": "integer", "minimum": 1},
+    content_type={"type": "string", "pattern": r"^[\w.+-]{1,60}/[\w.+-]{1,60}(;[ -~]{0,80})?$"},
+)
+PRICE_RULES = _schema(["model_id"], model_id=TEXT_FIELD)
 
 EDIT = "Edits a picture from a text instruction"
 COMBINE = "Combines several pictures from a text instruction"
