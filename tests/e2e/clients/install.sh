@@ -11,7 +11,23 @@ if [ ! -d "$into/replicate2/replicate" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check \
         --target "$into/replicate2" "replicate==2.0.0b4" || echo "replicate 2.0.0b4: not installed"
 fi
+for package in "blackforest 0.1.3 blackforest" "openai 3.52.0 openai3" "openai 1.109.1 openai1"; do
+    set -- $package
+    if [ ! -d "$into/$3/$1" ]; then
+        "$python" -m pip install --quiet --disable-pip-version-check \
+            --target "$into/$3" "$1==$2" || echo "$1 $2: not installed"
+    fi
+done
 if [ ! -d "$into/node/node_modules/replicate" ]; then
     npm install --silent --no-audit --no-fund --prefix "$into/node" "replicate@1.4.0" ||
         echo "npm replicate 1.4.0: not installed"
+fi
+if [ ! -d "$into/node-bfl/node_modules/@ai-sdk/black-forest-labs" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$into/node-bfl" \
+        "@ai-sdk/black-forest-labs@1.0.33" "ai@6.0.326" ||
+        echo "npm @ai-sdk/black-forest-labs 1.0.33: not installed"
+fi
+if [ ! -d "$into/node-openai/node_modules/openai" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$into/node-openai" "openai@6.49.0" ||
+        echo "npm openai 6.49.0: not installed"
 fi

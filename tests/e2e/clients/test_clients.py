@@ -27,6 +27,16 @@ BASICS = (
     "run", "run_by_version", "create_poll_fetch", "upload", "file_objects", "data_uri",
     "wait_expiry", "cancel", "failed", "two_pages", "refusals", "base_urls",
 )  # fmt: skip
+BFL = ("run", "submit_and_poll", "text_to_image", "four_pictures", "refusals")
+BFL_JS = (
+    "run", "text_to_image", "every_model", "several_pictures", "options", "failed", "refusals",
+    "base_urls",
+)  # fmt: skip
+OPENAI = (
+    "edit", "several_pictures", "generate", "by_url", "json_body", "models", "refusals", "failed",
+    "base_urls",
+)  # fmt: skip
+OPENAI_PY = (*OPENAI, "every_field", "files")
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Client:
     script: str
     operations: tuple[str, ...]
     needs: Path | None = None
+    package: str = "replicate"
 
     def command(self, *arguments: str) -> list[str]:
         if self.script.endswith(".cjs"):
@@ -49,7 +60,7 @@ class Client:
         """Why it cannot run here, or nothing."""
         if self.script.endswith(".cjs") and shutil.which("node") is None:
             return "node is not installed"
-        if self.needs is not None and not (self.needs / "replicate").is_dir():
+        if self.needs is not None and not (self.needs / self.package).is_dir():
             return f"{self.title} is not installed; run make clients"
         return ""
 
@@ -62,6 +73,19 @@ MATRIX = (
         "replicate_js.cjs",
         (*BASICS, "run_polling", "stream", "progress_and_search"),
         CLIENTS / "node" / "node_modules",
+    ),
+    Client("PyPI blackforest 0.1.3", "bfl_py.py", BFL, CLIENTS / "blackforest", "blackforest"),
+    Client(
+        "npm black-forest-labs 1.0.33",
+        "bfl_js.cjs",
+        BFL_JS,
+        CLIENTS / "node-bfl" / "node_modules",
+        "@ai-sdk/black-forest-labs",
+    ),
+    Client("PyPI openai 3.52.0", "openai_py.py", OPENAI_PY, CLIENTS / "openai3", "openai"),
+    Client("PyPI openai 1.109.1", "openai_py.py", OPENAI_PY, CLIENTS / "openai1", "openai"),
+    Client(
+        "npm openai 6.49.0", "openai_js.cjs", OPENAI, CLIENTS / "node-openai/node_modules", "openai"
     ),
 )
 
@@ -117,10 +141,10 @@ def print_matrix(url: str, said: dict[str, Said]) -> None:
     print(f"\n\nover {urlsplit(url).scheme}")
     for client in MATRIX:
         if client.missing:
-            print(f"{client.title:<24} skipped: {client.missing}")
+            print(f"{client.title:<28} skipped: {client.missing}")
             continue
         outcomes = [said[client.title].get(name, "missing") is None for name in client.operations]
         passed, total = passed + sum(outcomes), total + len(outcomes)
         broken = [n for n, fine in zip(client.operations, outcomes, strict=True) if not fine]
-        print(f"{client.title:<24} {sum(outcomes):>2} of {len(outcomes)}", *broken)
-    print(f"{'all clients':<24} {passed:>2} of {total}")
+        print(f"{client.title:<28} {sum(outcomes):>2} of {len(outcomes)}", *broken)
+    print(f"{'all clients':<28} {passed:>2} of {total}")

@@ -1,0 +1,132 @@
+"""Drives PyPI openai, 1.x and 3.x, against a server: `openai_py.py BASE TOKEN PICTURE SLOW`.
+
+SLOW is the URL of a picture that takes a while. Prints one JSON line per operation: its name and,
+when it failed, why.
+"""
+
+import base64
+import io
+import json
+import sys
+import traceback
+import urllib.request
+from pathlib import Path
+
+from openai import BadRequestError, NotFoundError, OpenAI
+
+BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
+client = OpenAI(api_key=TOKEN, base_url=f"{BASE}/v1")
+DATA = Path(PICTURE).read_bytes()
+MODEL = "gpt-image-1"
+
+
+def is_picture(answer, magic=b"\x89PNG", count=1):
+    pictures = [base64.b64decode(it.b64_json) for it in answer.data]
+    assert len(pictures) == count, len(pictures)
+    assert all(it.startswith(magic) for it in pictures), pictures[0][:9]
+
+
+def edit():
+    with open(PICTURE, "rb") as picture:
+        answer = client.images.edit(model=MODEL, image=picture, prompt="make it black and white")
+    is_picture(answer)
+    assert answer.usage.total_tokens > 0, answer.usage
+    assert answer.background == "opaque", answer.background
+    assert answer._request_id
+
+
+def several_pictures():
+    images = [open(PICTURE, "rb"), io.BytesIO(DATA), DATA]  # noqa: SIM115  closed with the process
+    is_picture(client.images.edit(model=MODEL, image=images, prompt="side by side"))
+
+
+def every_field():
+    answer = client.images.edit(
+        model=MODEL,
+        image=DATA,
+        prompt="invert",
+        n=2,
+        size="512x256",
+        quality="high",
+        background="auto",
+        output_format="jpeg",
+        output_compression=70,
+        input_fidelity="high",
+        user="me",
+        extra_body={"seed": 7, "nested": {"a": 1}, "lst": [1, 2]},
+    )
+    is_picture(answer, b"\xff\xd8", 2)
+    assert answer.size == "512x256", answer.size
+    assert answer.quality == "high", answer.quality
+
+
+def generate():
+    is_picture(client.images.generate(model="dall-e-3", prompt="a red kite", size="256x256"))
+
+
+def by_url():
+    answer = client.images.generate(model=MODEL, prompt="a kite", response_format="url")
+    assert answer.data[0].url.startswith(BASE), answer
+    with urllib.request.urlopen(answer.data[0].url) as found:  # noqa: S310  the server under test
+        assert found.read().startswith(b"\x89PNG")
+
+
+def json_body():
+    fields = {"prompt": "invert", "images": [{"image_url": SLOW}]}
+    answer = client.post("/images/edits", body=fields, cast_to=object)
+    assert base64.b64decode(answer["data"][0]["b64_json"]).startswith(b"\x89PNG")
+
+
+def models():
+    names = [it.id for it in client.models.list()]
+    assert "flux-kontext" in names, names
+    assert client.models.retrieve("flux-kontext-pro").id == "flux-kontext-pro"
+    assert raised(NotFoundError, lambda: client.models.retrieve("none")).code == "model_not_found"
+
+
+def files():
+    listed = list(client.files.list())
+    assert all(it.object == "file" for it in listed), listed
+
+
+def raised(kind, perform):
+    try:
+        perform()
+    except kind as error:
+        return error
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def refusals():
+    error = raised(BadRequestError, lambda: client.images.edit(image=DATA, prompt=""))
+    assert error.param == "prompt", error
+    error = raised(
+        BadRequestError, lambda: client.images.edit(image=DATA, prompt="x", mask=("m.png", DATA))
+    )
+    assert error.param == "mask", error
+
+
+def failed():
+    error = raised(BadRequestError, lambda: client.images.edit(image=b"no picture", prompt="x"))
+    assert error.code == "invalid_image_file", error
+    assert error.response.headers["x-should-retry"] == "false"
+
+
+def base_urls():
+    for base in (f"{BASE}/openai/v1", f"{BASE}/openai", f"{BASE}/v1/"):
+        other = OpenAI(api_key=TOKEN, base_url=base)
+        is_picture(other.images.edit(model=MODEL, image=DATA, prompt="invert"))
+
+
+OPERATIONS = (
+    edit, several_pictures, every_field, generate, by_url, json_body, models, files, refusals,
+    failed, base_urls,
+)  # fmt: skip
+
+for operation in OPERATIONS:
+    try:
+        operation()
+        print(json.dumps({"operation": operation.__name__, "error": None}), flush=True)
+    except Exception:
+        said = traceback.format_exc(limit=-2)
+        print(json.dumps({"operation": operation.__name__, "error": said}), flush=True)
