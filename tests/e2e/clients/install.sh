@@ -22,6 +22,17 @@ if [ ! -d "$into/node/node_modules/replicate" ]; then
     npm install --silent --no-audit --no-fund --prefix "$into/node" "replicate@1.4.0" ||
         echo "npm replicate 1.4.0: not installed"
 fi
+for package in "wavespeed 2.0.5 wavespeed2" "wavespeed 0.0.5 wavespeed0"; do
+    set -- $package
+    if [ ! -d "$into/$3/$1" ]; then
+        "$python" -m pip install --quiet --disable-pip-version-check \
+            --target "$into/$3" "$1==$2" || echo "$1 $2: not installed"
+    fi
+done
+if [ ! -d "$into/node-wavespeed/node_modules/wavespeed" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$into/node-wavespeed" "wavespeed@0.3.2" ||
+        echo "npm wavespeed 0.3.2: not installed"
+fi
 if [ ! -d "$into/node-bfl/node_modules/@ai-sdk/black-forest-labs" ]; then
     npm install --silent --no-audit --no-fund --prefix "$into/node-bfl" \
         "@ai-sdk/black-forest-labs@1.0.33" "ai@6.0.326" ||

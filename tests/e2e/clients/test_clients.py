@@ -37,6 +37,10 @@ OPENAI = (
     "base_urls",
 )  # fmt: skip
 OPENAI_PY = (*OPENAI, "every_field", "files")
+WAVESPEED = (
+    "run", "sync_mode", "slow_picture", "several_pictures", "upload", "failed", "refusals",
+    "base_urls",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,27 @@ MATRIX = (
     Client("PyPI openai 1.109.1", "openai_py.py", OPENAI_PY, CLIENTS / "openai1", "openai"),
     Client(
         "npm openai 6.49.0", "openai_js.cjs", OPENAI, CLIENTS / "node-openai/node_modules", "openai"
+    ),
+    Client(
+        "PyPI wavespeed 2.0.5",
+        "wavespeed_py2.py",
+        (*WAVESPEED, "base64_output", "module_run", "upload_stream"),
+        CLIENTS / "wavespeed2",
+        "wavespeed",
+    ),
+    Client(
+        "PyPI wavespeed 0.0.5",
+        "wavespeed_py0.py",
+        ("run", "run_async", "create_and_wait", "failed", "refusals", "base_urls"),
+        CLIENTS / "wavespeed0",
+        "wavespeed",
+    ),
+    Client(
+        "npm wavespeed 0.3.2",
+        "wavespeed_js.cjs",
+        WAVESPEED,
+        CLIENTS / "node-wavespeed" / "node_modules",
+        "wavespeed",
     ),
 )
 
