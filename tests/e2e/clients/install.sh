@@ -7,6 +7,14 @@ python="${PYTHON:-.venv/bin/python}"
 into=build/clients
 mkdir -p "$into"
 
+if [ ! -d "$into/fal/fal_client" ]; then
+    "$python" -m pip install --quiet --disable-pip-version-check \
+        --target "$into/fal" "fal-client==1.0.3" || echo "fal-client 1.0.3: not installed"
+fi
+if [ ! -d "$into/node-fal/node_modules/@fal-ai/client" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$into/node-fal" "@fal-ai/client@1.10.1" ||
+        echo "npm @fal-ai/client 1.10.1: not installed"
+fi
 if [ ! -d "$into/replicate2/replicate" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check \
         --target "$into/replicate2" "replicate==2.0.0b4" || echo "replicate 2.0.0b4: not installed"

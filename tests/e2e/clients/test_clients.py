@@ -115,6 +115,27 @@ MATRIX = (
 )
 
 
+FAL_PY = (
+    "run", "run_async", "submit_poll_fetch", "subscribe", "subscribe_async", "upload",
+    "upload_file", "upload_in_parts", "data_uri", "sync_mode", "stream", "cancel", "failed",
+    "refusals",
+)  # fmt: skip
+FAL_JS = (
+    "run", "subscribe", "subscribe_streaming", "submit_poll_fetch", "upload", "file_objects",
+    "upload_in_parts", "sync_mode", "stream", "proxy", "cancel", "failed", "refusals",
+)  # fmt: skip
+MATRIX += (
+    Client("PyPI fal-client 1.0.3", "fal_py.py", FAL_PY, CLIENTS / "fal", "fal_client"),
+    Client(
+        "npm @fal-ai/client 1.10.1",
+        "fal_js.cjs",
+        FAL_JS,
+        CLIENTS / "node-fal" / "node_modules",
+        "@fal-ai/client",
+    ),
+)
+
+
 @pytest.fixture(scope="module")
 def results(entrance: Any, picture: Path, slow: str) -> Iterator[dict[str, Said]]:
     """What each client said of each operation; printed as a matrix at the end."""
