@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from retouch.domain.errors import Blocked
 from retouch.domain.prediction import WORKER_LOST, Prediction, Status
 from retouch.protocols.base import Answer, Call, View
 from retouch.protocols.wavespeed.errors import NO_STORE
@@ -62,7 +63,9 @@ def _trouble(it: Prediction) -> tuple[TaskCode | None, str]:
         return None, ""
     if it.error == WORKER_LOST:  # the words by which a client knows that trying again may help
         return TaskCode.UNAVAILABLE, f"HTTP 503: {it.error}"
-    return TaskCode.FAILED, it.error or "The task failed."
+    error = it.error or "The task failed."
+    moderated = error.startswith((Blocked.REQUEST, Blocked.RESULT))
+    return TaskCode.MODERATED if moderated else TaskCode.FAILED, error
 
 
 def _took_ms(it: Prediction) -> int:
