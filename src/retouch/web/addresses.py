@@ -73,7 +73,8 @@ def _joined(earlier: Entry | None, entry: Entry) -> Entry:
     if earlier is None:
         return entry
     verb, is_other = entry.route.verb, earlier.dialect is not entry.dialect
-    if is_other and verb is earlier.route.verb and verb in SHARED_VERBS:
+    is_alike = verb is earlier.route.verb and entry.route.is_open == earlier.route.is_open
+    if is_other and is_alike and verb in SHARED_VERBS:
         return replace(earlier, beside=(*earlier.beside, entry))
     return earlier
 

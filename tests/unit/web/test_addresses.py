@@ -37,6 +37,15 @@ def test_what_can_be_told_at_once_is() -> None:
     assert [it.dialect for it in entries["GET"].beside] == [second]
 
 
+def test_what_is_public_is_never_joined_with_what_asks_for_a_key() -> None:
+    first = dialect("first", [Route("GET", "/things", Verb.DESCRIBE, "a", is_open=True)])
+    second = dialect("second", [Route("GET", "/things", Verb.DESCRIBE, "b")])
+
+    [(_, entries)] = table([first, second])
+
+    assert entries["GET"].beside == ()
+
+
 def test_joined_answers_hold_the_keys_of_both_and_the_first_keeps_its_own() -> None:
     first = Answer(status=200, body={"a": 1, "b": 2}, headers={"x": "y"})
 
