@@ -296,7 +296,7 @@ async def test_a_bulk_deletion_counts_what_it_ended(front: Any) -> None:
     mine, other = await front.key("me"), await front.key("other")
     ids = [(await submitted(front, headers=mine))["id"] for _ in range(2)]
     foreign = (await submitted(front, headers=other))["id"]
-    body = {"ids": [*ids, ids[0], foreign, "unknown"]}
+    body = {"ids": [*ids, ids[0], foreign, "unknown", "\0"]}
     answer = await front.client.post("/api/v3/predictions/delete", json=body, headers=mine)
     empty = await front.client.post("/api/v3/predictions/delete", json={}, headers=mine)
 

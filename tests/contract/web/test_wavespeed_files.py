@@ -87,7 +87,12 @@ async def test_an_address_that_is_forged_or_late_opens_nothing(front: Any) -> No
 
 @pytest.mark.parametrize(
     ("body", "code"),
-    [({"size": None}, 1400), ({"size": 0}, 1401), ({"content_type": "a\r\nb"}, 1401)],
+    [
+        ({"size": None}, 1400),
+        ({"size": 0}, 1401),
+        ({"content_type": "a\r\nb"}, 1401),
+        ({"filename": "a\0b"}, 1401),
+    ],
 )
 async def test_an_upload_announced_wrongly_is_refused(front: Any, body: Any, code: int) -> None:
     answer = await front.client.post("/api/v3/media/uploads", json=TICKET | body)

@@ -47,8 +47,8 @@ def page_body(call: Call, views: Sequence[View], *, is_last: bool) -> dict[str, 
 
 
 def ids_of(call: Call) -> Sequence[str]:
-    """The tasks a bulk deletion names, each once."""
-    return list(dict.fromkeys(_asked(call, DELETE_RULES)["ids"]))
+    """The tasks a bulk deletion names, each once; no database takes a null character for a name."""
+    return [id for id in dict.fromkeys(_asked(call, DELETE_RULES)["ids"]) if "\0" not in id]
 
 
 def _asked(call: Call, rules: dict[str, Any]) -> dict[str, Any]:
