@@ -108,6 +108,7 @@ class Submission:
     streams: bool = False  # the answer is a stream of events, as of FOLLOW
     webhook: Webhook | None = None
     cancel_after_s: float | None = None  # counted from its creation
+    priority: int = 0  # higher is claimed sooner; callers may only wait longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

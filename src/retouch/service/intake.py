@@ -134,6 +134,7 @@ class Intake:
             edit=replace(edit, images=tuple(images), seed=seed),
             created_at=now,
             cost=float(edit.count),
+            priority=submission.priority,
             webhook=submission.webhook,
             deadline=None if limit_s is None else now + limit_s,
         )

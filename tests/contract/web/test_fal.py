@@ -145,6 +145,16 @@ async def test_sync_mode_holds_the_picture_itself(front: Any) -> None:
     assert "base64" not in status
 
 
+async def test_low_priority_waits_for_everything_else(front: Any) -> None:
+    low = await submitted(front, headers={"x-fal-queue-priority": "low"})
+    await submitted(front, headers={"x-fal-queue-priority": "high"})
+
+    status = (await front.client.get(low["status_url"])).json()
+
+    assert status["queue_position"] == 1
+    assert [(await front.start_one()).priority for _ in range(2)] == [0, -1]
+
+
 async def test_cancelling_before_during_and_after(front: Any) -> None:
     queued, over = await submitted(front), await submitted(front)
     first = await front.client.put(queued["cancel_url"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
+    Blocked,
     Busy,
     InvalidEdit,
     NotFound,
@@ -37,6 +38,8 @@ KINDS = {
     "value_error": "The value cannot be understood.",
     "json_invalid": "The body is not JSON.",
     "feature_not_supported": "This server does not do that.",
+    "content_policy_violation": "A safety check refused the prompt or a picture.",
+    "idempotency_key_reused": "The key was sent before with another request.",
     "file_download_error": "A picture could not be fetched.",
     "file_too_large": "A picture has too many bytes.",
     "image_load_error": "A picture could not be decoded.",
@@ -199,6 +202,8 @@ def _field_naming(fields: Mapping[str, Any], text: str) -> str:
 # -- failed predictions --------------------------------------------------------------------------
 
 FAILURES = (
+    (Blocked.REQUEST, "", "content_policy_violation"),
+    (Blocked.RESULT, "", "content_policy_violation"),
     ("The image URL", "", "file_download_error"),
     ("The input image", "pixels", "image_too_large"),
     ("The input image", "allowed", "file_too_large"),
@@ -229,7 +234,8 @@ def failure(call: Call, it: Prediction) -> Answer:
     words = it.error or "The request failed"
     if kind == "internal_server_error":
         return listed(call, 500, (Violation("", kind, words),), id=it.id)
-    where = _faulty_picture(it, words)
+    blocked = kind == "content_policy_violation"
+    where = "prompt" if blocked else _faulty_picture(it, words)
     return listed(call, 422, (Violation(where, kind, words),), id=it.id)
 
 

@@ -40,6 +40,7 @@ QUALITY = 95
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 STREAM = "/stream"
+LOW = -1  # behind everything of normal priority
 FLAGS = {"true": True, "false": False}
 
 
@@ -64,6 +65,7 @@ def submission_of(call: Call) -> Submission:
         edit=_edit(schema, fields, images),
         wait_s=RUN_WAIT_S if is_run(call) else None,
         streams=call.path.endswith(STREAM),
+        priority=LOW if call.headers.get("x-fal-queue-priority", "").lower() == "low" else 0,
     )
 
 
