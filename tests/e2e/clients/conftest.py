@@ -46,7 +46,8 @@ def entrance(
     Either has more predictions behind it than fit on a page.
     """
     data = tmp_path_factory.mktemp("clients") / "data"
-    here = ("--allow-fetch", "127.0.0.0/8")  # the slow picture is served by this very process
+    # The slow picture is served by this very process, and drivers listen for webhooks.
+    here = ("--allow-fetch", "127.0.0.0/8", "--allow-webhook", "127.0.0.0/8")
     flags = ("--weights", "toy", *here)
     if request.param == "http":
         with running_server(data, *flags) as server:

@@ -11,6 +11,7 @@ import sys
 import traceback
 import urllib.request
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import replicate
@@ -130,6 +131,33 @@ def stream():
     is_png(events[0][1])
 
 
+def webhook():
+    arrived = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            length = int(self.headers["content-length"])
+            arrived.append((dict(self.headers), self.rfile.read(length).decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        receiver.timeout = 30
+        fields = {"prompt": "invert", "input_image": URI}
+        url = f"http://127.0.0.1:{receiver.server_port}/done"
+        asked = {"webhook": url, "webhook_events_filter": ["completed"]}
+        prediction = client.models.predictions.create(PRO, input=fields, **asked)
+        receiver.handle_request()
+    ((headers, body),) = arrived
+    secret = client.webhooks.default.secret()
+    client.webhooks.validate(headers=headers, body=body, secret=secret, tolerance=300)
+    assert json.loads(body)["id"] == prediction.id, body
+    is_png(json.loads(body)["output"])
+
+
 def refusals():
     for fields, words in (({}, "prompt is required"), ({"prompt": "x", "seed": "a"}, "integer")):
         error = raised(ReplicateError, partial(client.run, PRO, input=fields))
@@ -147,7 +175,7 @@ def base_urls():
 
 OPERATIONS = (
     run, run_by_version, create_poll_fetch, upload, file_objects, data_uri, wait_expiry, cancel,
-    failed, two_pages, stream, refusals, base_urls,
+    failed, two_pages, stream, webhook, refusals, base_urls,
 )  # fmt: skip
 
 for operation in OPERATIONS:

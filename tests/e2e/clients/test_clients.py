@@ -70,12 +70,12 @@ class Client:
 
 
 MATRIX = (
-    Client("PyPI replicate 1.0.7", "replicate_py1.py", (*BASICS, "stream")),
+    Client("PyPI replicate 1.0.7", "replicate_py1.py", (*BASICS, "stream", "webhook")),
     Client("PyPI replicate 2.0.0b4", "replicate_py2.py", (*BASICS, "use"), CLIENTS / "replicate2"),
     Client(
         "npm replicate 1.4.0",
         "replicate_js.cjs",
-        (*BASICS, "run_polling", "stream", "progress_and_search"),
+        (*BASICS, "run_polling", "stream", "webhook", "progress_and_search"),
         CLIENTS / "node" / "node_modules",
     ),
     Client("PyPI blackforest 0.1.3", "bfl_py.py", BFL, CLIENTS / "blackforest", "blackforest"),
