@@ -15,8 +15,8 @@ from torch import Tensor
 
 from training.nano.edits import Edit
 
-FULL_SIZES = ((256, 256), (256, 256), (288, 224), (224, 288), (320, 208), (208, 320))
-TWO_IMAGE_SHARE = 0.3
+FULL_SIZES = ((256, 256), (288, 224), (224, 288))
+TWO_IMAGE_SHARE = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,18 @@ class Canvas:
     images: int
 
 
-def rate(progress: float, step: int, warm_up: int = 50) -> float:
+def rate(progress: float, step: int, warm_up: int = 100) -> float:
     """Fraction of the full learning rate: warm-up by steps, constant, then to zero over the last
     quarter.
     """
-    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.12))
+    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.16))
 
 
 def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
     """Draw a size and a batch of about `tokens` tokens: small pictures first, the served sizes
     in the last third.
     """
-    if progress < 0.25:
-        low, high, full = 4, 8, 0.0
-    elif progress < 0.42:
-        low, high, full = 6, 12, 0.05
-    else:
-        low, high, full = 6, 14, 0.5
+    low, high, full = (4, 8, 0.04) if progress < 0.5 else (4, 10, 0.2)
     rows, columns = rng.randint(low, high), rng.randint(low, high)
     if rng.random() < full:
         rows, columns = (side // 16 for side in rng.choice(FULL_SIZES))

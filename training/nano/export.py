@@ -51,7 +51,7 @@ def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
         "area": 65536,
         "reference_layout": "index",
         "reference_fit": "target",
-        "position_origin": "center",
+        "position_origin": "folded",
         "vocabulary": [
             {"edit": edit.name, "images": edit.images, "example": EXAMPLES[edit.name]}
             for edit in edits
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Export a nano run as a weights folder.")
     parser.add_argument("--run", type=Path, default=Path("runs/nano"))
     parser.add_argument("--out", type=Path, default=Path("src/retouch/weights/nano"))
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--drop", nargs="*", default=[], help="edits to leave undeclared")
     parser.add_argument("--quick", action="store_true", help="a quick evaluation for the card")
     given = parser.parse_args()

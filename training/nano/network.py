@@ -3,7 +3,7 @@ pass for training.
 
 Token order, position ids, packing and time scaling follow diffusers 0.42.1
 `pipelines/flux/pipeline_flux_kontext.py` and `models/transformers/transformer_flux.py`; positions
-are centred, which is nano's own convention (see `retouch.json`).
+are folded, which is nano's own convention (see `retouch.json`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,39 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouch.engine.families import positions
+
 HEAD = 32
+HEADS = 8  # what the looks and the halves take; a smaller network starts without what does not fit
 AXES = (8, 12, 12)
 # Constants beside the latents in the residual stream. They are large, so that layer norm divides
 # every token by about the same number and the network starts nearly linear in its latents, as most
 # edits are.
 ANCHOR = 3.0
-PLACE_HEADS = 8
+
+
+# With folded positions (`retouch.engine.families.positions`) the slowest rotation of an axis tells
+# on which side of the centre a token is.
+SIGN = 5
+SIGN_CHANNELS = tuple(
+    AXES[0] + AXES[1] * axis + 2 * SIGN + part for axis in (0, 1) for part in (0, 1)
+)
+ENERGIES = ((0.22, 0.04, 0, 0), (0.25, 0.06, 0, 0, 0, 0.06), (0.25, 0.06, 0, 0, 0, 0.06))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a head looks: `offset` images further on, at the same place or at its mirror image."""
+
+    offset: int
+    flips_h: bool = False
+    flips_w: bool = False
+
+
+FIRST, SECOND = Look(1), Look(2)
+MIRROR, FLIP, TURN = Look(1, False, True), Look(1, True, False), Look(1, True, True)
+LOOKS = ((FIRST, SECOND), (MIRROR, FLIP), (TURN, SECOND), (FIRST, SECOND), (FIRST, SECOND))
+"""The looks of every block in order; blocks beyond these start like the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,66 +106,14 @@ def initialise(model: FluxTransformer2DModel) -> None:
     for block in model.transformer_blocks:
         for modulation in (block.norm1, block.norm1_context):
             _start_modulation(modulation.linear, width, gates=(2, 5))
-        _start_attention(block.attn)
+        _start_attention(block.attn, LOOKS[0])
         block.attn.norm_added_q.weight.fill_(1.5)
         block.attn.norm_added_k.weight.fill_(1.5)
-    for block in model.single_transformer_blocks:
+    for number, block in enumerate(model.single_transformer_blocks, start=1):
         _start_modulation(block.norm.linear, width, gates=(2,))
-        _start_attention(block.attn)
-    if model.transformer_blocks and model.config.num_attention_heads >= PLACE_HEADS:
-        place(model)
-
-
-@torch.no_grad()
-def place(model: FluxTransformer2DModel) -> None:
-    """Set the first block's attention by hand, and freeze it, so that every token knows its place.
-
-    Rotary positions only compare tokens, while a mirror image needs to know how far a token is from
-    the centre. Text tokens all sit at the centre: a query of constant content scores them by
-    cos(f x + phase), against a constant score for every image token. Eight heads so write the sine
-    and the cosine of both coordinates, at the two highest rotary frequencies, into the stream.
-    Left to training, this was not found in a thousand steps.
-    """
-    block, width, features = model.transformer_blocks[0], model.inner_dim, model.config.in_channels
-    attention = block.attn
-    for norm in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-        getattr(attention, norm).weight.fill_(1.0)
-    linears = [attention.to_q, attention.to_k, attention.to_v, attention.to_out[0]]
-    linears += [attention.add_q_proj, attention.add_k_proj, attention.add_v_proj]
-    for linear in [*linears, attention.to_add_out]:
-        linear.weight.zero_()
-        linear.bias.zero_()
-    span = (width - features) // PLACE_HEADS
-    for head in range(PLACE_HEADS):
-        first = head * HEAD
-        query, words, images = _place_head(head)
-        attention.to_q.bias[first : first + HEAD] = query
-        attention.add_q_proj.bias[first : first + HEAD] = query
-        attention.add_k_proj.bias[first : first + HEAD] = words
-        attention.to_k.bias[first : first + HEAD] = images
-        attention.add_v_proj.bias[first] = 1.0
-        rows = slice(features + head * span, features + (head + 1) * span)
-        column = torch.where(torch.arange(span) % 2 == 0, 5.0, -5.0)
-        attention.to_out[0].weight[rows, first] = column.to(attention.to_out[0].weight)
-        attention.to_out[0].bias[rows] = -0.5 * attention.to_out[0].weight[rows, first]
-    block.norm1.linear.weight[2 * width : 3 * width] = 0
-    block.norm1.linear.bias[2 * width : 3 * width] = 1.0
-    attention.requires_grad_(False)
-
-
-def _place_head(head: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Constant query, text key and image key of one head: axis, frequency and phase by its bits."""
-    axis, wave, quarter = head % 2, head // 2 % 2, head // 4
-    pair = AXES[0] + AXES[1] * axis + 2 * wave
-    phase = -math.pi / 2 * quarter
-    query, words, images = torch.zeros(HEAD), torch.zeros(HEAD), torch.zeros(HEAD)
-    # Of the energy HEAD that RMS norm gives a vector: a swing of 2 about ln(512 / 24), so that 24
-    # text tokens balance the 512 image tokens of one reference at 256x256.
-    query[pair], query[pair + 1] = 2.83 * math.cos(phase), 2.83 * math.sin(phase)
-    query[6], query[2] = 4.33, 2.30
-    words[pair], words[6] = 4.0, 4.0
-    images[4] = math.sqrt(HEAD)
-    return query, words, images
+        _start_attention(block.attn, LOOKS[min(number, len(LOOKS) - 1)])
+    if model.transformer_blocks and model.config.num_attention_heads >= HEADS:
+        mark_halves(model)
 
 
 def _start_modulation(linear: nn.Linear, width: int, gates: tuple[int, ...]) -> None:
@@ -148,38 +122,87 @@ def _start_modulation(linear: nn.Linear, width: int, gates: tuple[int, ...]) -> 
         linear.bias[gate * width : (gate + 1) * width] = 0.2
 
 
-def _start_attention(attention: nn.Module) -> None:
-    """Heads 0-2 look at the same place in the next image, 3-5 in the one after, the rest
-    anywhere.
-    """
+@torch.no_grad()
+def _start_attention(attention: nn.Module, looks: Sequence[Look]) -> None:
+    """Each look gets three heads, enough to carry a token's features; the rest look anywhere."""
     attention.norm_q.weight.fill_(1.8)
     attention.norm_k.weight.fill_(1.8)
-    for head in range(min(6, attention.heads)):
-        rows = slice(head * HEAD, (head + 1) * HEAD)
-        query, key = _same_place(offset=1 if head < 3 else 2)
-        attention.to_q.bias[rows], attention.to_k.bias[rows] = query, key
-        attention.to_q.weight[rows] *= 0.25
-        attention.to_k.weight[rows] *= 0.25
+    for number, look in enumerate(looks):
+        for head in range(3 * number, min(3 * number + 3, attention.heads)):
+            rows = slice(head * HEAD, (head + 1) * HEAD)
+            attention.to_q.bias[rows], attention.to_k.bias[rows] = look_biases(look)
+            attention.to_q.weight[rows] *= 0.25
+            attention.to_k.weight[rows] *= 0.25
 
 
-def _same_place(offset: int) -> tuple[Tensor, Tensor]:
-    """Query and key biases whose rotary product is largest at equal (h, w) and `offset` images
-    further on.
-    """
-    energies = (
-        (0.25, 0.05, 0.0, 0.0),
-        (0.27, 0.08, 0.0, 0.0, 0.0, 0.0),
-        (0.27, 0.08, 0.0, 0.0, 0.0, 0.0),
-    )
+def look_biases(look: Look) -> tuple[Tensor, Tensor]:
+    """Query and key biases whose rotary product is largest where `look` looks."""
     query, key = [], []
-    for axis, shares in enumerate(energies):
-        turn = offset if axis == 0 else 0
+    for axis, shares in enumerate(ENERGIES):
         for number, share in enumerate(shares):
             length = math.sqrt(share * HEAD)
-            angle = turn * 10_000 ** (-2 * number / AXES[axis])
+            angle = 0.0
+            if axis == 0:
+                angle = look.offset * 10_000 ** (-2 * number / AXES[0])
+            elif number == SIGN and (look.flips_h, look.flips_w)[axis - 1]:
+                angle = math.pi
             query += [length * math.cos(angle), length * math.sin(angle)]
             key += [length, 0.0]
     return torch.tensor(query), torch.tensor(key)
+
+
+@torch.no_grad()
+def fold(model: FluxTransformer2DModel) -> None:
+    """Move a transformer trained on centred positions to folded ones.
+
+    Its heads learn to tell the four mirrored places apart, and the heads of `LOOKS` that it did
+    not have begin at nothing.
+    """
+    width = model.inner_dim
+    blocks = [*model.transformer_blocks, *model.single_transformer_blocks]
+    for block, looks in zip(blocks, LOOKS, strict=True):
+        attention = block.attn
+        for number, look in enumerate(looks):
+            query, key = look_biases(look)
+            is_new = look.flips_h or look.flips_w
+            for head in range(3 * number, 3 * number + 3):
+                for channel in range(HEAD):
+                    row = head * HEAD + channel
+                    if not is_new and channel not in SIGN_CHANNELS:
+                        continue
+                    for linear, bias in ((attention.to_q, query), (attention.to_k, key)):
+                        linear.bias[row] = bias[channel]
+                        if is_new:
+                            linear.weight[row].normal_(std=0.25 * 0.7 / math.sqrt(width))
+                        else:
+                            linear.weight[row] = 0
+                if is_new:
+                    block.proj_out.weight[:, head * HEAD : (head + 1) * HEAD] = 0
+
+
+@torch.no_grad()
+def mark_halves(model: FluxTransformer2DModel) -> None:
+    """Let every token know its half: heads 6 and 7 of the first block tell right and below.
+
+    Text tokens stand at the centre, so a query on the sign channels alone finds them from the half
+    without FOLD and turns away from them in the other half; values of opposite sign say which.
+    """
+    block, features = model.transformer_blocks[0], model.config.in_channels
+    attention = block.attn
+    for head, axis in ((6, 2), (7, 1)):
+        rows = slice(head * HEAD, (head + 1) * HEAD)
+        channel = head * HEAD + AXES[0] + AXES[1] * (axis - 1) + 2 * SIGN
+        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"):
+            getattr(attention, name).weight[rows] = 0
+            getattr(attention, name).bias[rows] = 0
+        attention.to_q.bias[channel] = attention.add_k_proj.bias[channel] = math.sqrt(HEAD)
+        attention.to_k.bias[head * HEAD + 4] = math.sqrt(HEAD)  # where the query has nothing
+        attention.add_v_proj.bias[head * HEAD] = 1.0
+        attention.to_v.bias[head * HEAD] = -1.0
+        attention.to_out[0].weight[:, rows] = 0
+        told = torch.arange(features + head % 2, model.inner_dim, 2)
+        signs = torch.randint(0, 2, told.shape).float().mul(2).sub(1)
+        attention.to_out[0].weight[told, head * HEAD] = 2.0 * signs
 
 
 def pack(latent: Tensor) -> Tensor:
@@ -200,13 +223,9 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
 
 
 def position_ids(rows: int, columns: int, images: int) -> Tensor:
-    """Float32 ids (n, 3) of the target (t=0) and `images` references (t=1..), each grid centred
-    on zero.
-    """
-    h = torch.arange(rows, dtype=torch.float32) - (rows - 1) / 2
-    w = torch.arange(columns, dtype=torch.float32) - (columns - 1) / 2
-    grid = torch.stack(torch.meshgrid(h, w, indexing="ij"), -1).reshape(-1, 2)
-    return torch.cat([functional.pad(grid, (1, 0), value=float(t)) for t in range(images + 1)])
+    """Float32 ids (n, 3) of the target (t=0) and `images` references (t=1..), folded."""
+    grid = (rows, columns)
+    return positions.position_ids(0, grid, [grid] * images, layout="index", origin="folded")
 
 
 def rotations(ids: Tensor, text_length: int) -> Tensor:
@@ -225,11 +244,11 @@ def _heads(x: Tensor, norm: nn.Module | None, turns: Tensor | None) -> Tensor:
     if norm is not None:
         x = functional.rms_norm(x, (HEAD,), norm.weight, 1e-6)
     if turns is not None:
-        x = _rotate(x, turns)
+        x = rotate(x, turns)
     return x.transpose(1, 2)
 
 
-def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 

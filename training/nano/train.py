@@ -25,7 +25,16 @@ from training.nano import words as words_
 from training.nano.codec_fit import fitted
 from training.nano.curriculum import Canvas, canvas, draw, rate, times
 from training.nano.edits import BY_NAME, EDITS, Edit
-from training.nano.network import Shape, build, pack, position_ids, rotations, velocity
+from training.nano.network import (
+    Shape,
+    build,
+    fold,
+    mark_halves,
+    pack,
+    position_ids,
+    rotations,
+    velocity,
+)
 from training.nano.optimiser import optimisers
 from training.nano.phrasings import corpus
 from training.nano.pictures import crops, pool
@@ -49,6 +58,7 @@ class Options:
     seed: int = 0
     edits: tuple[str, ...] = tuple(edit.name for edit in EDITS)
     shape: Shape = field(default_factory=Shape)
+    centred: Path | None = None  # a transformer trained on centred positions to begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,12 @@ def prepare(options: Options) -> Material:
 def start(options: Options) -> Run:
     """A new run, or the one in the checkpoint when resuming."""
     torch.manual_seed(options.seed)
-    model = build(options.shape).to(options.device)
+    model = build(options.shape)
+    if options.centred is not None:
+        model = FluxTransformer2DModel.from_pretrained(options.centred)
+        fold(model)
+        mark_halves(model)
+    model = model.to(options.device)
     run = Run(
         model,
         {name: value.detach().clone() for name, value in model.state_dict().items()},
@@ -310,6 +325,9 @@ def main() -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument(
+        "--centred", type=Path, help="folder of a transformer trained on centred positions"
+    )
+    parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda")
     )
     parser.add_argument(
@@ -331,6 +349,7 @@ def main() -> None:
             given.device,
             tokens,
             given.pictures,
+            centred=given.centred,
             per_edit=given.per_edit,
             muon=not given.adamw,
             seed=given.seed,

@@ -14,10 +14,19 @@ pytest.importorskip("transformers")
 from retouch.engine.families.codec import DctCodec  # noqa: E402 (needs torch)
 from training.nano import train as training  # noqa: E402 (needs torch)
 from training.nano.network import (  # noqa: E402 (needs torch)
+    FIRST,
+    FLIP,
+    MIRROR,
+    SECOND,
+    TURN,
+    Look,
     Shape,
     build,
+    fold,
+    look_biases,
     pack,
     position_ids,
+    rotate,
     rotations,
     unpack,
     velocity,
@@ -78,32 +87,49 @@ def test_a_new_network_passes_the_noise_through() -> None:
     assert float(correlation) > 0.7
 
 
-def test_positions_are_centred_so_that_a_mirror_negates_them() -> None:
-    ids = position_ids(2, 3, 1)
+@pytest.mark.parametrize(
+    ("look", "image", "row", "column"),
+    [(FIRST, 1, 1, 2), (SECOND, 2, 1, 2), (MIRROR, 1, 1, 5), (FLIP, 1, 4, 2), (TURN, 1, 4, 5)],
+)
+def test_a_look_finds_its_place_at_any_size(look: Look, image: int, row: int, column: int) -> None:
+    query, key = look_biases(look)
+    turns = rotations(position_ids(6, 8, 2), 2)
+    queries, keys = (rotate(x.expand(1, len(turns), 1, -1), turns) for x in (query, key))
 
-    assert ids.dtype == torch.float32
-    assert ids[:6, 1:].sum(0).tolist() == [0.0, 0.0]
-    assert ids[:, 0].tolist() == [0.0] * 6 + [1.0] * 6
-    assert ids[0].tolist() == [0.0, -0.5, -1.0]
+    scores = queries[0, 2 + 1 * 8 + 2, 0] @ keys[0, :, 0].T
+
+    assert int(scores.argmax()) == 2 + image * 48 + row * 8 + column
 
 
-def test_the_first_block_tells_every_token_its_place_whatever_the_text() -> None:
+def test_the_first_block_tells_every_token_its_half_whatever_the_text() -> None:
     torch.manual_seed(0)
     model = build(Shape(latent_channels=6, heads=8, single=1, text_width=16, pooled_width=16))
-    ids = position_ids(8, 8, 1)
-    block = model.transformer_blocks[0]
-    features: list[torch.Tensor] = []
-    hook = block.attn.register_forward_hook(lambda *call: features.append(call[2][0][0, :64]))
+    seen: list[torch.Tensor] = []
+    output = model.transformer_blocks[0].attn.to_out[0]
+    hook = output.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
 
     with torch.no_grad():
         whole, states = torch.randn(1, 128, 24), torch.randn(1, 4, 16)
+        ids = position_ids(8, 8, 1)
         model(whole, states, torch.randn(1, 16), torch.ones(1), ids, torch.zeros(4, 3))
     hook.remove()
 
-    # The seventh feature is the sine of the row coordinate at the second frequency.
-    rows = features[0].view(8, 8, -1)[:, 0, 24 + 6 * 29]
-    assert (rows.diff() > 0).all()
-    assert not any(parameter.requires_grad for parameter in block.attn.parameters())
+    right, below = (seen[0][0, :64, head * 32].view(8, 8) for head in (6, 7))
+    assert (right[:, 4:] > 0.9).all()
+    assert (right[:, :4] < -0.9).all()
+    assert (below[4:] > 0.9).all()
+    assert (below[:4] < -0.9).all()
+
+
+def test_a_centred_transformer_becomes_a_folded_one_that_looks_everywhere() -> None:
+    model = build(Shape(latent_channels=6, heads=8, text_width=16, pooled_width=16))
+    for block in (*model.transformer_blocks, *model.single_transformer_blocks):
+        torch.nn.init.zeros_(block.attn.to_q.bias)
+
+    fold(model)
+
+    query, _ = look_biases(MIRROR)
+    assert torch.equal(model.single_transformer_blocks[0].attn.to_q.bias[:32], query)
 
 
 def test_unpack_undoes_pack() -> None:

@@ -5,6 +5,7 @@ references reach. Text stands at the origin, the target has t = 0.
 """
 
 from collections.abc import Sequence
+from math import pi
 
 import torch
 from torch import Tensor
@@ -15,21 +16,37 @@ from retouch.engine.families.recipe import PositionOrigin
 Grid = tuple[int, int]
 """Rows and columns of tokens; a token covers 16x16 pixels."""
 
+FOLD = 4 * pi * 557
+"""What folded positions add above and to the left of the centre.
+
+With rotary axes of 12 channels (theta 10000) the two fastest rotations do not feel it, nor half of
+it: a place and its mirror images look alike to them. The slowest turns by half a circle and tells
+them apart, so a head with constant biases can look at a mirrored place whatever the grid's size.
+"""
+
 
 def grid_ids(
     grid: Grid, *, t: float = 0.0, offset: tuple[float, float] = (0.0, 0.0), origin: PositionOrigin
 ) -> Tensor:
     """Ids of one picture's tokens, row by row: (rows * columns, 3).
 
-    Counted from the top left corner, or from the centre: row i of H then has i - (H - 1) / 2.
+    `offset` (rows, columns) moves a grid that counts from the top left corner.
     """
     rows, columns = grid
     ids = torch.zeros(rows, columns, 3, dtype=torch.float32)
-    middle = ((rows - 1) / 2, (columns - 1) / 2) if origin == "center" else (0.0, 0.0)
     ids[..., 0] = t
-    ids[..., 1] = (torch.arange(rows, dtype=torch.float32) + offset[0] - middle[0])[:, None]
-    ids[..., 2] = (torch.arange(columns, dtype=torch.float32) + offset[1] - middle[1])[None, :]
+    ids[..., 1] = _axis(rows, offset[0], origin)[:, None]
+    ids[..., 2] = _axis(columns, offset[1], origin)[None, :]
     return ids.reshape(rows * columns, 3)
+
+
+def _axis(count: int, offset: float, origin: PositionOrigin) -> Tensor:
+    """Ids along one axis: from the corner, or folded, outwards from the centre on both sides."""
+    place = torch.arange(count, dtype=torch.float32) + offset
+    if origin == "corner":
+        return place
+    place = place - (count - 1) / 2
+    return place.abs() + FOLD * (place < 0) + FOLD / 2 * (place == 0)
 
 
 def position_ids(

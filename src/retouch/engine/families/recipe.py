@@ -16,7 +16,7 @@ from retouch.domain.geometry import MEGAPIXEL, MULTIPLE
 from retouch.engine.families import WeightsError, read_json
 
 ReferenceFit = Literal["own", "target"]
-PositionOrigin = Literal["corner", "center"]
+PositionOrigin = Literal["corner", "folded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Recipe:
     area: int = MEGAPIXEL  # pixels of an output whose size nobody chose
     reference_layout: ReferenceLayout = "offset"
     reference_fit: ReferenceFit = "own"  # stretched to its own training size, or as the target
-    position_origin: PositionOrigin = "corner"  # where a grid's rows and columns count from
+    position_origin: PositionOrigin = "corner"  # folded: outwards from the centre, see positions
     vocabulary: tuple[Skill, ...] = ()  # what it can do, for people; empty: anything
 
 

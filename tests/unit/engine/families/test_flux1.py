@@ -142,10 +142,10 @@ def test_noise_is_drawn_on_the_cpu_in_float32_by_the_seed(family):
     assert torch.equal(session.latents, flux1.pixels.pack(noise))
 
 
-def test_an_index_layout_with_centred_positions_fits_references_to_the_target(tmp_path):
+def test_an_index_layout_with_folded_positions_fits_references_to_the_target(tmp_path):
     recipe = {
         "max_sequence_length": 8, "area": 64 * 64, "steps": 2, "guidance": None,
-        "reference_layout": "index", "reference_fit": "target", "position_origin": "center",
+        "reference_layout": "index", "reference_fit": "target", "position_origin": "folded",
     }  # fmt: skip
     family = load_family(write_checkpoint(tmp_path, guidance_embeds=False, recipe=recipe))
     engine = StepEngine(family, clock=FakeClock())

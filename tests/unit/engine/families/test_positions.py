@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from retouch.engine.families.positions import grid_ids, mosaic, position_ids
+from retouch.engine.families.positions import FOLD, grid_ids, mosaic, position_ids
 
 
 def test_text_stands_at_the_origin_and_the_first_reference_on_the_next_plane():
@@ -45,12 +45,24 @@ def test_index_gives_each_reference_a_plane_of_its_own():
     assert ids.tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 1], [2, 0, 0]]
 
 
-def test_the_centre_as_origin_centres_every_grid():
-    ids = position_ids(0, (2, 3), [(1, 2)], layout="index", origin="center")
+def test_folded_positions_count_outwards_and_mark_the_half_above_and_to_the_left():
+    ids = position_ids(0, (2, 3), [(1, 2)], layout="index", origin="folded")
 
-    assert ids[:, 1:].tolist() == [
-        [-0.5, -1], [-0.5, 0], [-0.5, 1], [0.5, -1], [0.5, 0], [0.5, 1], [0, -0.5], [0, 0.5],
+    expected = [
+        [0.5 + FOLD, 1 + FOLD], [0.5 + FOLD, FOLD / 2], [0.5 + FOLD, 1],
+        [0.5, 1 + FOLD], [0.5, FOLD / 2], [0.5, 1],
+        [FOLD / 2, 0.5 + FOLD], [FOLD / 2, 0.5],
     ]  # fmt: skip
+    assert ids[:, 1:].tolist() == torch.tensor(expected).tolist()
+
+
+def test_a_place_and_its_mirror_image_differ_in_the_slowest_rotation_only():
+    frequencies = 10_000 ** (-torch.arange(0, 12, 2, dtype=torch.float64) / 12)
+    turn = torch.tensor([FOLD, FOLD / 2], dtype=torch.float64)[:, None] * frequencies
+
+    assert torch.all(torch.cos(turn[:, :2]) > 0.999)
+    assert torch.cos(turn[0, -1]) < -0.99
+    assert abs(torch.cos(turn[1, -1])) < 0.1
 
 
 def test_ids_beyond_256_stay_exact():
