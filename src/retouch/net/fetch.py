@@ -113,7 +113,7 @@ class GuardedFetcher:
         return _Unfit(f"it is larger than {self._policy.max_bytes / 1e6:g} MB")
 
 
-class _Unfit(Exception):  # noqa: N818 - a reason on its way to a sentence
+class _Unfit(Exception):
     """The answer is not one we take; the message is the reason."""
 
 

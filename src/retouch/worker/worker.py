@@ -75,7 +75,7 @@ class Held:
         return f"{self.prediction.id}/{self.fence.attempt}"
 
 
-class _Drained(Exception):  # noqa: N818  a signal that ends the task group, not an error
+class _Drained(Exception):
     pass
 
 
