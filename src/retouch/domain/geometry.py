@@ -38,7 +38,7 @@ def preferred_size(picture: Size, area: int = MEGAPIXEL) -> Size:
 
 
 def ratio_size(ratio: AspectRatio, area: int = MEGAPIXEL) -> Size:
-    """`area` pixels in the given shape, each side floored to a multiple of 16, as flux's util.py."""
+    """`area` pixels in the given shape, each side floored to a multiple of 16 (flux, util.py)."""
     width = sqrt(area * ratio.width / ratio.height)
     return Size(_floor(width), _floor(width * ratio.height / ratio.width))
 
