@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class Options:
     seed: int = 0
     edits: tuple[str, ...] = tuple(edit.name for edit in EDITS)
     shape: Shape = field(default_factory=Shape)
+    weights: Path | None = None  # an exported folder to go on from
     centred: Path | None = None  # a transformer trained on centred positions to begin with
 
 
@@ -92,6 +94,8 @@ def prepare(options: Options) -> Material:
     corpus.
     """
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.weights is not None:
+        take_over(options.weights, options.out)
     pool_file = options.out / "pool.pt"
     if not pool_file.exists():
         torch.save(pool(options.pictures, options.seed, os.cpu_count() or 1), pool_file)
@@ -111,10 +115,19 @@ def prepare(options: Options) -> Material:
     return Material(pictures, codec, pooled, states, deviation / deviation.mean())
 
 
+def take_over(weights: Path, out: Path) -> None:
+    """Copy the codec and the words of exported weights: their transformer knows no others."""
+    for name in ("vae", *words_.Words.FOLDERS):
+        if not (out / name).exists():
+            shutil.copytree(weights / name, out / name)
+
+
 def start(options: Options) -> Run:
     """A new run, or the one in the checkpoint when resuming."""
     torch.manual_seed(options.seed)
     model = build(options.shape)
+    if options.weights is not None:
+        model = FluxTransformer2DModel.from_pretrained(options.weights / "transformer")
     if options.centred is not None:
         model = FluxTransformer2DModel.from_pretrained(options.centred)
         fold(model)
@@ -324,6 +337,7 @@ def main() -> None:
         "--minutes", type=float, default=90.0, help="length of the whole run; drives every schedule"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--weights", type=Path, help="exported weights to go on from")
     parser.add_argument(
         "--centred", type=Path, help="folder of a transformer trained on centred positions"
     )
@@ -349,6 +363,7 @@ def main() -> None:
             given.device,
             tokens,
             given.pictures,
+            weights=given.weights,
             centred=given.centred,
             per_edit=given.per_edit,
             muon=not given.adamw,

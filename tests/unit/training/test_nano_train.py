@@ -166,3 +166,21 @@ def test_a_resumed_run_goes_on_exactly_where_it_stopped(
         torch.testing.assert_close(resumed.model.state_dict()[name], value)
     for name, value in straight.average.items():
         torch.testing.assert_close(resumed.average[name], value)
+
+
+def test_a_run_goes_on_from_exported_weights_with_their_codec_and_words(
+    tmp_path: Path, options: training.Options
+) -> None:
+    weights, out = tmp_path / "weights", tmp_path / "out"
+    first = training.start(options)
+    first.model.save_pretrained(weights / "transformer")
+    for name in ("vae", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"):
+        (weights / name).mkdir()
+        (weights / name / "mark").write_text(name)
+
+    training.take_over(weights, out)
+    again = training.start(dataclasses.replace(options, out=out, weights=weights, seed=7))
+
+    assert (out / "text_encoder_2" / "mark").read_text() == "text_encoder_2"
+    for name, value in first.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], value)
