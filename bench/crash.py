@@ -33,6 +33,7 @@ MODEL = "black-forest-labs/flux-kontext-pro"
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "cat.jpg"
 FINAL_NAMES = {"succeeded", "failed", "canceled"}
 CALLERS = 4
+STEPS = 12  # enough that a kill finds edits half done
 BACKLOG = 40  # a caller pauses while this many wait: the queue must drain in the end
 
 
@@ -87,7 +88,7 @@ class Callers:
             if self._stop.is_set():
                 return
             try:
-                self.acknowledged.add(create(url))
+                self.acknowledged.add(create(url, STEPS))
             except (URLError, OSError, ValueError):
                 if self._stop.wait(0.05):
                     return
@@ -130,7 +131,8 @@ async def kill_servers(data: Path, rounds: int, flags: tuple[str, ...]) -> dict[
     for n in range(rounds):
         server = await asyncio.to_thread(RunningServer, data, *flags)
         callers.start(server.url, budget=max(1, BACKLOG // CALLERS // 4))
-        await asyncio.sleep(random.uniform(0.5, 6.0))  # noqa: S311  a moment to kill at
+        # From before the worker is up to well into its edits.
+        await asyncio.sleep(random.uniform(0.5, 15.0))  # noqa: S311  a moment to kill at
         server.kill()
         callers.stop()
         print(f"  server killed {n + 1}/{rounds}, {len(acknowledged)} acknowledged", flush=True)
