@@ -39,14 +39,14 @@ BACKLOG = 40  # a caller pauses while this many wait: the queue must drain in th
 
 def create(url: str, steps: int | None = None) -> str:
     """Create an edit of an uploaded photo; the id once the server acknowledged it."""
-    image = urlopen_json(Request(f"{url}/v1/files", *multipart(PHOTO)))["urls"]["get"]  # noqa: S310
+    image = urlopen_json(Request(f"{url}/v1/files", *multipart(PHOTO)))["urls"]["get"]  # noqa: S310  ours
     values = {"prompt": "make it black and white", "input_image": image}
     model = MODEL
     if steps:
         model, values = model.replace("pro", "dev"), {**values, "num_inference_steps": steps}
     body = json.dumps({"input": values}).encode()
     address = f"{url}/v1/models/{model}/predictions"
-    request = Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
+    request = Request(address, body, {"Content-Type": "application/json"})  # noqa: S310  ours
     return str(urlopen_json(request)["id"])
 
 

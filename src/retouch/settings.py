@@ -107,8 +107,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
 def let_idle_threads_sleep() -> None:
     """Tell OpenMP not to spin while it waits; must come before torch is loaded.
 
-    A spinning thread burns a core that a neighbour needs: on a busy machine a step took
-    seventeen times as long. What the operator has set stays.
+    A spinning thread burns a core that a neighbour needs. What the operator has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
