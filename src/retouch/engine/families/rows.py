@@ -1,0 +1,125 @@
+"""The rows (tokens) of several requests on one axis: whose is whose, and what looks that up.
+
+Shared by the packed forwards of the families. Attention stays inside each request; everything else
+sees all rows at once. Shapes: B requests, N rows, h heads of D, d features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Rope = tuple[Tensor, Tensor]
+"""Cosines and sines per row, each (N, D) in float32."""
+
+
+class Rowed(Protocol):
+    """A request that brings rows: [text | target | references]."""
+
+    @property
+    def text(self) -> Tensor:
+        """(text tokens, d)."""
+
+    @property
+    def references(self) -> Tensor:
+        """(reference tokens, d)."""
+
+    @property
+    def target_tokens(self) -> int:
+        """Rows of the picture being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Whose row is whose, in the three packings: text, image, and joint [text | image] each."""
+
+    texts: list[int]  # rows per request
+    images: list[int]
+    targets: list[int]
+    joints: list[int]
+    text_of: Tensor  # the request of each row
+    image_of: Tensor
+    target_of: Tensor
+    joint_of: Tensor
+    target_at: Tensor  # the target rows' places in the joint packing
+
+    @classmethod
+    def of(cls, requests: Sequence[Rowed], device: torch.device) -> "Rows":
+        """The packing of these requests in this order."""
+        texts = [len(request.text) for request in requests]
+        targets = [request.target_tokens for request in requests]
+        images = [r.target_tokens + len(r.references) for r in requests]
+        joints = [text + image for text, image in zip(texts, images, strict=True)]
+        places, start = [], 0
+        for text, target, joint in zip(texts, targets, joints, strict=True):
+            places.append(torch.arange(start + text, start + text + target))
+            start += joint
+        return cls(
+            texts=texts,
+            images=images,
+            targets=targets,
+            joints=joints,
+            text_of=owners(texts, device),
+            image_of=owners(images, device),
+            target_of=owners(targets, device),
+            joint_of=owners(joints, device),
+            target_at=torch.cat(places).to(device),
+        )
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, queries: list[int], keys: list[int]
+) -> Tensor:
+    """Attention inside each request: (query rows, h, D) against (key rows, h, D), to (., h * D)."""
+    queried, keyed, valued = (x.transpose(0, 1)[None] for x in (query, key, value))
+    attended = [
+        functional.scaled_dot_product_attention(*parts)
+        for parts in zip(
+            torch.split(queried, queries, dim=2),
+            torch.split(keyed, keys, dim=2),
+            torch.split(valued, keys, dim=2),
+            strict=True,
+        )
+    ]
+    return torch.cat([part[0].transpose(0, 1).flatten(1) for part in attended])
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Rotary embedding of (rows, h, D) in float32, on pairs of neighbours."""
+    real, imaginary = x.view(*x.shape[:-1], -1, 2).unbind(-1)
+    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
+    return (x.float() * rope[0][:, None] + turned.float() * rope[1][:, None]).to(x.dtype)
+
+
+def heads(attn: Any, x: Tensor, norm: Any = None) -> Tensor:
+    """Features (rows, h * D) cut into heads (rows, h, D), normed when there is a norm."""
+    x = x.view(len(x), -1, attn.head_dim)
+    return x if norm is None else norm(x)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, owner: Tensor) -> Tensor:
+    """Scaled and shifted, (rows, d), by each row's own line of the (B, d) tables."""
+    return x * per_row(1 + scale, owner) + per_row(shift, owner)
+
+
+def per_row(table: Tensor, owner: Tensor) -> Tensor:
+    """Each row's own line of a (B, d) table; a single line is left to broadcast."""
+    return table if len(table) == 1 else table[owner]
+
+
+def owners(counts: list[int], device: torch.device) -> Tensor:
+    """The request of each row, (rows,), for this many rows a request."""
+    return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+
+
+def interleave(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """[first of request 1 | second of request 1 | first of request 2 ...]."""
+    return torch.cat([part for pair in zip(first, second, strict=True) for part in pair])
+
+
+def bounded(x: Tensor) -> Tensor:
+    """Kept in range in float16, where sums overflow."""
+    return x.clip(-65504, 65504) if x.dtype == torch.float16 else x
