@@ -381,6 +381,14 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
+class Previewed:
+    """A look at a job's first picture, as it would be if its path went straight on from here."""
+
+    id: str
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A job is done."""
 
@@ -399,7 +407,7 @@ class Broken:
     logs: str
 
 
-EngineEvent = Stepped | Finished | Broken
+EngineEvent = Stepped | Previewed | Finished | Broken
 
 
 class Engine(Protocol):
@@ -437,8 +445,8 @@ class Plan:
 class Family(Protocol):
     """A model architecture with weights loaded: owns every tensor. `S` below is its session type.
 
-    A session is one picture being made; dropping it frees what it holds. `open`, `step` and `close`
-    raise EngineFailed for what concerns their sessions only, a lack of memory included.
+    A session is one picture being made; dropping it frees what it holds. `open`, `step`, `preview`
+    and `close` raise EngineFailed for what concerns their sessions only, a lack of memory included.
     """
 
     name: str  # of the weights that serve, for logs
@@ -457,6 +465,12 @@ class Family(Protocol):
 
     def step_index(self, session: Any) -> int:
         """Steps a session has done."""
+
+    def preview(self, session: Any) -> Picture | None:
+        """The picture a session heads for, decoded; changes nothing. None when it cannot tell.
+
+        Asked only of sessions whose edit wants previews, after their first step.
+        """
 
     def close(self, session: Any) -> Picture:
         """Decode the finished session."""

@@ -101,6 +101,7 @@ class Edit:
     output_format: OutputFormat = OutputFormat.PNG
     output_quality: int = 90  # 1..100, for jpeg and webp
     count: int = 1  # pictures to make, 1..10
+    previews: int = 0  # looks at the first picture while it is being made, at most
     seed: int | None = None  # 0..2**63-1
     guidance: float | None = None
     steps: int | None = None

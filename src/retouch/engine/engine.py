@@ -15,7 +15,17 @@ from retouch.domain.errors import RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
 from retouch.engine.scheduler import Schedule, Turn, group
-from retouch.ports import Broken, Clock, EngineEvent, Family, Finished, Job, Plan, Stepped
+from retouch.ports import (
+    Broken,
+    Clock,
+    EngineEvent,
+    Family,
+    Finished,
+    Job,
+    Plan,
+    Previewed,
+    Stepped,
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +42,7 @@ class _Run:
     sessions: dict[int, Any]
     pictures: dict[int, Picture] = field(default_factory=dict)
     step: int = 0  # steps done, averaged over its pictures and rounded down
+    previews: int = 0  # of those it wants, how many have been made or left out
 
 
 class StepEngine:
@@ -86,10 +97,11 @@ class StepEngine:
         turns = group(self._schedule.running, self._token_budget)
         events += self._denoise(turns)
         events += self._report(turns)
+        events += self._preview(turns)
         events += self._close(turns)
         return events
 
-    # -- the three parts of an iteration ---------------------------------------------------------
+    # -- the parts of an iteration ---------------------------------------------------------
 
     def _open(self) -> Iterator[EngineEvent]:
         if not self._schedule.waiting:
@@ -136,6 +148,26 @@ class StepEngine:
                 run.step = step
                 yield Stepped(id, Progress(step, run.plan.steps))
 
+    def _preview(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
+        """At most one a step: who shares the device waits for no more than one decoding."""
+        for turn in turns:
+            run = self._runs.get(turn.job)
+            if run is None or turn.number:
+                continue
+            session, wanted = run.sessions[0], self._jobs[turn.job].edit.previews
+            due = previews_due(self.family.step_index(session), run.plan.steps, wanted)
+            if due <= run.previews:
+                continue
+            run.previews = due
+            try:
+                picture = self.family.preview(session)
+            except RetouchError as error:  # the edit itself is unharmed
+                log.warning("preview_failed job=%s: %s", turn.job, error)
+                continue
+            if picture is not None:
+                yield Previewed(turn.job, picture)
+                return
+
     def _close(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         for turn in turns:
             run = self._runs.get(turn.job)
@@ -180,6 +212,16 @@ class StepEngine:
 
     def _session(self, turn: Turn) -> Any:
         return self._runs[turn.job].sessions[turn.number]
+
+
+def previews_due(step: int, steps: int, previews: int) -> int:
+    """How many of a picture's previews its steps so far have earned: they come evenly between the
+    first step and the last, which has the picture itself.
+
+    >>> [previews_due(step, 8, 3) for step in range(9)]
+    [0, 0, 1, 1, 2, 2, 3, 3, 0]
+    """
+    return 0 if step == steps else step * (previews + 1) // steps
 
 
 def progress_line(step: int, steps: int, elapsed_s: float) -> str:

@@ -60,6 +60,7 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_format: OutputFormat = OutputFormat.PNG
     output_quality: int = 90
     count: int = 1
+    previews: int = 0
     seed: int | None = None
     guidance: float | None = None
     steps: int | None = None

@@ -6,9 +6,9 @@ import pytest
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
-from retouch.engine.engine import StepEngine, progress_line
+from retouch.engine.engine import StepEngine, previews_due, progress_line
 from retouch.engine.families.toy import ToyFamily
-from retouch.ports import Broken, EngineEvent, Finished, Job, Stepped
+from retouch.ports import Broken, EngineEvent, Finished, Job, Previewed, Stepped
 from retouch.testing import FakeClock
 
 
@@ -209,6 +209,72 @@ def test_pictures_beyond_the_token_budget_wait_their_turn():
     order = [event.id for event in run(engine)]
 
     assert order == ["a"] * 3 + ["b"] * 3
+
+
+# -- previews ------------------------------------------------------------------------------------
+
+
+def previews(events: Sequence[EngineEvent], id: str = "a") -> list[Picture]:
+    return [event.picture for event in events if isinstance(event, Previewed) and event.id == id]
+
+
+def test_previews_come_between_the_steps_and_near_the_picture():
+    engine = make(steps=8)
+    engine.add(job("a", previews=3))
+
+    events = run(engine)
+
+    final = pictures(events)["a"][0].data
+    far = [sum(abs(a - b) for a, b in zip(it.data, final, strict=True)) for it in previews(events)]
+    assert len(far) == 3
+    assert far == sorted(far, reverse=True)
+    assert far[-1] > 0
+
+
+def test_nobody_who_did_not_ask_gets_previews():
+    engine = make()
+    engine.add(job("a"))
+
+    assert previews(run(engine)) == []
+
+
+def test_asking_for_previews_changes_no_picture():
+    with_them, without = make(), make()
+    with_them.add(job("a", count=2, previews=3))
+    without.add(job("a", count=2))
+
+    assert pictures(run(with_them)) == pictures(run(without))
+
+
+def test_a_step_decodes_one_preview_at_most():
+    engine = make(steps=8)
+    for id in "abcd":
+        engine.add(job(id, previews=3))
+
+    most = 0
+    while not engine.idle:
+        most = max(most, sum(isinstance(event, Previewed) for event in engine.step()))
+
+    assert most == 1
+
+
+def test_a_preview_that_breaks_is_left_out_and_harms_nothing():
+    engine = make(breaks=lambda at, _: at == "preview")
+    engine.add(job("a", previews=3))
+
+    events = run(engine)
+
+    assert previews(events) == []
+    assert "a" in pictures(events)
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(1, 3), (2, 3), (3, 3), (28, 3), (28, 1), (4, 0)])
+def test_previews_are_earned_evenly_and_never_more_than_wanted(steps, wanted):
+    due = [previews_due(step, steps, wanted) for step in range(1, steps)]
+
+    assert due == sorted(due)
+    assert max(due, default=0) <= min(wanted, due[-1] if due else 0)
+    assert previews_due(steps, steps, wanted) == 0
 
 
 @pytest.mark.parametrize(

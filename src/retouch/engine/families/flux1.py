@@ -45,6 +45,8 @@ class Session:
     latents: Tensor  # (target tokens, C), in the model's precision
     sigmas: Tensor  # (steps + 1,), float32, on the CPU
     index: int = 0  # steps done
+    is_watched: bool = False  # whether somebody wants previews
+    estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
 
 
 class Flux1Family:
@@ -115,7 +117,9 @@ class Flux1Family:
                 ids.to(self._device),
             )
             sigmas = schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
-            return Session(plan, request, self._noise(plan), torch.from_numpy(sigmas))
+            session = Session(plan, request, self._noise(plan), torch.from_numpy(sigmas))
+            session.is_watched = edit.previews > 0
+            return session
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
@@ -131,6 +135,10 @@ class Flux1Family:
                 euler(session.latents, each, session.sigmas[session.index : session.index + 2])
                 for session, each in zip(sessions, velocities, strict=True)
             ]
+            for session, each in zip(sessions, velocities, strict=True):
+                if session.is_watched:
+                    ends = session.sigmas[[session.index, -1]]
+                    session.estimate = euler(session.latents, each, ends)
         for session, latents in zip(sessions, moved, strict=True):
             session.latents = latents
             session.index += 1
@@ -139,11 +147,15 @@ class Flux1Family:
         """Steps a session has done."""
         return session.index
 
+    def preview(self, session: Session) -> Picture | None:
+        """The estimate of the last step, x - sigma * velocity, decoded by the real codec."""
+        with _guarded():
+            return None if session.estimate is None else self._decoded(session, session.estimate)
+
     def close(self, session: Session) -> Picture:
         """The finished picture, decoded."""
         with _guarded():
-            latent = pixels.unpack(session.latents, *_grid(session.plan.size))
-            return pixels.to_picture(pixels.decode(self._parts.vae, latent))
+            return self._decoded(session, session.latents)
 
     def cost(self, plan: Plan) -> float:
         """TFLOP of one step: linears grow with the tokens, attention with their square."""
@@ -175,6 +187,10 @@ class Flux1Family:
             tensor = pixels.to_tensor(fit(image, size)).to(self._device, self._dtype)
             tokens.append(pixels.pack(pixels.encode(self._parts.vae, tensor)))
         return torch.cat(tokens)
+
+    def _decoded(self, session: Session, latents: Tensor) -> Picture:
+        latent = pixels.unpack(latents, *_grid(session.plan.size))
+        return pixels.to_picture(pixels.decode(self._parts.vae, latent))
 
     def _timesteps(self, sessions: Sequence[Session]) -> Tensor:
         """Noise levels (B,) as the pipeline hands them over: t = 1000 sigma in the model's

@@ -15,7 +15,7 @@ from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
 from retouch.ports import Plan
 
-Stage = Literal["open", "step", "close"]
+Stage = Literal["open", "step", "preview", "close"]
 
 
 def never(stage: Stage, prompt: str) -> bool:
@@ -93,11 +93,16 @@ class ToyFamily:
         """Steps a session has done."""
         return session.index
 
+    def preview(self, session: ToySession) -> Picture:
+        """Black that takes on its colour, a share with each step."""
+        self._check("preview", session.prompt)
+        done, steps = session.index, session.plan.steps
+        return _painted(session.plan.size, bytes(part * done // steps for part in session.colour))
+
     def close(self, session: ToySession) -> Picture:
         """The coloured picture."""
         self._check("close", session.prompt)
-        size = session.plan.size
-        return Picture(size.width, size.height, session.colour * (size.width * size.height))
+        return _painted(session.plan.size, session.colour)
 
     def cost(self, plan: Plan) -> float:
         """Its tokens."""
@@ -106,3 +111,7 @@ class ToyFamily:
     def _check(self, stage: Stage, prompt: str) -> None:
         if self._breaks(stage, prompt):
             raise EngineFailed(f"The toy broke at {stage}, as it was told to.")
+
+
+def _painted(size: Size, colour: bytes) -> Picture:
+    return Picture(size.width, size.height, colour * (size.width * size.height))

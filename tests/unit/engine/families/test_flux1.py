@@ -10,12 +10,21 @@ from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import flux1, load_family
 from retouch.engine.families.tiny import write_checkpoint
-from retouch.ports import Broken, Finished, Job
+from retouch.ports import Broken, Finished, Job, Previewed
 from retouch.testing import FakeClock
 
 
 def photo(width: int, height: int) -> Picture:
     return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+
+
+PHOTO = Picture(256, 256, bytes(part for y in range(256) for x in range(256)
+                                for part in (x, y, (x + y) // 2)))  # fmt: skip
+
+
+def difference(one: Picture, other: Picture) -> float:
+    """Mean square of the difference, 0 to 255 squared."""
+    return sum((a - b) ** 2 for a, b in zip(one.data, other.data, strict=True)) / len(one.data)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,49 @@ def test_an_index_layout_with_folded_positions_fits_references_to_the_target(tmp
 
     assert (picture.width, picture.height) == (96, 48)
     assert family.plan(Edit(prompt="red"), [Size(9, 9)] * 2, 0).references == (Size(64, 64),) * 2
+
+
+# -- previews ------------------------------------------------------------------------------------
+
+
+def test_previews_of_the_bundled_weights_get_closer_to_the_picture():
+    engine = StepEngine(load_family("nano"), clock=FakeClock())
+    engine.add(Job("a", Edit(prompt="invert the colours", seed=1, steps=8, previews=3), (PHOTO,)))
+
+    events = run(engine)
+
+    (final,) = finished(events)["a"]
+    shown = [event.picture for event in events if isinstance(event, Previewed)]
+    far = [difference(picture, final) for picture in shown]
+    assert len(shown) == 3
+    assert far == sorted(far, reverse=True)
+    assert far[-1] < difference(PHOTO, final) / 4
+
+
+def test_asking_for_previews_changes_no_bit_of_anybodys_picture(family):
+    plain, watched = (
+        [Job("a", Edit(prompt="red", seed=1, steps=4, previews=previews), ()),
+         Job("b", Edit(prompt="blue", seed=2, size=Size(96, 32)), (photo(30, 50),))]
+        for previews in (0, 3)
+    )  # fmt: skip
+    results = []
+    for jobs in (plain, watched):
+        engine = StepEngine(family, clock=FakeClock())
+        for job in jobs:
+            engine.add(job)
+        results.append(finished(run(engine)))
+
+    assert results[0] == results[1]
+
+
+def test_an_unwatched_session_keeps_no_estimate(family):
+    edit = Edit(prompt="red")
+    session = family.open(family.plan(edit, [], seed=1), edit, ())
+
+    family.step([session])
+
+    assert session.estimate is None
+    assert family.preview(session) is None
 
 
 # -- when something ends early -------------------------------------------------------------------
