@@ -249,7 +249,7 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
     preload = PRELOAD.get(settings.weights, PRELOAD_DEFAULT)
     return Supervisor(
         partial(spawn, nursery(preload), work, settings, name),
-        partial(store.release, name),
+        lambda crashed: store.release(name, crashed=crashed),
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )

@@ -105,7 +105,8 @@ class Store(Protocol):
         """Start up to `limit` queued predictions: priority first, then fair tag, then age.
 
         Each comes back running, attempt counted, held by `worker` until the lease lapses.
-        No prediction is ever given to two callers at once.
+        No prediction is ever given to two callers at once. One that a worker crashed under
+        comes alone, to a worker that holds nothing, and what is behind it waits.
         """
 
     async def advance(
@@ -125,10 +126,13 @@ class Store(Protocol):
         Only named ids are renewed, so one claimed while the beat is in flight is untouched.
         """
 
-    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
-        """Requeue (`abandoned`) what a dead worker held; with None, every lapsed lease.
+    async def release(
+        self, worker: str | None = None, *, crashed: bool = False
+    ) -> Sequence[Prediction]:
+        """Requeue (`abandoned`) what a lost worker held; with None, every lapsed lease.
 
-        One that has spent its attempts fails instead. Returns the predictions it moved.
+        `crashed` says that the worker's process died by itself. One that has spent its attempts
+        or its crashes fails instead. Returns the predictions it moved.
         """
 
     async def expire(self) -> Sequence[Prediction]:

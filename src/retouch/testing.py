@@ -42,7 +42,7 @@ from retouch.ports import (
     Retry,
     Store,
 )
-from retouch.store.moves import CREATED, delivery_of, event_of, moved
+from retouch.store.moves import CREATED, claimable, delivery_of, event_of, moved
 
 
 class FakeClock(Clock):
@@ -166,7 +166,10 @@ class MemoryStore(Store, Outbox, Keys, Files):
         return sum(other.turn < row.turn for other in self._standing(Status.QUEUED))
 
     async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
-        rows = sorted(self._standing(Status.QUEUED), key=lambda row: row.turn)[:limit]
+        first = sorted(self._standing(Status.QUEUED), key=lambda row: row.turn)[:limit]
+        mine = (it for it in self._standing(Status.RUNNING) if it.prediction.worker == worker)
+        held = max((row.prediction.crashes for row in mine), default=None)
+        rows = [first[n] for n in claimable(held, [row.prediction.crashes for row in first])]
         for row in rows:
             lane = row.prediction.priority
             self._lanes[lane] = max(self._lanes.get(lane, 0.0), row.tag)
@@ -202,14 +205,16 @@ class MemoryStore(Store, Outbox, Keys, Files):
                 lost.add(id)
         return Beat(frozenset(canceled), frozenset(lost))
 
-    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
-        now = self._clock.now()
+    async def release(
+        self, worker: str | None = None, *, crashed: bool = False
+    ) -> Sequence[Prediction]:
+        now, move = self._clock.now(), Requeue("crashed" if crashed else "abandoned")
         gone = [
             row
             for row in self._standing(Status.RUNNING)
             if (row.lease_until <= now if worker is None else row.prediction.worker == worker)
         ]
-        return [self._apply(row, Requeue("abandoned")) for row in gone]
+        return [self._apply(row, move) for row in gone]
 
     async def expire(self) -> Sequence[Prediction]:
         now, standing = self._clock.now(), (Status.QUEUED, Status.RUNNING)

@@ -19,7 +19,10 @@ from typing import Any, Literal
 from retouch.domain.edit import Edit
 
 MAX_ATTEMPTS = 3
-"""Tries a prediction gets when its worker dies under it."""
+"""Tries a prediction gets when its worker is lost: frozen past its lease, or gone with its host."""
+
+MAX_CRASHES = 2
+"""Worker processes a prediction may take down with it before it is taken for the cause."""
 
 
 class Status(StrEnum):
@@ -86,6 +89,7 @@ class Prediction:
     priority: int = 0  # higher is claimed sooner
     cost: float = 1.0  # share of the machine it is expected to need, for fairness
     attempt: int = 0  # 1 for the first worker that starts it
+    crashes: int = 0  # worker processes that died while they held it
     worker: str | None = None  # who holds it while running
     progress: Progress | None = None
     logs: str = ""
@@ -141,10 +145,10 @@ class Cancel:
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """running → queued. `interrupted` (an orderly stop) gives the attempt back; `abandoned`
-    (the worker died) keeps it, and the store fails the prediction instead once `MAX_ATTEMPTS`
-    are spent."""
+    (the worker was lost) and `crashed` (its process is known to have died) keep it. The store
+    fails the prediction instead once `MAX_ATTEMPTS` or `MAX_CRASHES` are spent."""
 
-    reason: Literal["interrupted", "abandoned"]
+    reason: Literal["interrupted", "abandoned", "crashed"]
 
 
 Move = Start | Succeed | Fail | Cancel | Requeue
@@ -167,8 +171,11 @@ ARRIVES: Mapping[type[Move], Status] = {
 }
 """The state each move arrives in."""
 
-WORKER_LOST = f"The worker died {MAX_ATTEMPTS} times while running this prediction."
+WORKER_LOST = f"The worker was lost {MAX_ATTEMPTS} times while running this prediction."
 """The error of a prediction whose attempts are spent."""
+
+WORKER_CRASHED = f"The worker crashed {MAX_CRASHES} times while running this prediction."
+"""The error of a prediction that is taken for the cause of the crashes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """What a move does to a prediction and what its event says. Pure; shared by every store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from retouch.domain.prediction import (
     ARRIVES,
     MAX_ATTEMPTS,
+    MAX_CRASHES,
+    WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
     Fail,
@@ -47,6 +49,20 @@ def event_of(move: Move, after: Prediction) -> tuple[str, Mapping[str, Any]]:
             return name, {"error": after.error}
 
 
+def claimable(held: int | None, crashes: Sequence[int]) -> range:
+    """Which of the first in the queue, by their place, a worker may claim.
+
+    `held` is the most crashes of anything it holds, None when it holds nothing. What a worker
+    crashed under is run alone, so that a second crash blames nothing else.
+    """
+    if held or not crashes:
+        return range(0)
+    if crashes[0]:
+        return range(held is None)
+    suspects = (place for place, count in enumerate(crashes) if count)
+    return range(next(suspects, len(crashes)))
+
+
 def delivery_of(after: Prediction, at: float) -> Delivery | None:
     """What a move that made `after`, at `at`, has to tell its webhook. Due at once.
 
@@ -75,9 +91,11 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
                 attempt=prediction.attempt + 1,
                 started_at=now,
             )
-        case Requeue("abandoned") if prediction.attempt >= MAX_ATTEMPTS:
-            return moved(prediction, Fail(WORKER_LOST), now)
         case Requeue(reason):
+            prediction = replace(prediction, crashes=prediction.crashes + (reason == "crashed"))
+            error = _given_up(prediction, reason)
+            if error is not None:
+                return moved(prediction, Fail(error), now)
             return replace(
                 prediction,
                 status=Status.QUEUED,
@@ -94,3 +112,12 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
             return replace(over, error=error, metrics=metrics, logs=logs)
         case Cancel():
             return over
+
+
+def _given_up(prediction: Prediction, reason: str) -> str | None:
+    """Why a prediction that lost its worker is not tried again, if it is not."""
+    if reason == "crashed" and prediction.crashes >= MAX_CRASHES:
+        return WORKER_CRASHED
+    if reason != "interrupted" and prediction.attempt >= MAX_ATTEMPTS:
+        return WORKER_LOST
+    return None

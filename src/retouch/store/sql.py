@@ -26,7 +26,7 @@ from retouch.store import rows
 from retouch.store import statements as say
 from retouch.store.batch import Batcher
 from retouch.store.database import Database, Sqlite, open_database
-from retouch.store.moves import CREATED, delivery_of, event_of
+from retouch.store.moves import CREATED, claimable, delivery_of, event_of
 from retouch.store.outbox import SqlOutbox
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
@@ -97,7 +97,12 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
 
     async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
         def start(connection: sa.Connection) -> list[Prediction]:
-            taken = connection.execute(say.claim(worker, limit, lease_s)).all()
+            held = connection.execute(say.suspicion(worker)).scalar_one()
+            first = connection.execute(say.candidates(limit)).all()
+            chosen = [first[n].seq for n in claimable(held, [row.crashes for row in first])]
+            if not chosen:
+                return []
+            taken = connection.execute(say.claim(worker, chosen, lease_s)).all()
             started = sorted(taken, key=lambda row: (-row.priority, row.tag, row.seq))
             moved = [(rows.prediction_of(row), row.started_at) for row in started]
             _record(connection, Start(worker), moved)
@@ -146,8 +151,11 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         self._bell.ring()
         return _verdict(worker, held, found)
 
-    async def release(self, worker: str | None = None) -> Sequence[Prediction]:
-        statement, move = say.release(worker), Requeue("abandoned")
+    async def release(
+        self, worker: str | None = None, *, crashed: bool = False
+    ) -> Sequence[Prediction]:
+        move = Requeue("crashed" if crashed else "abandoned")
+        statement = say.release(worker, move)
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
 
     async def expire(self) -> Sequence[Prediction]:

@@ -16,6 +16,8 @@ from retouch.domain.prediction import (
     ARRIVES,
     LEAVES,
     MAX_ATTEMPTS,
+    MAX_CRASHES,
+    WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
     Fail,
@@ -199,18 +201,27 @@ anything_queued = sa.select(p.seq).where(QUEUED).limit(1)
 """A row if a claim may find something."""
 
 
-def claim(worker: str, limit: int, lease_s: float) -> Moved:
-    """Start the first `limit` in the queue. Rows another claimer has locked are stepped over."""
-    first = (
-        sa.select(p.seq)
+def suspicion(worker: str) -> sa.Select[int]:
+    """The most crashes of anything a worker holds; no number when it holds nothing."""
+    return sa.select(sa.func.max(p.crashes)).where(RUNNING, p.worker == worker)
+
+
+def candidates(limit: int) -> sa.Select[int, int]:
+    """The first `limit` in the queue. Rows another claimer has locked are stepped over."""
+    return (
+        sa.select(p.seq, p.crashes)
         .where(QUEUED)
         .order_by(*TURN)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+
+
+def claim(worker: str, chosen: Collection[int], lease_s: float) -> Moved:
+    """Start what was chosen of the candidates, in their transaction."""
     return (
         sa.update(predictions)
-        .where(p.seq.in_(_once(first)), QUEUED)
+        .where(p.seq.in_(list(chosen)), QUEUED)
         .values(
             status=Status.RUNNING,
             worker=worker,
@@ -230,7 +241,7 @@ def advance(id: str, move: Move, fence: Fence | None) -> Moved:
     return guarded.values(_effects(move)).returning(predictions, NOW.label("moved_at"))
 
 
-def release(worker: str | None) -> Moved:
+def release(worker: str | None, move: Requeue) -> Moved:
     """Give up what a worker holds, or every lapsed lease.
 
     A lapsed row that is locked is being renewed or finished right now, so it is left alone.
@@ -243,7 +254,7 @@ def release(worker: str | None) -> Moved:
     return (
         sa.update(predictions)
         .where(p.seq.in_(_once(gone)), RUNNING)
-        .values(_effects(Requeue("abandoned")))
+        .values(_effects(move))
         .returning(predictions, NOW.label("moved_at"))
     )
 
@@ -293,13 +304,17 @@ def _once(rows: sa.Select[Any]) -> sa.Select[Any]:
 
 def _effects(move: Move) -> Mapping[str, Any]:
     match move:
-        case Requeue("abandoned"):
-            spent = p.attempt >= MAX_ATTEMPTS
+        case Requeue("abandoned" | "crashed" as reason):
+            crashes = p.crashes + int(reason == "crashed")
+            guilty = crashes >= MAX_CRASHES if reason == "crashed" else sa.false()
+            spent = sa.or_(guilty, p.attempt >= MAX_ATTEMPTS)
+            why = _pick(guilty, WORKER_CRASHED, WORKER_LOST)
             return {
+                "crashes": crashes,
                 "status": _pick(spent, Status.FAILED.value, Status.QUEUED.value),
                 "worker": None,
                 "lease_until": None,
-                "error": _pick(spent, WORKER_LOST, p.error),
+                "error": _pick(spent, why, p.error),
                 "metrics": _pick(spent, "{}", p.metrics),
                 "logs": _pick(spent, "", p.logs),
                 "step": _pick(spent, p.step, None),

@@ -50,6 +50,7 @@ predictions = sa.Table(
     sa.Column("webhook", sa.Text),
     sa.Column("deadline", sa.Double),
     sa.Column("once", sa.Text),
+    sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
     postgresql_with={"fillfactor": 80},

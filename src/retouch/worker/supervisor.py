@@ -56,12 +56,13 @@ class Supervisor:
     def __init__(
         self,
         spawn: Callable[[], Child],
-        release: Callable[[], Awaitable[object]],
+        release: Callable[[bool], Awaitable[object]],
         *,
         clock: Clock,
         backoff: Backoff = Backoff(),
         grace_s: float = 30.0,
     ) -> None:
+        """`release(crashed)` frees what the last child held; whether it died by itself."""
         self._spawn, self._release = spawn, release
         self._clock, self._backoff, self._grace_s = clock, backoff, grace_s
         self._stopping = asyncio.Event()
@@ -108,14 +109,14 @@ class Supervisor:
             failures = 0 if self.child.was_ready else failures + 1
             pause_s = self._backoff.after(failures)
             log.error("worker.died", exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
-            await self._free()
+            await self._free(crashed=True)
             await self._pause(pause_s)
         await self._free()
 
-    async def _free(self) -> None:
+    async def _free(self, *, crashed: bool = False) -> None:
         """Release the dead child's leases; a store that is away gets them back when they lapse."""
         try:
-            await self._release()
+            await self._release(crashed)
         except Exception:
             log.exception("worker.release_failed")
 

@@ -35,6 +35,7 @@ MOVES = st.sampled_from(
         Cancel("ada"),
         Requeue("interrupted"),
         Requeue("abandoned"),
+        Requeue("crashed"),
     ]
 )
 WEBHOOKS = st.sampled_from(
@@ -90,9 +91,9 @@ class Lives(RuleBasedStateMachine):
     def beat(self, worker, held, lease_s):
         self._both("beat", worker, held, lease_s=lease_s)
 
-    @rule(worker=st.none() | WORKERS)
-    def release(self, worker):
-        self._both("release", worker, in_any_order=True)
+    @rule(worker=st.none() | WORKERS, crashed=st.booleans())
+    def release(self, worker, crashed):
+        self._both("release", worker, crashed=crashed, in_any_order=True)
 
     @rule(id=IDS)
     def position(self, id):

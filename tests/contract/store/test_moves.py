@@ -6,6 +6,8 @@ import pytest
 
 from retouch.domain.prediction import (
     MAX_ATTEMPTS,
+    MAX_CRASHES,
+    WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
     Fail,
@@ -155,7 +157,7 @@ async def test_orderly_stops_never_use_up_the_attempts(lab):
     assert claimed.attempt == 1
 
 
-async def test_the_third_dead_worker_fails_the_prediction(lab):
+async def test_the_third_lost_worker_fails_the_prediction(lab):
     await lab.add("a")
 
     moved = []
@@ -182,6 +184,84 @@ async def test_giving_up_by_hand_counts_like_a_death(lab):
 
     assert last is not None
     assert (last.status, last.error) == (Status.FAILED, WORKER_LOST)
+
+
+async def test_the_second_crash_fails_the_prediction(lab):
+    await lab.add("a")
+
+    moved = []
+    for _ in range(MAX_CRASHES):
+        await lab.store.claim("w", limit=1, lease_s=60)
+        moved += await lab.store.release("w", crashed=True)
+
+    assert [(p.status, p.crashes) for p in moved] == [("queued", 1), ("failed", 2)]
+    last = await lab.store.get("a")
+    assert last == moved[-1]
+    assert (last.error, last.attempt) == (WORKER_CRASHED, MAX_CRASHES)
+    steps = ["created", "started", "requeued", "started", "failed"]
+    assert await names(lab.store, "a") == steps
+    assert (await lab.store.events("a"))[2].data == {"reason": "crashed"}
+
+
+async def test_crashes_and_other_losses_share_the_attempts(lab):
+    await lab.add("a")
+
+    for crashed in (False, True, False):
+        await lab.store.claim("w", limit=1, lease_s=60)
+        (last,) = await lab.store.release("w", crashed=crashed)
+
+    assert (last.status, last.error, last.crashes) == (Status.FAILED, WORKER_LOST, 1)
+
+
+async def test_a_lapsed_lease_is_no_crash(lab):
+    await lab.add("a")
+    await lab.store.claim("w", limit=1, lease_s=0)
+
+    (queued,) = await lab.store.release()
+
+    assert queued.crashes == 0
+
+
+async def test_what_a_worker_crashed_under_is_run_alone(lab):
+    for id in ("suspect", "other"):
+        await lab.add(id)
+    await lab.store.claim("w", limit=1, lease_s=60)
+    await lab.store.release("w", crashed=True)
+
+    alone = await lab.store.claim("w", limit=8, lease_s=60)
+    nothing_beside = await lab.store.claim("w", limit=8, lease_s=60)
+    elsewhere = await lab.store.claim("v", limit=8, lease_s=60)
+
+    assert [p.id for p in alone] == ["suspect"]
+    assert nothing_beside == []
+    assert [p.id for p in elsewhere] == ["other"]
+
+
+async def test_a_worker_finishes_what_it_holds_before_it_takes_a_suspect(lab):
+    for id in ("suspect", "held", "waits"):
+        await lab.add(id)
+    await lab.store.claim("dead", limit=1, lease_s=60)
+    await lab.store.claim("w", limit=1, lease_s=60)
+    await lab.store.release("dead", crashed=True)
+
+    blocked = await lab.store.claim("w", limit=8, lease_s=60)
+    await lab.store.advance("held", DONE, fence=Fence("w", 1))
+    then = await lab.store.claim("w", limit=8, lease_s=60)
+
+    assert blocked == []
+    assert [p.id for p in then] == ["suspect"]
+
+
+async def test_what_stands_before_a_suspect_is_claimed_without_it(lab):
+    await lab.add("suspect")
+    await lab.store.claim("w", limit=1, lease_s=60)
+    await lab.store.release("w", crashed=True)
+    for id in ("urgent", "urgent too"):
+        await lab.add(id, priority=1)
+
+    claimed = await lab.store.claim("w", limit=8, lease_s=60)
+
+    assert [p.id for p in claimed] == ["urgent", "urgent too"]
 
 
 async def test_release_of_a_worker_frees_only_what_it_holds(lab):

@@ -122,7 +122,9 @@ async def test_sqlite_is_set_up_to_lose_nothing(tmp_path):
 # -- plans ---------------------------------------------------------------------------------------
 
 QUERIES = {
-    "claim": statements.claim("w", 4, 10.0),
+    "candidates": statements.candidates(4),
+    "claim": statements.claim("w", [1, 2], 10.0),
+    "suspicion": statements.suspicion("w"),
     "look": statements.anything_queued,
     "get": statements.one("a", None),
     "page": statements.page("ada", 20, Cursor(1.0, "a"), Filter()),
@@ -130,8 +132,8 @@ QUERIES = {
     "turn": statements.turn_of("a"),
     "position": statements.ahead(0, 1.0, 5),
     "twin": statements.twin("ada", "f", 60.0),
-    "lapsed": statements.release(None),
-    "dead": statements.release("w"),
+    "lapsed": statements.release(None, Requeue("abandoned")),
+    "dead": statements.release("w", Requeue("crashed")),
     "depth": statements.depth,
     "events": statements.history("a", 0),
     "move": statements.advance("a", Cancel("ada"), None),
@@ -169,7 +171,7 @@ async def test_no_hot_query_reads_the_whole_table(database_url, name):
     assert all("INDEX ix_" in line for line in scans), found
     if name == "twin":
         assert "ix_predictions_twin" in found, found
-    if name in ("claim", "page", "page of all", "twin", "events", "due", "newest deliveries"):
+    if name in ("candidates", "page", "page of all", "twin", "events", "due", "newest deliveries"):
         assert "TEMP B-TREE" not in found, found
         assert "Sort" not in found, found
 

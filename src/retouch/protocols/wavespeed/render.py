@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from retouch.domain.errors import Blocked
-from retouch.domain.prediction import WORKER_LOST, Prediction, Status
+from retouch.domain.prediction import WORKER_CRASHED, WORKER_LOST, Prediction, Status
 from retouch.protocols.base import Answer, Call, View
 from retouch.protocols.wavespeed.errors import NO_STORE
 from retouch.protocols.wavespeed.fields import STATUS_WORDS, TaskCode
@@ -61,7 +61,8 @@ def _trouble(it: Prediction) -> tuple[TaskCode | None, str]:
         return TaskCode.FAILED, CANCELED
     if it.status is not Status.FAILED:
         return None, ""
-    if it.error == WORKER_LOST:  # the words by which a client knows that trying again may help
+    # The words by which a client knows that trying again may help.
+    if it.error in (WORKER_LOST, WORKER_CRASHED):
         return TaskCode.UNAVAILABLE, f"HTTP 503: {it.error}"
     error = it.error or "The task failed."
     moderated = error.startswith((Blocked.REQUEST, Blocked.RESULT))
