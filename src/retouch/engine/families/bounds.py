@@ -1,4 +1,4 @@
-"""What an edit may ask of FLUX.1: each limit stated once, each breach named."""
+"""What an edit may ask of FLUX: each limit stated once, each breach named."""
 
 from retouch.domain.edit import Edit, ReferenceLayout
 from retouch.domain.errors import Violation
@@ -11,7 +11,9 @@ MAX_PIXELS = 4 * MEGAPIXEL
 MAX_REFERENCES = 8
 
 
-def violations(edit: Edit, layout: ReferenceLayout, references: int) -> tuple[Violation, ...]:
+def violations(
+    edit: Edit, layout: ReferenceLayout, references: int, *, most: int = MAX_REFERENCES
+) -> tuple[Violation, ...]:
     """Every rule the edit breaks, none when it is fine."""
     found = [
         _outside("steps", edit.steps, 1, MAX_STEPS),
@@ -24,8 +26,8 @@ def violations(edit: Edit, layout: ReferenceLayout, references: int) -> tuple[Vi
         if width * height > MAX_PIXELS:
             text = f"is {width}x{height}, must have at most {MAX_PIXELS} pixels"
             found.append(Violation("size", "range", text))
-    if references > MAX_REFERENCES:
-        text = f"has {references} pictures, must have at most {MAX_REFERENCES}"
+    if references > most:
+        text = f"has {references} pictures, must have at most {most}"
         found.append(Violation("images", "range", text))
     if layout == "stitch":
         text = "is 'stitch', which these weights do not support yet; use 'offset' or 'index'"

@@ -2,13 +2,14 @@
 
 `model_index.json` names a library and a class for each component. Only classes listed here can be
 named, each imported from its own module: a folder cannot choose what code runs, and nobody waits
-for pipelines. Importing this module imports everything slow, so that a fork server that has it can
-hand out workers that only read weights.
+for pipelines. Importing this module imports everything slow that FLUX.1 needs, so that a fork
+server that has it can hand out workers that only read weights; other families' classes come on use.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,30 @@ CLASSES: Mapping[tuple[str, str], Any] = {
 }
 """(library, class) as a checkpoint writes it, and the class as installed."""
 
+IMPORTED_ON_USE: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("diffusers", "Flux2Transformer2DModel"): (
+        "diffusers.models.transformers.transformer_flux2",
+        "Flux2Transformer2DModel",
+    ),
+    ("diffusers", "AutoencoderKLFlux2"): (
+        "diffusers.models.autoencoders.autoencoder_kl_flux2",
+        "AutoencoderKLFlux2",
+    ),
+    ("transformers", "Qwen3ForCausalLM"): (
+        "transformers.models.qwen3.modeling_qwen3",
+        "Qwen3ForCausalLM",
+    ),
+    ("transformers", "Qwen2Tokenizer"): (
+        "transformers.models.qwen2.tokenization_qwen2",
+        "Qwen2Tokenizer",
+    ),
+    ("transformers", "Qwen2TokenizerFast"): (
+        "transformers.models.qwen2.tokenization_qwen2",
+        "Qwen2Tokenizer",
+    ),
+}
+"""(library, class) as a checkpoint writes it, and the module and class as installed."""
+
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 """Files a tokenizer's words may be in."""
 
@@ -61,17 +86,16 @@ def read_parts(folder: Path, *, device: str, dtype: torch.dtype) -> Parts:
     index = read_json(folder / "model_index.json")
 
     def model(name: str) -> Any:
-        loaded = _read_model(folder, index, name, dtype=dtype)
-        return loaded.to(device).eval().requires_grad_(False)
+        return read_model(folder, index, name, device=device, dtype=dtype)
 
     parts = Parts(
         transformer=model("transformer"),
         vae=model("vae"),
         clip=model("text_encoder"),
-        clip_tokenizer=_read_tokenizer(folder, index, "tokenizer"),
+        clip_tokenizer=read_tokenizer(folder, index, "tokenizer"),
         t5=model("text_encoder_2"),
-        t5_tokenizer=_read_tokenizer(folder, index, "tokenizer_2"),
-        shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
+        t5_tokenizer=read_tokenizer(folder, index, "tokenizer_2"),
+        shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
     )
     _check_widths(folder, parts)
     return parts
@@ -91,18 +115,23 @@ def _check_widths(folder: Path, parts: Parts) -> None:
             )
 
 
-def _read_model(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> Any:
-    """A model with every weight its class has; the libraries would draw missing ones at random."""
+def read_model(
+    folder: Path, index: Mapping[str, Any], name: str, *, device: str, dtype: torch.dtype
+) -> Any:
+    """A model ready to run, with every weight its class has; raises WeightsError.
+
+    The libraries would draw missing ones at random.
+    """
     model, info = _read(
-        folder, index, name, use_safetensors=True, output_loading_info=True, **kwargs
+        folder, index, name, use_safetensors=True, output_loading_info=True, dtype=dtype
     )
     missing = sorted(info["missing_keys"])
     if missing:
         raise WeightsError(f"{folder / name} lacks {len(missing)} weights, such as {missing[0]}")
-    return model
+    return model.to(device).eval().requires_grad_(False)
 
 
-def _read_tokenizer(folder: Path, index: Mapping[str, Any], name: str) -> Any:
+def read_tokenizer(folder: Path, index: Mapping[str, Any], name: str) -> Any:
     """A tokenizer that was trained; without these files the library would make an empty one."""
     tokenizer = _read(folder, index, name)
     if not any((folder / name / file).exists() for file in VOCABULARIES):
@@ -116,7 +145,7 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
     if not (isinstance(named, list) and len(named) == 2):
         raise WeightsError(f"{folder / 'model_index.json'} names no {name}")
     library, class_name = map(str, named)
-    component = CLASSES.get((library, class_name))
+    component = _class(library, class_name)
     if component is None:
         raise WeightsError(
             f"{folder / 'model_index.json'} names {library}.{class_name} for {name}, "
@@ -132,6 +161,14 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
         raise WeightsError(f"cannot load {name} from {path}: {error}") from error
 
 
+def _class(library: str, name: str) -> Any:
+    """The class as installed, or None for one we do not load."""
+    if (library, name) in IMPORTED_ON_USE:
+        module, installed = IMPORTED_ON_USE[library, name]
+        return getattr(import_module(module), installed)
+    return CLASSES.get((library, name))
+
+
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
     """transformers draws one per model, into the worker's log. (Its functions have no types.)"""
@@ -145,7 +182,8 @@ def _without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _read_shift(path: Path) -> Shift:
+def read_shift(path: Path) -> Shift:
+    """What a `scheduler_config.json` says of the noise schedule; raises WeightsError."""
     try:
         return parse_shift(read_json(path))
     except ValueError as error:

@@ -1,9 +1,12 @@
-"""Where and in which precision a model runs when the operator leaves it open."""
+"""Where and in which precision a model runs, and what happens when the device says no."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast, get_args
 
 import torch
 
+from retouch.domain.errors import EngineFailed, RetouchError
 from retouch.engine.families import DType, WeightsError
 
 AUTO = "auto"
@@ -29,3 +32,29 @@ def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raise WeightsError unless tensors can live there."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that CUDA was compiled in
+        raise WeightsError(f"cannot use the device {device!r}: {error}") from error
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """No gradients, and every failure of one request as EngineFailed.
+
+    A lost device (torch.AcceleratorError) passes through: no later request would succeed on it
+    either, so it must end the worker.
+    """
+    try:
+        with torch.inference_mode():
+            yield
+    except (RetouchError, torch.AcceleratorError):
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise EngineFailed("The picture does not fit into the device's memory.") from error
+    except Exception as error:  # the boundary between one request and its neighbours
+        raise EngineFailed(f"The model failed: {error}") from error

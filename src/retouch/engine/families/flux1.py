@@ -9,8 +9,7 @@ Noise is float32 from a CPU generator seeded with the plan's seed, then cast: a 
 picture on every device and in every batch.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -19,12 +18,13 @@ import torch
 from torch import Tensor
 
 from retouch.domain.edit import Edit, ReferenceLayout, Size
-from retouch.domain.errors import EngineFailed, InvalidEdit, RetouchError
+from retouch.domain.errors import InvalidEdit
 from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
 from retouch.engine.families import DType, WeightsError, pixels, schedule
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import Parts, read_parts
+from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.packed import Request, prepare, velocity
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -68,7 +68,7 @@ class Flux1Family:
     @classmethod
     def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux1Family":
         """From a folder in diffusers' layout; raises WeightsError."""
-        _check_device(device)
+        check_device(device)
         recipe = read_recipe(folder, name)
         parts = read_parts(folder, device=device, dtype=getattr(torch, dtype))
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
@@ -99,7 +99,7 @@ class Flux1Family:
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
-        with _guarded():
+        with guarded():
             text = self._text.encode(edit.prompt)
             target = _grid(plan.size)
             ids = position_ids(
@@ -123,7 +123,7 @@ class Flux1Family:
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
-        with _guarded():
+        with guarded():
             velocities = velocity(
                 self._model,
                 [session.request for session in sessions],
@@ -149,12 +149,12 @@ class Flux1Family:
 
     def preview(self, session: Session) -> Picture | None:
         """The estimate of the last step, x - sigma * velocity, decoded by the real codec."""
-        with _guarded():
+        with guarded():
             return None if session.estimate is None else self._decoded(session, session.estimate)
 
     def close(self, session: Session) -> Picture:
         """The finished picture, decoded."""
-        with _guarded():
+        with guarded():
             return self._decoded(session, session.latents)
 
     def cost(self, plan: Plan) -> float:
@@ -215,30 +215,5 @@ def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
     return moved.to(velocity.dtype)
 
 
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that CUDA was compiled in
-        raise WeightsError(f"cannot use the device {device!r}: {error}") from error
-
-
 def _grid(size: Size) -> Grid:
     return ceil(size.height / TOKEN), ceil(size.width / TOKEN)
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """No gradients, and every failure of one request as EngineFailed.
-
-    A lost device (torch.AcceleratorError) passes through: no later request would succeed on it
-    either, so it must end the worker.
-    """
-    try:
-        with torch.inference_mode():
-            yield
-    except (RetouchError, torch.AcceleratorError):
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise EngineFailed("The picture does not fit into the device's memory.") from error
-    except Exception as error:  # the boundary between one request and its neighbours
-        raise EngineFailed(f"The model failed: {error}") from error

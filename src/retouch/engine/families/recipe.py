@@ -44,16 +44,15 @@ class Recipe:
     vocabulary: tuple[Skill, ...] = ()  # what it can do, for people; empty: anything
 
 
-def read_recipe(folder: Path, name: str) -> Recipe:
-    """The recipe of the weights in a folder, Kontext's when it brings none.
+def read_recipe(folder: Path, name: str, defaults: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of the weights in a folder; what it leaves open is `defaults`', else Kontext's.
 
     Raises WeightsError naming the file, the field and what it must be.
     """
     path = folder / "retouch.json"
-    if not path.exists():
-        return Recipe(name=name)
+    given = read_json(path) if path.exists() else {}
     try:
-        return parse_recipe({"name": name, **read_json(path)})
+        return parse_recipe({"name": name, **(defaults or {}), **given})
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""The noise schedule of FLUX.1: which noise levels the steps visit, and the guard around a config.
+"""The noise schedule of FLUX: which noise levels the steps visit, and the guard around a config.
 
 Same arithmetic in the same precision as diffusers' `FlowMatchEulerDiscreteScheduler` driven by
 `FluxKontextPipeline`, whose objects are not needed: one update is one line.
@@ -61,11 +61,30 @@ def mu(target_tokens: int, shift: Shift) -> float:
     return target_tokens * slope + (shift.base_shift - slope * shift.base_image_seq_len)
 
 
+def fitted_mu(target_tokens: int, steps: int) -> float:
+    """FLUX.2's: fitted to tokens and steps (black-forest-labs/flux2, sampling.py).
+
+    Two lines in the tokens, for 10 and for 200 steps, and between them a line in the steps; many
+    tokens use the second alone.
+    """
+    many_steps = 0.00016927 * target_tokens + 0.45666666
+    if target_tokens > 4300:
+        return many_steps
+    few_steps = 8.73809524e-05 * target_tokens + 1.89833333
+    slope = (many_steps - few_steps) / 190.0
+    return slope * steps + (many_steps - 200.0 * slope)
+
+
 def sigmas(steps: int, target_tokens: int, shift: Shift) -> Float32:
-    """Noise levels before each step and after the last, (steps + 1,), from 1 down to 0."""
+    """FLUX.1's noise levels before each step and after the last, (steps + 1,), from 1 down to 0."""
+    return shifted_sigmas(steps, mu(target_tokens, shift), shift)
+
+
+def shifted_sigmas(steps: int, mu: float, shift: Shift) -> Float32:
+    """The same for a `mu` of one's own; a shift that is not dynamic does not look at it."""
     even = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
     if shift.use_dynamic_shifting:
-        pull = math.exp(mu(target_tokens, shift))
+        pull = math.exp(mu)
         shifted = pull / (pull + (1 / even - 1))
     else:
         shifted = shift.shift * even / (1 + (shift.shift - 1) * even)
