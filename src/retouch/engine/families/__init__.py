@@ -21,6 +21,7 @@ BUNDLED = frozenset({"nano"})
 
 FAMILIES: Mapping[str, tuple[str, str]] = {
     "FluxTransformer2DModel": ("retouch.engine.families.flux1", "Flux1Family"),
+    "Flux2Transformer2DModel": ("retouch.engine.families.flux2", "Flux2Family"),
 }
 """The class a checkpoint names for its transformer, and the family that runs it."""
 

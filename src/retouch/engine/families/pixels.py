@@ -10,6 +10,7 @@ from torch import Tensor
 from retouch.domain.edit import Size
 from retouch.domain.errors import EngineFailed
 from retouch.domain.picture import Picture
+from retouch.engine.families import reference
 
 
 def stretch(picture: Picture, size: Size) -> Picture:
@@ -25,6 +26,19 @@ def cover(picture: Picture, size: Size) -> Picture:
     box = (left, top, left + width, top + height)
     resized = _image(picture).resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
     return _picture(resized)
+
+
+def capped(picture: Picture, area: int) -> Picture:
+    """Resized with Lanczos to `area` pixels when it has more, its shape kept."""
+    own = Size(picture.width, picture.height)
+    size = reference.capped(own, area)
+    return picture if size == own else stretch(picture, size)
+
+
+def cut(picture: Picture, size: Size) -> Picture:
+    """Cut to a size no larger than its own, around the centre."""
+    left, top = (picture.width - size.width) // 2, (picture.height - size.height) // 2
+    return _picture(_image(picture).crop((left, top, left + size.width, top + size.height)))
 
 
 def to_tensor(picture: Picture) -> Tensor:
@@ -76,6 +90,20 @@ def unpack(tokens: Tensor, rows: int, columns: int) -> Tensor:
     channels = tokens.shape[1] // 4
     blocks = tokens.view(rows, columns, channels, 2, 2).permute(2, 0, 3, 1, 4)
     return blocks.reshape(1, channels, rows * 2, columns * 2)
+
+
+def patch(latent: Tensor) -> Tensor:
+    """2x2 blocks as features: (1, c, 2 rows, 2 columns) to (1, c * 4, rows, columns)."""
+    _, channels, height, width = latent.shape
+    blocks = latent.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 1, 3, 5, 2, 4)
+    return blocks.reshape(1, channels * 4, height // 2, width // 2)
+
+
+def unpatch(patches: Tensor) -> Tensor:
+    """The inverse of `patch`."""
+    _, features, rows, columns = patches.shape
+    blocks = patches.reshape(1, features // 4, 2, 2, rows, columns).permute(0, 1, 4, 2, 5, 3)
+    return blocks.reshape(1, features // 4, rows * 2, columns * 2)
 
 
 def _image(picture: Picture) -> Image.Image:

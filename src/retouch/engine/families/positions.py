@@ -72,6 +72,21 @@ def position_ids(
     return torch.cat(parts)
 
 
+def planes(text_tokens: int, target: Grid, references: Sequence[Grid]) -> Tensor:
+    """FLUX.2's ids of a whole request in the order [text | target | references]: (tokens, 4).
+
+    The axes are (t, h, w, l). Text counts along l, the target has t = 0 and reference k (from 1)
+    the plane t = 10 k (black-forest-labs/flux2, sampling.py).
+    """
+    text = torch.zeros(text_tokens, 4)
+    text[:, 3] = torch.arange(text_tokens)
+    parts = [text]
+    for number, grid in enumerate((target, *references)):
+        ids = grid_ids(grid, t=10.0 * number, origin="corner")
+        parts.append(torch.cat([ids, torch.zeros(len(ids), 1)], dim=1))
+    return torch.cat(parts)
+
+
 def mosaic(grids: Sequence[Grid]) -> list[tuple[int, int]]:
     """The top left corner of each grid on one plane, none overlapping.
 

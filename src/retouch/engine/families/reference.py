@@ -33,5 +33,19 @@ def reference_sizes(
     return tuple(Size(_down(s.width * factor), _down(s.height * factor)) for s in sizes)
 
 
+def capped_size(image: Size, area: int) -> Size:
+    """A picture's own size, at most `area` pixels, its sides rounded down to multiples of 16."""
+    within = capped(image, area)
+    return Size(_down(within.width), _down(within.height))
+
+
+def capped(image: Size, area: int) -> Size:
+    """A picture's own size, or one of its shape with `area` pixels when it has more."""
+    if image.width * image.height <= area:
+        return image
+    scale = sqrt(area / (image.width * image.height))
+    return Size(int(image.width * scale), int(image.height * scale))
+
+
 def _down(side: float) -> int:
     return max(MULTIPLE, int(side) // MULTIPLE * MULTIPLE)

@@ -1,0 +1,334 @@
+"""FLUX.2 klein: up to four references and an instruction in, an edited picture out.
+
+The same shape as `flux1`: plan, sessions, one denoising step for any mix of requests
+(`packed_flux2`). Reference code: black-forest-labs/flux2 and diffusers' `Flux2KleinPipeline`, which
+it equals number by number given the same noise. Distilled weights take no guidance; base weights
+are guided by a second request without a prompt, packed into the same pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.errors import InvalidEdit, Violation
+from retouch.domain.geometry import MULTIPLE, target_size
+from retouch.domain.picture import Picture
+from retouch.engine.families import DType, WeightsError, pixels, read_json
+from retouch.engine.families.bounds import violations
+from retouch.engine.families.checkpoint import read_model, read_shift, read_tokenizer
+from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.flux1 import euler
+from retouch.engine.families.packed_flux2 import Request, prepare, velocity
+from retouch.engine.families.positions import Grid, planes
+from retouch.engine.families.recipe import Recipe, read_recipe
+from retouch.engine.families.reference import capped_size
+from retouch.engine.families.schedule import Shift, fitted_mu, shifted_sigmas
+from retouch.ports import Plan
+
+MAX_REFERENCES = 4
+MIN_REFERENCE_SIDE = 64
+MAX_REFERENCE_RATIO = 8  # long side to short side
+
+TEXT_LAYERS = (9, 18, 27)
+"""The layers of the text encoder whose outputs, side by side, are the text."""
+
+DISTILLED: Mapping[str, Any] = {"steps": 4, "guidance": None, "reference_layout": "index"}
+BASE: Mapping[str, Any] = {"steps": 50, "guidance": 4.0, "reference_layout": "index"}
+"""How the published weights are used (black-forest-labs/flux2, README)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The components of a FLUX.2 klein checkpoint. The libraries bring no types."""
+
+    transformer: Any
+    vae: Any
+    qwen: Any
+    tokenizer: Any
+    shift: Shift
+
+
+@dataclass(slots=True)
+class Session:
+    """A picture being made. Dropping the object frees everything it holds."""
+
+    plan: Plan
+    requests: tuple[Request, ...]  # with the prompt and, when guided, without
+    latents: Tensor  # (target tokens, C), in the model's precision
+    sigmas: Tensor  # (steps + 1,), float32, on the CPU
+    index: int = 0  # steps done
+    is_watched: bool = False  # whether somebody wants previews
+    estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
+
+
+class Flux2Family:
+    """`retouch.ports.Family` over a FLUX.2 klein checkpoint."""
+
+    def __init__(self, parts: Parts, recipe: Recipe, *, takes_guidance: bool) -> None:
+        self.name = recipe.name
+        self.recipe = recipe
+        self._parts = parts
+        self._model = parts.transformer
+        self._device: torch.device = self._model.device
+        self._dtype: torch.dtype = self._model.dtype
+        self._takes_guidance = takes_guidance
+
+    @classmethod
+    def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux2Family":
+        """From a folder in diffusers' layout; raises WeightsError."""
+        check_device(device)
+        index = read_json(folder / "model_index.json")
+        is_distilled = bool(index.get("is_distilled", False))
+        recipe = read_recipe(folder, name, DISTILLED if is_distilled else BASE)
+        if recipe.guidance is None and not is_distilled:
+            raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
+        precision = getattr(torch, dtype)
+        parts = Parts(
+            transformer=read_model(folder, index, "transformer", device=device, dtype=precision),
+            vae=read_model(folder, index, "vae", device=device, dtype=precision),
+            qwen=_trimmed(
+                folder, read_model(folder, index, "text_encoder", device=device, dtype=precision)
+            ),
+            tokenizer=read_tokenizer(folder, index, "tokenizer"),
+            shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
+        )
+        _check_widths(folder, parts)
+        return cls(parts, recipe, takes_guidance=not is_distilled)
+
+    def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
+        """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
+
+        Without a size or a shape in the edit, the picture is as large as its first reference.
+        """
+        layout = edit.reference_layout or self.recipe.reference_layout
+        broken = [*violations(edit, layout, len(images), most=MAX_REFERENCES)]
+        broken += _unfit(images)
+        if layout == "offset":
+            text = "is 'offset', which these weights do not know; use 'index'"
+            broken.append(Violation("reference_layout", "unsupported", text))
+        if broken:
+            raise InvalidEdit(tuple(broken))
+        recipe = self.recipe
+        references = tuple(capped_size(image, recipe.area) for image in images)
+        if edit.size is None and edit.aspect_ratio is None and references:
+            size = references[0]
+        else:
+            size = target_size(edit, None, recipe.area)
+        rows = sum(side.width * side.height // MULTIPLE**2 for side in (size, *references))
+        guidance = recipe.guidance if edit.guidance is None else edit.guidance
+        if not self._takes_guidance:
+            guidance = None
+        return Plan(
+            size=size,
+            references=references,
+            steps=recipe.steps if edit.steps is None else edit.steps,
+            guidance=guidance,
+            seed=seed,
+            tokens=(2 if _is_guided(guidance) else 1) * (recipe.max_sequence_length + rows),
+        )
+
+    def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
+        """A session: text and references encoded, positions laid out, noise drawn."""
+        with guarded():
+            target = _grid(plan.size)
+            references = self._references(plan, images)
+            ids = planes(
+                self.recipe.max_sequence_length, target, [_grid(size) for size in plan.references]
+            ).to(self._device)
+            prompts = (edit.prompt, "") if _is_guided(plan.guidance) else (edit.prompt,)
+            requests = tuple(
+                prepare(self._model, self._text(prompt).to(self._dtype), references, ids)
+                for prompt in prompts
+            )
+            tokens = target[0] * target[1]
+            sigmas = shifted_sigmas(plan.steps, fitted_mu(tokens, plan.steps), self._parts.shift)
+            session = Session(plan, requests, self._noise(plan), torch.from_numpy(sigmas))
+            session.is_watched = edit.previews > 0
+            return session
+
+    def step(self, sessions: Sequence[Session]) -> None:
+        """One denoising step for each, in one forward pass. All or nothing."""
+        with guarded():
+            counts = [len(session.requests) for session in sessions]
+            twins = [session for session in sessions for _ in session.requests]
+            velocities = velocity(
+                self._model,
+                [request for session in sessions for request in session.requests],
+                [session.latents for session in twins],
+                self._timesteps(twins),
+            )
+            moved = []
+            for session, count in zip(sessions, counts, strict=True):
+                mine, velocities = velocities[:count], velocities[count:]
+                towards = guided(mine, session.plan.guidance)
+                levels = session.sigmas[session.index : session.index + 2]
+                moved.append(euler(session.latents, towards, levels))
+                if session.is_watched:
+                    ends = session.sigmas[[session.index, -1]]
+                    session.estimate = euler(session.latents, towards, ends)
+        for session, latents in zip(sessions, moved, strict=True):
+            session.latents = latents
+            session.index += 1
+
+    def step_index(self, session: Session) -> int:
+        """Steps a session has done."""
+        return session.index
+
+    def preview(self, session: Session) -> Picture | None:
+        """The estimate of the last step, decoded by the real codec."""
+        with guarded():
+            return None if session.estimate is None else self._decoded(session, session.estimate)
+
+    def close(self, session: Session) -> Picture:
+        """The finished picture, decoded."""
+        with guarded():
+            return self._decoded(session, session.latents)
+
+    def cost(self, plan: Plan) -> float:
+        """TFLOP of one step: linears grow with the tokens, attention with their square."""
+        config = self._model.config
+        width = config.num_attention_heads * config.attention_head_dim
+        layers = config.num_layers + config.num_single_layers
+        passes = 2 if _is_guided(plan.guidance) else 1
+        tokens = plan.tokens // passes
+        linear = 2 * (4 + 3 * config.mlp_ratio) * width**2 * tokens
+        return float(passes * layers * (linear + 4 * width * tokens**2) / 1e12)
+
+    # -- what a session is made of ---------------------------------------------------------------
+
+    def _text(self, prompt: str) -> Tensor:
+        """(max_sequence_length, joint_attention_dim). Padding takes part, as in training."""
+        tokenizer, qwen = self._parts.tokenizer, self._parts.qwen
+        chat = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+        encoded = tokenizer(
+            chat,
+            padding="max_length",
+            max_length=self.recipe.max_sequence_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        states = qwen(
+            input_ids=encoded.input_ids.to(qwen.device),
+            attention_mask=encoded.attention_mask.to(qwen.device),
+            output_hidden_states=True,
+            use_cache=False,
+        ).hidden_states
+        return torch.cat([states[layer][0] for layer in TEXT_LAYERS], dim=1)
+
+    def _noise(self, plan: Plan) -> Tensor:
+        """Packed noise, (target tokens, C); from a CPU generator, so the same on every device."""
+        generator = torch.Generator("cpu").manual_seed(plan.seed)
+        shape = (1, self._model.config.in_channels, *_grid(plan.size))
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+        return _rows(noise).to(self._device, self._dtype)
+
+    def _references(self, plan: Plan, images: Sequence[Picture]) -> Tensor:
+        """Packed latents of all references, one after the other: (reference tokens, C)."""
+        empty = torch.empty(0, self._model.config.in_channels)
+        tokens = [empty.to(self._device, self._dtype)]
+        for image, size in zip(images, plan.references, strict=True):
+            fitted = pixels.cut(pixels.capped(image, self.recipe.area), size)
+            tensor = pixels.to_tensor(fitted).to(self._device, self._dtype)
+            latent = self._parts.vae.encode(tensor).latent_dist.mode()
+            patches = pixels.patch(latent)
+            mean, deviation = self._statistics(patches)
+            tokens.append(_rows((patches - mean) / deviation))
+        return torch.cat(tokens)
+
+    def _decoded(self, session: Session, latents: Tensor) -> Picture:
+        latent = self.unpacked(latents, session.plan.size)
+        return pixels.to_picture(self._parts.vae.decode(latent, return_dict=False)[0])
+
+    def unpacked(self, latents: Tensor, size: Size) -> Tensor:
+        """Packed latents as the autoencoder decodes them, (1, c, height / 8, width / 8)."""
+        rows, columns = _grid(size)
+        patches = latents.view(1, rows, columns, -1).permute(0, 3, 1, 2)
+        mean, deviation = self._statistics(patches)
+        return pixels.unpatch(patches * deviation + mean)
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each feature over the training pictures, (1, C, 1, 1)."""
+        norm = self._parts.vae.bn
+        variance = norm.running_var.view(1, -1, 1, 1) + self._parts.vae.config.batch_norm_eps
+        mean = norm.running_mean.view(1, -1, 1, 1).to(like)
+        return mean, torch.sqrt(variance).to(like)
+
+    def _timesteps(self, sessions: Sequence[Session]) -> Tensor:
+        """Noise levels (B,) as the pipeline hands them over: t = 1000 sigma in the model's
+        precision, divided by 1000 there."""
+        now = torch.stack([session.sigmas[session.index] for session in sessions])
+        return (now * self._parts.shift.num_train_timesteps).to(self._device, self._dtype) / 1000
+
+
+def guided(velocities: Sequence[Tensor], guidance: float | None) -> Tensor:
+    """One velocity, or the one with the prompt pushed away from the one without."""
+    if len(velocities) == 1 or guidance is None:
+        return velocities[0]
+    prompted, plain = velocities
+    return plain + guidance * (prompted - plain)
+
+
+def _is_guided(guidance: float | None) -> bool:
+    """Whether a picture needs the pass without a prompt; up to 1 it would change nothing."""
+    return guidance is not None and guidance > 1
+
+
+def _unfit(images: Sequence[Size]) -> list[Violation]:
+    found = []
+    for number, size in enumerate(images):
+        short, long = sorted((size.width, size.height))
+        if short < MIN_REFERENCE_SIDE:
+            text = f"is {size.width}x{size.height}, sides must be at least {MIN_REFERENCE_SIDE}"
+            found.append(Violation(f"images.{number}", "range", text))
+        elif long > MAX_REFERENCE_RATIO * short:
+            text = (
+                f"is {size.width}x{size.height}, its long side must be at most "
+                f"{MAX_REFERENCE_RATIO} times its short one"
+            )
+            found.append(Violation(f"images.{number}", "range", text))
+    return found
+
+
+def _trimmed(folder: Path, qwen: Any) -> Any:
+    """The text encoder without what nobody reads: the layers past the last one, the word head."""
+    base, needed = qwen.model, max(TEXT_LAYERS) + 1  # the last layer's own output comes normed
+    if len(base.layers) < max(TEXT_LAYERS):
+        raise WeightsError(
+            f"{folder / 'text_encoder'} has {len(base.layers)} layers, needs {max(TEXT_LAYERS)}"
+        )
+    if len(base.layers) > needed:
+        del base.layers[needed:]
+        base.config.num_hidden_layers = needed
+    return base
+
+
+def _check_widths(folder: Path, parts: Parts) -> None:
+    """Components trained together fit together; say so before the first edit fails."""
+    for name, gives, field in (
+        ("vae", 4 * parts.vae.config.latent_channels, "in_channels"),
+        ("text_encoder", len(TEXT_LAYERS) * parts.qwen.config.hidden_size, "joint_attention_dim"),
+    ):
+        wanted = parts.transformer.config[field]
+        if gives != wanted:
+            raise WeightsError(
+                f"{folder / name} gives {gives} features, but the transformer's {field} is {wanted}"
+            )
+
+
+def _rows(patches: Tensor) -> Tensor:
+    """(1, C, rows, columns) to (rows * columns, C)."""
+    return patches[0].flatten(1).T
+
+
+def _grid(size: Size) -> Grid:
+    return size.height // MULTIPLE, size.width // MULTIPLE
