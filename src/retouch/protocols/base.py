@@ -16,6 +16,7 @@ from retouch.domain.edit import Edit
 from retouch.domain.errors import InvalidEdit, NotFound, RetouchError, Violation
 from retouch.domain.prediction import Prediction, Webhook
 from retouch.ports import Cursor, File, Filter
+from retouch.protocols.operation import Description
 
 
 class Verb(StrEnum):
@@ -38,6 +39,10 @@ class Verb(StrEnum):
     FILL_PART = "fill_part"
     COMPLETE = "complete"  # all parts are there
     DESCRIBE = "describe"  # an answer from the catalogue alone; `Route.topic` says of what
+
+
+OPEN_VERBS = frozenset({Verb.STREAM, Verb.FILL, Verb.FILL_PART, Verb.COMPLETE})
+"""Verbs whose address carries its own permission: no key is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +235,10 @@ class Dialect:
 
     name: str
     hosts: frozenset[str] = frozenset()  # the vendor's own names, routed here by Host
-    mounts: tuple[str, ...] = ()  # prefixes its routes live under, "" for the root
+    mounts: tuple[str, ...] = ()  # prefixes its routes live under, "" for the root; the best first
     routes: tuple[Route, ...] = ()
     models: tuple[Model, ...] = ()
+    description: Description = Description()  # its part of the OpenAPI document
     upload_limit_bytes: int = 100 * 1024 * 1024
     shows_position: bool = False  # whether its answers tell a place in the queue
 

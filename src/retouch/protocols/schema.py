@@ -1,7 +1,7 @@
 """Checking a request's input against its model's JSON Schema, in neutral words.
 
 Each protocol owns a table from our `Fault` to its own sentences; this file owns the order (the
-schema's `x-order`), the formats, and what counts as absent.
+schema's `x-order`), the formats, and what counts as absent; and it says the same to the outside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,17 @@ def is_uri(value: object) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
+
+
+TEXT = r"^[^\u0000]*$"
+WEB_ADDRESS = (
+    r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,200}[A-Za-z0-9])?(:[0-9]{1,4})?([/?#][!-~]*)?$"
+)
+BASE64 = r"^([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+DATA_URI = rf"^data:(image/[a-z]{{1,20}})?;base64,{BASE64[1:]}"
+PICTURE = f"{WEB_ADDRESS}|{DATA_URI}"
+"""What to tell callers of texts that are checked by code. Each describes only what is taken; the
+checks take a little more, such as a scheme in capitals."""
 
 
 def is_web_address(text: str) -> bool:
@@ -71,6 +82,38 @@ def faults(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> Sequence[Fau
     mistyped = {fault.path for fault in found if fault.rule == "type"}
     found = [fault for fault in found if fault.rule == "type" or fault.path not in mistyped]
     return sorted(found, key=lambda fault: _order(schema, _field(fault)))
+
+
+def published(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An object's rules as callers may rely on them: those of `known` and the formats said too."""
+    needed = set(schema.get("required", ()))
+    fields = {
+        name: _published(rules) if name in needed else nullable(_published(rules))
+        for name, rules in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
+
+
+def nullable(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules of a field that is as good as absent when it is null."""
+    if "type" not in rules:
+        return {**rules, "anyOf": [*rules["anyOf"], {"type": "null"}]} if rules else {}
+    choices = {"enum": [*rules["enum"], None]} if "enum" in rules else {}
+    return {**rules, "type": [rules["type"], "null"], **choices}
+
+
+def _published(rules: Mapping[str, Any]) -> dict[str, Any]:
+    match rules:
+        case {"type": "string", "format": "uri"}:
+            return {"pattern": PICTURE, **rules}
+        case {"type": "string"} if not rules.keys() & {"enum", "pattern"}:
+            return {"pattern": TEXT, **rules}
+        case {"type": "array", "items": items}:
+            return {**rules, "items": _published(items)}
+        case {"type": "object", "properties": fields}:
+            return {**rules, "properties": {name: _published(it) for name, it in fields.items()}}
+        case _:
+            return dict(rules)
 
 
 def type_name(value: object) -> str:

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from retouch.domain.errors import NotFound, RetouchError
-from retouch.protocols.base import Answer, Call, Dialect, Route, Verb
+from retouch.protocols.base import OPEN_VERBS, Answer, Call, Dialect, Route, Verb
 from retouch.web.auth import Gate
-from retouch.web.handlers import HANDLERS, OPEN_VERBS, Reply, Visit, respond
+from retouch.web.handlers import HANDLERS, Reply, Visit, respond
 from retouch.web.reading import Origins, call_of, limited
 from retouch.web.services import Services
 

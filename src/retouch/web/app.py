@@ -1,4 +1,4 @@
-"""The web app: the protocols' addresses, signed files, health, and what wraps them all.
+"""The web app: the protocols' addresses and documents, signed files, health, and what wraps them.
 
 `create_app` only wires what it is given. An address belongs to the first protocol that lists it;
 a request whose Host is a vendor's own name sees that vendor's protocol alone.
@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Host, Router
 from starlette.routing import Route as Path
 
 from retouch.protocols import DIALECTS, Dialect
+from retouch.protocols.openapi import openapi
 from retouch.service.identity import draw_id
 from retouch.web.addresses import Address, Desk, Nowhere, Own, table
 from retouch.web.auth import Gate, host_name
@@ -101,6 +102,15 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
     async def files(request: Request) -> Response:
         return await signed_file(request, services)
 
+    def document(dialect: Dialect) -> BaseRoute:
+        async def read(request: Request) -> Response:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            origin = desk.origins.of(request.scope, headers)
+            return JSONResponse(openapi(dialect, origin))
+
+        path = f"/{dialect.name}/openapi.json"
+        return Path(path, Own(path, read))
+
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -112,6 +122,7 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
 
     return [
         *(Path(path, Address(desk, path, entries)) for path, entries in table(dialects)),
+        *(document(dialect) for dialect in dialects),
         Path("/files/{key:path}", Own("/files/{key}", files)),
         Path("/livez", Own("/livez", livez)),
         Path("/readyz", Own("/readyz", readyz)),

@@ -250,9 +250,6 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.DESCRIBE: describe,
 }
 
-OPEN_VERBS = frozenset({Verb.STREAM, Verb.FILL, Verb.FILL_PART, Verb.COMPLETE})
-"""Verbs whose address carries its own permission: no key is asked for."""
-
 
 def respond(answer: Answer) -> Response:
     """An answer on the wire."""

@@ -3,8 +3,21 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from retouch.protocols.schema import Fault, faults, is_uri, known, type_name
+from retouch.domain.data_uri import parse_data_uri
+from retouch.protocols.schema import (
+    DATA_URI,
+    WEB_ADDRESS,
+    Fault,
+    faults,
+    is_uri,
+    is_web_address,
+    known,
+    published,
+    type_name,
+)
 
 SCHEMA: dict[str, Any] = {
     "required": ["text", "picture"],
@@ -64,3 +77,32 @@ def test_what_can_name_a_picture(text: str, fine: bool) -> None:
 )  # fmt: skip
 def test_types_have_their_json_names(value: object, name: str) -> None:
     assert type_name(value) == name
+
+
+def whole(pattern: str) -> st.SearchStrategy[str]:
+    """Texts that fit a pattern; in JSON Schema its `$` is the end of the text."""
+    return st.from_regex(pattern.replace("$", r"\Z"))
+
+
+@given(whole(WEB_ADDRESS))
+def test_an_address_as_we_describe_it_is_taken(text: str) -> None:
+    assert is_uri(text)
+    assert is_web_address(text)
+
+
+@given(whole(DATA_URI))
+def test_a_data_uri_as_we_describe_it_is_taken(text: str) -> None:
+    assert is_uri(text)
+    assert parse_data_uri(text, 1000)
+
+
+def test_published_rules_say_what_absence_and_formats_mean() -> None:
+    rules = published(SCHEMA)["properties"]
+
+    assert rules["number"]["type"] == ["integer", "null"]
+    assert rules["text"]["type"] == "string"
+    assert faults({**SCHEMA, "properties": rules}, {"text": "a\0b", "picture": "ftp://x"}) == [
+        Fault(("text",), "pattern", rules["text"]["pattern"], "string"),
+        Fault(("picture",), "pattern", rules["picture"]["pattern"], "string"),
+        Fault(("picture",), "format", "uri", "string"),
+    ]

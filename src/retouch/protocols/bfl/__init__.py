@@ -16,6 +16,7 @@ from retouch.protocols.base import (
     Verb,
     View,
 )
+from retouch.protocols.bfl.document import DESCRIPTION
 from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
 from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME
 from retouch.protocols.bfl.parse import submission_of
@@ -40,6 +41,7 @@ class Bfl(Dialect):
     mounts = MOUNTS
     routes = ROUTES
     models = MODELS
+    description = DESCRIPTION
 
     def prediction_id(self, call: Call) -> str:
         id = call.query.get(POLL_ID)

@@ -24,6 +24,7 @@ from retouch.protocols.base import (
     Verb,
     View,
 )
+from retouch.protocols.fal.document import DESCRIPTION
 from retouch.protocols.fal.errors import KINDS, flat, headers_of, refused
 from retouch.protocols.fal.fields import HOSTS, MODELS, NAME, PREFIX
 from retouch.protocols.fal.parse import id_of, is_run, submission_of, target_of
@@ -81,6 +82,7 @@ class Fal(Dialect):
     mounts = MOUNTS
     routes = ROUTES
     models = MODELS
+    description = DESCRIPTION
     shows_position = True
 
     def prediction_id(self, call: Call) -> str:

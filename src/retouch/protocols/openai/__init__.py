@@ -21,6 +21,7 @@ from retouch.protocols.base import (
     Verb,
     View,
 )
+from retouch.protocols.openai.document import DESCRIPTION
 from retouch.protocols.openai.errors import failed, problem, refuse, refused
 from retouch.protocols.openai.fields import HOSTS, MODELS, NAME
 from retouch.protocols.openai.parse import submission_of
@@ -49,6 +50,7 @@ class OpenAI(Dialect):
     mounts = MOUNTS
     routes = ROUTES
     models = MODELS
+    description = DESCRIPTION
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
         return prediction.input.get("response_format") != "url"

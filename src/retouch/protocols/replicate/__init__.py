@@ -29,6 +29,7 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.protocols.replicate.describe import described
+from retouch.protocols.replicate.document import DESCRIPTION
 from retouch.protocols.replicate.errors import problem, refused
 from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
 from retouch.protocols.replicate.files import file_body, upload_of
@@ -37,7 +38,7 @@ from retouch.protocols.replicate.parse import UPLOAD_LIMIT_BYTES, submission_of,
 from retouch.protocols.replicate.render import NO_STORE, prediction_body
 from retouch.protocols.replicate.webhooks import notification
 
-MOUNTS = ("/replicate/v1/v1", "/replicate/v1", "/replicate", "/v1/v1", "/v1", "")
+MOUNTS = ("/replicate/v1", "/replicate/v1/v1", "/replicate", "/v1/v1", "/v1", "")
 """Every way a client spells the base URL: with the version, without it, or twice."""
 
 ROUTES = (
@@ -76,6 +77,7 @@ class Replicate(Dialect):
     mounts = MOUNTS
     routes = ROUTES
     models = MODELS
+    description = DESCRIPTION
     upload_limit_bytes = UPLOAD_LIMIT_BYTES
 
     def parse(self, call: Call) -> Submission:

@@ -26,6 +26,7 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.protocols.wavespeed.describe import described
+from retouch.protocols.wavespeed.document import DESCRIPTION
 from retouch.protocols.wavespeed.errors import problem, refused
 from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME
 from retouch.protocols.wavespeed.files import announced, file_body, place_body, upload_of
@@ -61,6 +62,7 @@ class WaveSpeed(Dialect):
     mounts = MOUNTS
     routes = ROUTES
     models = MODELS
+    description = DESCRIPTION
     upload_limit_bytes = UPLOAD_LIMIT_BYTES
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:

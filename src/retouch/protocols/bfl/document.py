@@ -1,0 +1,125 @@
+"""BFL's part of its OpenAPI document: what each address takes and answers."""
+
+from retouch.protocols.bfl.errors import POLL, POLL_ID
+from retouch.protocols.bfl.fields import (
+    IMAGES,
+    MODELS,
+    MODERATED_WORDS,
+    SCHEMA,
+    STATUS_WORDS,
+    UNKNOWN,
+)
+from retouch.protocols.operation import (
+    INTEGER,
+    JSON,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Description,
+    Operation,
+    Parameter,
+    either,
+    many,
+    maybe,
+    one_of,
+    record,
+    ref,
+    told,
+)
+from retouch.protocols.schema import BASE64, PICTURE, nullable, published
+
+WORDS = sorted({*STATUS_WORDS.values(), *MODERATED_WORDS.values(), UNKNOWN})
+IMAGE = {
+    "type": "string",
+    "pattern": f"{PICTURE}|{BASE64}",
+    "description": "A picture: an http(s) URL, a data URI or base64.",
+}
+RATIO = {"description": "The shape of the result, 21:9 to 9:21.", "examples": ["16:9", "1:1"]}
+
+
+def _inputs() -> dict[str, object]:
+    """The rules of an edit, with what its parser adds to them."""
+    inputs = published(SCHEMA)
+    fields = inputs["properties"]
+    fields |= {name: nullable({**fields[name], **IMAGE, "type": "string"}) for name in IMAGES}
+    fields["aspect_ratio"] = {**fields["aspect_ratio"], **RATIO}
+    return inputs
+
+
+TASK = {
+    "id": STRING,
+    "status": one_of(WORDS),
+    "result": maybe(ref("Result")),
+    "progress": maybe(NUMBER),
+    "details": maybe(OBJECT),
+    "preview": NULL,
+}
+SCHEMAS = {
+    "Inputs": _inputs(),
+    "Submitted": record(
+        {
+            "id": STRING,
+            "polling_url": STRING,
+            "cost": NUMBER,
+            "input_mp": maybe(NUMBER),
+            "output_mp": maybe(NUMBER),
+        }
+    ),
+    "Result": record(
+        {
+            "sample": {**STRING, "description": "The picture's address, for a while."},
+            "prompt": STRING,
+            "seed": INTEGER,
+            "start_time": NUMBER,
+            "end_time": NUMBER,
+            "duration": NUMBER,
+        },
+        optional=("seed", "start_time", "end_time", "duration"),
+    ),
+    "Task": record(TASK),
+    "UnknownTask": record({**TASK, "detail": STRING, "message": STRING}),
+    "Problem": record({"detail": STRING, "message": STRING}),
+    "BrokenRules": record(
+        {
+            "detail": many(
+                record({"loc": many(either(STRING, INTEGER)), "msg": STRING, "type": STRING})
+            ),
+            "message": STRING,
+        }
+    ),
+}
+
+SUBMITTED = told("The edit is accepted; poll its `polling_url`.", ref("Submitted"))
+EDITS = {
+    f"POST /{model.name}{ending}": (
+        Operation(summary=model.description, body={JSON: ref("Inputs")}, replies={200: SUBMITTED}),
+    )
+    for model in MODELS
+    for ending in ("", "/generate")
+}
+POLLED = Operation(
+    summary="How far an edit is, and its result.",
+    parameters=(
+        Parameter(name=POLL_ID, required=True, description="The edit's `id`."),
+        Parameter(name="ticket", description="The edit's own, from its `polling_url`; for a key."),
+    ),
+    replies={
+        200: told("The task.", ref("Task")),
+        404: told("There is no such task.", ref("UnknownTask")),
+    },
+    refusals=(422,),
+)
+CREDITS = Operation(
+    summary="The balance: nothing is charged here.",
+    replies={200: told("No credits.", record({"credits": NUMBER, "detail": STRING}))},
+)
+
+DESCRIPTION = Description(
+    title="retouch as Black Forest Labs",
+    summary="Edits of pictures, over the HTTP API of Black Forest Labs.",
+    operations={**EDITS, f"GET {POLL}": (POLLED,), "GET /credits": (CREDITS,)},
+    refusals={422: told("The request breaks its rules.", ref("BrokenRules"))},
+    refusal=told("The request is refused.", ref("Problem")),
+    schemas=SCHEMAS,
+)

@@ -1,0 +1,202 @@
+"""OpenAI's part of its OpenAPI document: what each address takes and answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MAX_IMAGES, SCHEMA
+from retouch.protocols.operation import (
+    BOOLEAN,
+    FORM,
+    INTEGER,
+    JSON,
+    NULL,
+    STRING,
+    Description,
+    Operation,
+    Parameter,
+    Schema,
+    either,
+    many,
+    maybe,
+    one_of,
+    record,
+    ref,
+    told,
+)
+from retouch.protocols.schema import PICTURE, published
+
+SIZE = "auto, or WIDTHxHEIGHT: multiples of 16, between 1:3 and 3:1, at most 4096 a side."
+PICTURE_TEXT = {"type": "string", "pattern": PICTURE}
+IMAGE = either(
+    PICTURE_TEXT,
+    {
+        "type": "object",
+        "required": ["image_url"],
+        "properties": {
+            "image_url": either(
+                PICTURE_TEXT,
+                {"type": "object", "required": ["url"], "properties": {"url": PICTURE_TEXT}},
+            )
+        },
+    },
+    {
+        "type": "object",
+        "required": ["file_id"],
+        "properties": {"file_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}},
+    },
+)
+SOME = either(IMAGE, many(IMAGE, minItems=1, maxItems=MAX_IMAGES))
+IMAGES = {
+    "anyOf": [IMAGE, many(IMAGE, maxItems=MAX_IMAGES), NULL],
+    "description": f"A picture or a list of them; {MAX_IMAGES} at most in all fields together.",
+}
+
+
+def _fields(rules: Schema) -> dict[str, Any]:
+    """An image request's fields, all but the pictures, with what the parser adds."""
+    fields = {name: it for name, it in rules["properties"].items() if name != "image"}
+    size = {"pattern": "^(auto|[0-9]{1,5}x[0-9]{1,5})$", "description": SIZE}
+    return {
+        **fields,
+        "size": {**fields["size"], **size, "examples": ["auto", "1024x1024", "1536x1024"]},
+        "stream": {"enum": [False, None], "description": "Not served yet."},
+        "partial_images": {"enum": [0, None], "description": "Not served yet."},
+    }
+
+
+def _inputs() -> dict[str, Any]:
+    fields: dict[str, Any] = {**_fields(published(SCHEMA))}
+    return {"type": "object", "required": ["prompt"], "properties": fields}
+
+
+def _form() -> dict[str, Any]:
+    """The same as the parts of a form, which has no null."""
+    fields = _fields({"properties": INPUTS})
+    fields = {name: fields[name] for name in fields if name not in ("stream", "partial_images")}
+    binary = {"type": "string", "format": "binary"}
+    return {"type": "object", "required": ["prompt"], "properties": {**fields, "image": binary}}
+
+
+INPUT, FORM_INPUT = _inputs(), _form()
+GENERATION = {**INPUT, "properties": {**INPUT["properties"], **dict.fromkeys(IMAGE_FIELDS, IMAGES)}}
+EDIT = {
+    **GENERATION,
+    "anyOf": [{"required": [name], "properties": {name: SOME}} for name in IMAGE_FIELDS],
+}
+EDIT_FORM = {**FORM_INPUT, "required": ["prompt", "image"]}
+
+SCHEMAS: Mapping[str, Schema] = {
+    "Generation": GENERATION,
+    "Edit": EDIT,
+    "GenerationForm": FORM_INPUT,
+    "EditForm": EDIT_FORM,
+    "Images": record(
+        {
+            "created": INTEGER,
+            "background": STRING,
+            "output_format": STRING,
+            "quality": STRING,
+            "size": STRING,
+            "data": many(either(record({"b64_json": STRING}), record({"url": STRING}))),
+            "usage": record(
+                {
+                    "input_tokens": INTEGER,
+                    "input_tokens_details": record(
+                        {"text_tokens": INTEGER, "image_tokens": INTEGER}
+                    ),
+                    "output_tokens": INTEGER,
+                    "total_tokens": INTEGER,
+                }
+            ),
+        }
+    ),
+    "Model": record(
+        {
+            "id": one_of(LISTED),
+            "object": {"const": "model"},
+            "created": INTEGER,
+            "owned_by": STRING,
+            "weights": STRING,
+        }
+    ),
+    "Models": record({"object": {"const": "list"}, "data": many(ref("Model"))}),
+    "File": record(
+        {
+            "id": STRING,
+            "object": {"const": "file"},
+            "bytes": INTEGER,
+            "created_at": INTEGER,
+            "expires_at": INTEGER,
+            "filename": STRING,
+            "purpose": STRING,
+            "status": STRING,
+        }
+    ),
+    "Files": record(
+        {
+            "object": {"const": "list"},
+            "data": many(ref("File")),
+            "first_id": maybe(STRING),
+            "last_id": maybe(STRING),
+            "has_more": BOOLEAN,
+        }
+    ),
+    "Problem": record(
+        {
+            "error": record(
+                {"message": STRING, "type": STRING, "param": maybe(STRING), "code": maybe(STRING)}
+            )
+        }
+    ),
+}
+
+MADE = {
+    200: told("The pictures.", ref("Images")),
+    504: told("They are not done in time.", ref("Problem")),
+}
+GENERATIONS = Operation(
+    summary="Make pictures from a text.",
+    body={JSON: ref("Generation"), FORM: ref("GenerationForm")},
+    replies=MADE,
+)
+EDITS = Operation(
+    summary="Edit pictures from a text instruction.",
+    body={JSON: ref("Edit"), FORM: ref("EditForm")},
+    replies=MADE,
+)
+OPERATIONS = {
+    "POST /images/generations": (GENERATIONS,),
+    "POST /images/edits": (EDITS,),
+    "POST /deployments/{model}/images/generations": (GENERATIONS,),
+    "POST /deployments/{model}/images/edits": (EDITS,),
+    "POST /images/variations": (
+        Operation(
+            summary="Not served.", replies={404: told("There is no such thing.", ref("Problem"))}
+        ),
+    ),
+    "GET /models": (
+        Operation(summary="Every model.", replies={200: told("The models.", ref("Models"))}),
+    ),
+    "GET /models/{model}": (
+        Operation(
+            summary="One model.",
+            replies={200: told("The model.", ref("Model"))},
+            refusals=(404,),
+        ),
+    ),
+    "GET /files": (
+        Operation(
+            summary="The caller's files, newest first.",
+            parameters=(Parameter(name="limit", description="1 to 1000; all of it otherwise."),),
+            replies={200: told("The files.", ref("Files"))},
+        ),
+    ),
+}
+
+DESCRIPTION = Description(
+    title="retouch as OpenAI Images",
+    summary="Edits of pictures, over the OpenAI Images API.",
+    operations=OPERATIONS,
+    refusal=told("The request is refused.", ref("Problem")),
+    schemas=SCHEMAS,
+)
