@@ -369,11 +369,14 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An edit whose pictures are decoded, ready for the engine."""
+    """An edit whose pictures are decoded, ready for the engine, and what its turn depends on."""
 
     id: str
     edit: Edit
     images: tuple[Picture, ...]
+    owner: str = ""
+    priority: int = 0  # higher is served sooner
+    deadline: float | None = None  # UTC seconds since 1970; it is cancelled then
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,14 +427,17 @@ class Engine(Protocol):
     def room(self) -> int:
         """How many more jobs it would take now."""
 
+    def expected_s(self) -> float | None:
+        """How long the next forward pass should take; None while that is not known."""
+
     def add(self, job: Job) -> None:
-        """Take a job; it is opened at the next step."""
+        """Take a job; it is planned at the next step."""
 
     def cancel(self, id: str) -> None:
         """Drop a job at the next step boundary. Unknown ids are fine."""
 
     def step(self) -> Sequence[EngineEvent]:
-        """One iteration: open what waits, one denoising step for one group, close what is done."""
+        """One iteration: open one picture, one denoising step for one group, close the done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,13 +450,26 @@ class Plan:
     guidance: float | None
     seed: int
     tokens: int  # in one forward: text + target + references
+    held_bytes: int = 0  # what its session keeps between steps, as estimated; 0 is not known
+    peak_bytes: int = 0  # the most one of its stages takes on top
+
+
+class Memory(Protocol):
+    """The memory of the engine's device."""
+
+    def free_bytes(self) -> int | None:
+        """What could still be had; None when nobody can tell."""
+
+    def trim(self) -> None:
+        """Give back what is cached and no longer used."""
 
 
 class Family(Protocol):
     """A model architecture with weights loaded: owns every tensor. `S` below is its session type.
 
     A session is one picture being made; dropping it frees what it holds. `open`, `step`, `preview`
-    and `close` raise EngineFailed for what concerns their sessions only, a lack of memory included.
+    and `close` raise EngineFailed for what concerns their sessions only, a lack of memory as
+    OutOfMemory.
     """
 
     name: str  # of the weights that serve, for logs
@@ -480,4 +499,4 @@ class Family(Protocol):
         """Decode the finished session."""
 
     def cost(self, plan: Plan) -> float:
-        """Relative work of one step of such a picture."""
+        """Relative work of one step of such a picture, more than 0."""

@@ -9,6 +9,7 @@ RetouchError
 ├── BadInput           an image could not be fetched or decoded; fails the prediction
 ├── Blocked            a safety check refused the prompt or a picture; fails the prediction
 └── EngineFailed       the model could not finish the edit; fails the prediction
+    └── OutOfMemory    there was not enough memory for it; what it held is returned
 
 Services and workers raise these; a protocol translates them by table.
 """
@@ -87,3 +88,7 @@ class Blocked(RetouchError):
 
 class EngineFailed(RetouchError):
     """The model could not finish the edit."""
+
+
+class OutOfMemory(EngineFailed):
+    """The device's memory did not suffice for an edit in this company."""

@@ -1,20 +1,24 @@
-"""The engine: opens jobs, steps them in groups, closes what is done, and says what happened.
+"""The engine: opens pictures, steps them in groups, closes what is done, and says what happened.
 
-It owns the order of things and each job's bookkeeping; the scheduler decides who steps, the family
-does the work. It is synchronous and called from one thread.
+It owns each job's bookkeeping; the scheduler decides who is opened and who steps, the family does
+the work. It is synchronous and called from one thread.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from secrets import randbelow
-from typing import Any
+from traceback import format_exception
+from typing import Any, TypeVar
 
 from retouch.domain.edit import Size
-from retouch.domain.errors import RetouchError
+from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
-from retouch.engine.scheduler import Schedule, Turn, group
+from retouch.engine.memory import NoMemory, remedy
+from retouch.engine.pace import Pace
+from retouch.engine.scheduler import Entry, Policy, Schedule, Tick, Turn, tick
 from retouch.ports import (
     Broken,
     Clock,
@@ -22,10 +26,13 @@ from retouch.ports import (
     Family,
     Finished,
     Job,
+    Memory,
     Plan,
     Previewed,
     Stepped,
 )
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +42,26 @@ SEEDS = 2**63
 
 @dataclass(slots=True)
 class _Run:
-    """An opened job: a session for each picture not yet decoded, a picture for each that is."""
+    """A planned job: a session for each picture in the making, a picture for each that is done."""
 
-    plan: Plan  # of its first picture; the others differ in their seed only
-    opened_at: float
-    sessions: dict[int, Any]
+    plans: tuple[Plan, ...]  # they differ in their seed only
+    opened_at: float | None = None
+    sessions: dict[int, Any] = field(default_factory=dict)
     pictures: dict[int, Picture] = field(default_factory=dict)
     step: int = 0  # steps done, averaged over its pictures and rounded down
     previews: int = 0  # of those it wants, how many have been made or left out
+
+    @property
+    def plan(self) -> Plan:
+        """Of its first picture."""
+        return self.plans[0]
 
 
 class StepEngine:
     """`retouch.ports.Engine` over one family.
 
-    `max_jobs` bounds how many jobs it holds, `token_budget` how many tokens one forward pass
-    carries (text, target and references of every picture in it).
+    `max_jobs` bounds how many jobs it holds; `policy` says what one forward pass carries and who
+    goes first; `pace` is what calibration learned, if there was one.
     """
 
     def __init__(
@@ -58,16 +70,20 @@ class StepEngine:
         *,
         clock: Clock,
         max_jobs: int = 8,
-        token_budget: int = 16_384,
+        policy: Policy = Policy(),  # noqa: B008  (frozen)
+        pace: Pace = Pace(),  # noqa: B008  (frozen)
+        memory: Memory = NoMemory(),  # noqa: B008  (stateless)
         draw_seed: Callable[[], int] = lambda: randbelow(2**32),
     ) -> None:
         self.family = family
         self._clock = clock
         self._max_jobs = max_jobs
-        self._token_budget = token_budget
+        self._policy, self._pace = policy, pace
+        self._memory = memory
         self._draw_seed = draw_seed
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
+        self._new: dict[str, float] = {}  # jobs not planned yet, and when they came
         self._runs: dict[str, _Run] = {}
 
     @property
@@ -79,68 +95,129 @@ class StepEngine:
         """How many more jobs it would take now."""
         return max(0, self._max_jobs - len(self._jobs))
 
+    def expected_s(self) -> float | None:
+        """How long the next forward pass should take; None before one was timed."""
+        if not self._pace.is_known:
+            return None
+        return self._pace.seconds * sum(turn.cost for turn in self._tick().steps)
+
     def add(self, job: Job) -> None:
-        """Take a job; it is opened at a coming step. Raises ValueError when it is already here."""
-        self._schedule = self._schedule.wait(job.id)
+        """Take a job; it is planned at the next step. Raises ValueError when it is already here."""
+        if job.id in self._jobs:
+            raise ValueError(f"job {job.id!r} is already in the engine")
         self._jobs[job.id] = job
+        self._new[job.id] = self._clock.monotonic()
 
     def cancel(self, id: str) -> None:
         """Drop a job and everything it holds. Unknown ids are fine."""
         self._schedule = self._schedule.drop(id)
         self._jobs.pop(id, None)
+        self._new.pop(id, None)
         self._runs.pop(id, None)
 
     def step(self) -> list[EngineEvent]:
-        """One iteration: open one waiting job, one denoising step for one group, close the done."""
+        """One iteration: open one picture, one denoising step for one group, close the done."""
         events: list[EngineEvent] = []
-        events += self._open()
-        turns = group(self._schedule.running, self._token_budget)
+        events += self._admit()
+        due = self._tick()
+        events += self._open(due.opens)
+        turns = [turn for turn in due.steps if self._is_open(turn)]
         events += self._denoise(turns)
+        turns = [turn for turn in turns if self._is_open(turn)]
         events += self._report(turns)
         events += self._preview(turns)
         events += self._close(turns)
         return events
 
-    # -- the parts of an iteration ---------------------------------------------------------
+    # -- the parts of an iteration ---------------------------------------------------------------
 
-    def _open(self) -> Iterator[EngineEvent]:
-        if not self._schedule.waiting:
-            return
-        job = self._jobs[self._schedule.waiting[0]]
-        opened_at = self._clock.monotonic()
-        try:
-            plans, sessions = self._sessions(job)
-        except RetouchError as error:
-            yield self._break(job.id, error)
-            return
-        self._schedule = self._schedule.open(job.id, [plan.tokens for plan in plans])
-        self._runs[job.id] = _Run(plans[0], opened_at, dict(enumerate(sessions)))
+    def _admit(self) -> Iterator[EngineEvent]:
+        """Plan the jobs that came since the last step; nothing is allocated for them yet."""
+        for id, arrived_at in list(self._new.items()):
+            del self._new[id]
+            try:
+                plans = self._plans(self._jobs[id])
+            except RetouchError as error:
+                yield self._break(id, error)
+                continue
+            self._runs[id] = _Run(plans)
+            self._schedule = self._schedule.add(self._entry(self._jobs[id], arrived_at, plans[0]))
 
-    def _sessions(self, job: Job) -> tuple[list[Plan], list[Any]]:
-        """A plan and a session for each picture: seeds count up from the edit's."""
+    def _plans(self, job: Job) -> tuple[Plan, ...]:
+        """A plan for each picture: seeds count up from the edit's."""
         first = self._draw_seed() if job.edit.seed is None else job.edit.seed
         sizes = [Size(image.width, image.height) for image in job.images]
         seeds = [(first + number) % SEEDS for number in range(job.edit.count)]
-        plans = [self.family.plan(job.edit, sizes, seed) for seed in seeds]
-        return plans, [self.family.open(plan, job.edit, job.images) for plan in plans]
+        plans = tuple(self.family.plan(job.edit, sizes, seed) for seed in seeds)
+        limit_bytes = self._policy.memory_bytes
+        if limit_bytes is not None and plans[0].held_bytes + plans[0].peak_bytes > limit_bytes:
+            raise OutOfMemory(remedy(plans[0], limit_bytes))
+        return plans
+
+    def _entry(self, job: Job, arrived_at: float, plan: Plan) -> Entry:
+        turns = (
+            Turn(
+                job=job.id,
+                number=number,
+                tokens=plan.tokens,
+                cost=self.family.cost(plan),
+                left=plan.steps,
+                held_bytes=plan.held_bytes,
+                peak_bytes=plan.peak_bytes,
+            )
+            for number in range(job.edit.count)
+        )
+        in_s = None if job.deadline is None else job.deadline - self._clock.now()
+        return Entry(
+            id=job.id,
+            turns=tuple(turns),
+            arrived_at=arrived_at,
+            owner=job.owner,
+            priority=job.priority,
+            deadline=None if in_s is None else self._clock.monotonic() + in_s,
+        )
+
+    def _tick(self) -> Tick:
+        now = self._clock.monotonic()
+        return tick(self._schedule, self._policy, now=now, pace_s=self._pace.seconds)
+
+    def _open(self, turn: Turn | None) -> Iterator[EngineEvent]:
+        if turn is None:
+            return
+        job, run = self._jobs[turn.job], self._runs[turn.job]
+        if run.opened_at is None:
+            run.opened_at = self._clock.monotonic()
+        plan = run.plans[turn.number]
+        session = self._try(partial(self.family.open, plan, job.edit, job.images))
+        if isinstance(session, RetouchError):
+            yield from self._fail(turn, session)
+            return
+        run.sessions[turn.number] = session
+        self._schedule = self._schedule.put([replace(turn, is_open=True)])
 
     def _denoise(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
-        """Step a group together; when that fails, each alone once, and break those that fail."""
+        """Step a group together; when that fails, each alone once, and fail those that fail."""
         if not turns:
             return
-        try:
-            self.family.step([self._session(turn) for turn in turns])
-        except RetouchError as error:
-            if len(turns) == 1:
-                yield self._break(turns[0].job, error)
-                return
-            log.warning("packed_step_failed jobs=%s: %s", [turn.job for turn in turns], error)
-            for turn in turns:
-                if turn.job in self._runs:  # a sibling may have broken it
-                    yield from self._denoise([turn])
+        started = self._clock.monotonic()
+        error = self._try(partial(self.family.step, [self._session(turn) for turn in turns]))
+        if error is None:
+            took_s = self._clock.monotonic() - started
+            self._pace = self._pace.timed(sum(turn.cost for turn in turns), took_s)
+            self._schedule = self._schedule.put(self._stepped(turn) for turn in turns)
+            return
+        if len(turns) == 1:
+            yield from self._fail(turns[0], error)
+            return
+        if isinstance(error, OutOfMemory):
+            self._memory.trim()
+            self._narrow(turns)
+        for turn in turns:
+            if self._is_open(turn):  # a sibling may have broken it
+                yield from self._denoise([turn])
 
     def _report(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
-        for id in dict.fromkeys(turn.job for turn in turns if turn.job in self._runs):
+        for id in dict.fromkeys(turn.job for turn in turns):
             run = self._runs[id]
             done = sum(self.family.step_index(session) for session in run.sessions.values())
             step = (done + run.plan.steps * len(run.pictures)) // self._jobs[id].edit.count
@@ -151,67 +228,116 @@ class StepEngine:
     def _preview(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         """At most one a step: who shares the device waits for no more than one decoding."""
         for turn in turns:
-            run = self._runs.get(turn.job)
-            if run is None or turn.number:
+            if turn.number:
                 continue
-            session, wanted = run.sessions[0], self._jobs[turn.job].edit.previews
+            run, session = self._runs[turn.job], self._session(turn)
+            wanted = self._jobs[turn.job].edit.previews
             due = previews_due(self.family.step_index(session), run.plan.steps, wanted)
             if due <= run.previews:
                 continue
             run.previews = due
-            try:
-                picture = self.family.preview(session)
-            except RetouchError as error:  # the edit itself is unharmed
-                log.warning("preview_failed job=%s: %s", turn.job, error)
-                continue
-            if picture is not None:
+            picture = self._try(partial(self.family.preview, session))
+            if isinstance(picture, Picture):  # without one the edit itself is unharmed
                 yield Previewed(turn.job, picture)
                 return
 
     def _close(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         for turn in turns:
-            run = self._runs.get(turn.job)
-            if run is None or self.family.step_index(run.sessions[turn.number]) < run.plan.steps:
+            if not self._is_open(turn) or self._stepped(turn).left:
                 continue
-            try:
-                run.pictures[turn.number] = self.family.close(run.sessions.pop(turn.number))
-            except RetouchError as error:
-                yield self._break(turn.job, error)
+            run = self._runs[turn.job]
+            picture = self._try(partial(self.family.close, self._session(turn)))
+            if isinstance(picture, OutOfMemory):
+                self._memory.trim()
+                picture = self._try(partial(self.family.close, self._session(turn)))
+            if isinstance(picture, RetouchError):
+                yield from self._fail(turn, picture)
                 continue
-            self._schedule = self._schedule.finish([turn])
-            if not run.sessions:
+            run.pictures[turn.number] = picture
+            del run.sessions[turn.number]
+            self._schedule = self._schedule.finish(turn)
+            if len(run.pictures) == len(run.plans):
                 yield self._finish(turn.job)
+
+    # -- what goes wrong -------------------------------------------------------------------------
+
+    def _try(self, work: Callable[[], T]) -> T | RetouchError:
+        """What a family's verb answers, or why it failed; the reason holds on to no tensor."""
+        try:
+            return work()
+        except RetouchError as error:
+            # As text, and then without: a traceback keeps its frames and their tensors alive, and
+            # so would a log record that carries it.
+            log.warning("family_failed: %s", "".join(format_exception(error)))
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+            return error
+
+    def _fail(self, turn: Turn, error: RetouchError) -> Iterator[EngineEvent]:
+        """Break a turn's job; one that ran out of memory starts over first, alone, once."""
+        run = self._runs[turn.job]
+        run.sessions.pop(turn.number, None)
+        if not isinstance(error, OutOfMemory):
+            yield self._break(turn.job, error)
+            return
+        if turn.is_alone:
+            yield self._break(turn.job, OutOfMemory(remedy(run.plan, self._policy.memory_bytes)))
+        else:
+            log.warning("starts_over_alone job=%s picture=%d", turn.job, turn.number)
+            again = replace(turn, is_open=False, is_alone=True, left=run.plan.steps)
+            self._schedule = self._schedule.put([again])
+        self._memory.trim()
+
+    def _narrow(self, turns: Sequence[Turn]) -> None:
+        """Carry less in a pass from now on than what ran out of memory."""
+        budget = sum(turn.tokens for turn in turns) // 2
+        if budget < self._policy.token_budget:
+            log.warning("token_budget_halved to=%d", budget)
+            self._policy = replace(self._policy, token_budget=budget)
 
     # -- the ends of a job -----------------------------------------------------------------------
 
     def _finish(self, id: str) -> Finished:
         run = self._runs[id]
         pictures = tuple(run.pictures[number] for number in sorted(run.pictures))
-        elapsed_s = self._clock.monotonic() - run.opened_at
+        elapsed_s = self._elapsed_s(run)
         metrics = {"steps": float(run.plan.steps), "predict_time": elapsed_s}
-        logs = self._logs(run, elapsed_s)
+        logs = self._logs(run)
         self.cancel(id)
         return Finished(id, pictures, metrics, logs)
 
     def _break(self, id: str, error: RetouchError) -> Broken:
-        log.warning("job_broken id=%s: %s", id, error, exc_info=error)
+        log.warning("job_broken id=%s: %s", id, error)
         run = self._runs.get(id)
-        logs = "" if run is None else self._logs(run, self._clock.monotonic() - run.opened_at)
+        logs = "" if run is None or run.opened_at is None else self._logs(run)
         self.cancel(id)
         return Broken(id, str(error), logs)
 
-    def _logs(self, run: _Run, elapsed_s: float) -> str:
+    def _logs(self, run: _Run) -> str:
         size = run.plan.size
         lines = [
             f"Using seed: {run.plan.seed}",
             f"Served by the weights {self.family.name}, {size.width}x{size.height} pixels",
         ]
         if run.step:
-            lines.append(progress_line(run.step, run.plan.steps, elapsed_s))
+            lines.append(progress_line(run.step, run.plan.steps, self._elapsed_s(run)))
         return "\n".join(lines) + "\n"
+
+    # -- what is known of a turn -----------------------------------------------------------------
+
+    def _elapsed_s(self, run: _Run) -> float:
+        return 0.0 if run.opened_at is None else self._clock.monotonic() - run.opened_at
+
+    def _is_open(self, turn: Turn) -> bool:
+        run = self._runs.get(turn.job)
+        return run is not None and turn.number in run.sessions
 
     def _session(self, turn: Turn) -> Any:
         return self._runs[turn.job].sessions[turn.number]
+
+    def _stepped(self, turn: Turn) -> Turn:
+        """The turn as its session now stands."""
+        done = self.family.step_index(self._session(turn))
+        return replace(turn, is_open=True, left=self._runs[turn.job].plan.steps - done)
 
 
 def previews_due(step: int, steps: int, previews: int) -> int:

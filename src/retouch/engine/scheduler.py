@@ -1,70 +1,189 @@
-"""Which pictures step next: values and decisions, no tensors, no I/O.
+"""Which pictures step next: values and decisions, no tensors, no clock, no I/O.
 
-Every picture in the making is a `Turn`. A `Schedule` keeps jobs that wait and turns that run, both
-oldest first, and `group` cuts the next forward pass out of the running ones. The engine owns what
-the turns stand for.
+A job is an `Entry`, each of its unfinished pictures a `Turn`. `tick` decides one iteration: what to
+open and who shares the next forward pass. A turn that is open and not chosen is paused, at the
+price of the memory it holds. The engine owns what the turns stand for.
+
+Order is earliest due first. A job is due at its arrival plus `patience` times the work it has left,
+so short work passes long work, and whoever arrives after a job is due never passes it: that is what
+keeps anyone from starving. `docs/scheduling.md` derives the bound.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One unfinished picture of a job, as the scheduler sees it."""
+
+    job: str
+    number: int  # in the job
+    tokens: int  # in a forward pass
+    cost: float  # work of one step, in the family's unit
+    left: int  # steps
+    held_bytes: int = 0  # kept between steps once open
+    peak_bytes: int = 0  # taken on top while it steps or is decoded
+    is_open: bool = False
+    is_alone: bool = False  # it ran out of memory in company: opened when nothing else is
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What names it while its numbers change."""
+        return self.job, self.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A job in the engine. Times are seconds on the engine's clock."""
+
+    id: str
+    turns: tuple[Turn, ...]  # the unfinished ones, by number
+    arrived_at: float = 0.0
+    owner: str = ""
+    priority: int = 0  # higher is due sooner
+    deadline: float | None = None
+
+    @property
+    def left(self) -> float:
+        """Work left, in the family's unit."""
+        return sum(turn.cost * turn.left for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a decision depends on besides the jobs."""
+
+    token_budget: int = 16_384  # of one forward pass
+    patience: float = 8.0  # times its own work a job may be passed by shorter ones
+    priority_s: float = 60.0  # how much sooner one step of priority makes a job due
+    memory_bytes: int | None = None  # for all sessions together; None is no limit
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One picture of a job: the job's id, its number in the job, its tokens in a forward pass."""
+class Tick:
+    """One iteration: the turn to open first, if any, and those of the forward pass."""
 
-    job: str
-    number: int
-    tokens: int
+    opens: Turn | None = None
+    steps: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Who waits to be opened and who is being denoised, each oldest first."""
+    """Every job that is not over, in order of arrival."""
 
-    waiting: tuple[str, ...] = ()
-    running: tuple[Turn, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @property
-    def jobs(self) -> tuple[str, ...]:
-        """Every job once: the running ones oldest first, then the waiting ones."""
-        return (*dict.fromkeys(turn.job for turn in self.running), *self.waiting)
+    def turns(self) -> tuple[Turn, ...]:
+        """Every unfinished picture."""
+        return tuple(turn for entry in self.entries for turn in entry.turns)
 
-    def wait(self, job: str) -> "Schedule":
-        """With a job at the end of the waiting line; raises ValueError when it is already here."""
-        if job in self.jobs:
-            raise ValueError(f"job {job!r} is already in the engine")
-        return replace(self, waiting=(*self.waiting, job))
+    def add(self, entry: Entry) -> "Schedule":
+        """With one more job; raises ValueError when it is already here."""
+        if any(entry.id == other.id for other in self.entries):
+            raise ValueError(f"job {entry.id!r} is already in the engine")
+        return Schedule((*self.entries, entry))
 
-    def open(self, job: str, tokens: Sequence[int]) -> "Schedule":
-        """With a waiting job running, one turn for each of its pictures."""
-        turns = tuple(Turn(job, number, count) for number, count in enumerate(tokens))
-        waiting = tuple(other for other in self.waiting if other != job)
-        return Schedule(waiting, (*self.running, *turns))
+    def drop(self, id: str) -> "Schedule":
+        """Without a job. An unknown one changes nothing."""
+        return Schedule(tuple(entry for entry in self.entries if entry.id != id))
 
-    def finish(self, turns: Iterable[Turn]) -> "Schedule":
-        """Without turns that are done."""
-        done = frozenset(turns)
-        return replace(self, running=tuple(turn for turn in self.running if turn not in done))
-
-    def drop(self, job: str) -> "Schedule":
-        """Without a job, wherever it is. An unknown one changes nothing."""
-        return Schedule(
-            tuple(other for other in self.waiting if other != job),
-            tuple(turn for turn in self.running if turn.job != job),
+    def put(self, turns: Iterable[Turn]) -> "Schedule":
+        """With these turns in place of those of the same key; one without steps left is done."""
+        new = {turn.key: turn for turn in turns}
+        entries = (
+            replace(entry, turns=tuple(new.get(turn.key, turn) for turn in entry.turns))
+            for entry in self.entries
         )
+        return Schedule(tuple(entries))
+
+    def finish(self, turn: Turn) -> "Schedule":
+        """Without a turn; its job stays until it is dropped."""
+        entries = (
+            replace(entry, turns=tuple(other for other in entry.turns if other.key != turn.key))
+            for entry in self.entries
+        )
+        return Schedule(tuple(entries))
 
 
-def group(running: Sequence[Turn], token_budget: int) -> tuple[Turn, ...]:
-    """The turns of the next forward pass: oldest first, every one that still fits the budget.
+def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Tick:
+    """The next iteration: earliest due first, every turn that still fits budget and memory.
 
-    The oldest always steps, even when it alone is over the budget, so each turn is served at the
-    latest once those before it are done. A younger one may go ahead of one too large to fit.
+    `pace_s` is how long a unit of work takes. The first turn always steps, even when it alone is
+    over the budget. At most one is opened; once one in order waits for memory, none behind it is
+    opened, so that what is freed goes to it.
     """
-    chosen: list[Turn] = []
-    left = token_budget
-    for turn in running:
-        if not chosen or turn.tokens <= left:
-            chosen.append(turn)
-            left -= turn.tokens
-    return tuple(chosen)
+    turns = [turn for it in order(schedule.entries, policy, now=now, pace_s=pace_s) for turn in it]
+    tokens, memory = policy.token_budget, _unheld(turns, policy)
+    opens, may_open = None, True
+    steps: list[Turn] = []
+    for turn in turns:
+        if steps and turn.tokens > tokens:
+            continue
+        if turn.is_open:
+            if steps and turn.peak_bytes > memory:
+                continue
+        elif may_open:
+            may_open = False
+            if turn.held_bytes + turn.peak_bytes > memory or not _may_join(turn, turns, policy):
+                continue
+            opens = turn
+            memory -= turn.held_bytes
+        else:
+            continue
+        steps.append(turn)
+        tokens -= turn.tokens
+        memory -= turn.peak_bytes
+    return Tick(opens, tuple(steps))
+
+
+def order(
+    entries: Sequence[Entry], policy: Policy, *, now: float, pace_s: float
+) -> list[tuple[Turn, ...]]:
+    """The turns of each job, jobs due soonest first.
+
+    Per owner, work adds up: the second of an owner's jobs is due as if the first were a part of
+    it, so an owner with many jobs gets no more than one with few.
+    """
+
+    def due_at(entry: Entry) -> tuple[float, float, str]:
+        return due(entry, policy, now=now, pace_s=pace_s), entry.arrived_at, entry.id
+
+    ranked = []
+    by_owner = sorted(entries, key=lambda entry: entry.owner)
+    for _, owned in groupby(by_owner, key=lambda entry: entry.owner):
+        ahead = 0.0
+        for entry in sorted(owned, key=due_at):
+            at, arrived_at, id = due_at(entry)
+            ranked.append((at + policy.patience * pace_s * ahead, arrived_at, id, entry.turns))
+            ahead += entry.left
+    return [turns for *_, turns in sorted(ranked, key=lambda rank: rank[:3])]
+
+
+def due(entry: Entry, policy: Policy, *, now: float, pace_s: float) -> float:
+    """When a job is due: never before its arrival, but for the credit of its priority.
+
+    A deadline that can still be kept makes it due when its work must begin.
+    """
+    left_s = entry.left * pace_s
+    at = entry.arrived_at + policy.patience * left_s
+    if entry.deadline is not None and now + left_s <= entry.deadline:
+        at = min(at, entry.deadline - left_s)
+    return at - policy.priority_s * entry.priority
+
+
+def _unheld(turns: Sequence[Turn], policy: Policy) -> float:
+    if policy.memory_bytes is None:
+        return float("inf")
+    return policy.memory_bytes - sum(turn.held_bytes for turn in turns if turn.is_open)
+
+
+def _may_join(turn: Turn, turns: Sequence[Turn], policy: Policy) -> bool:
+    """Whether it may be opened beside those that are open, each of which must still fit a pass."""
+    others = [other for other in turns if other.is_open]
+    if others and (turn.is_alone or any(other.is_alone for other in others)):
+        return False
+    peak_bytes = max(other.peak_bytes for other in (turn, *others))
+    return turn.held_bytes + peak_bytes <= _unheld(turns, policy)

@@ -157,8 +157,7 @@ class Worker:
             self._waiting -= 1
             await self._settle(held, Fail(INTERNAL_ERROR))
         else:
-            job = Job(held.job_id, prediction.edit, tuple(images))
-            self._prepared.append((held, job))
+            self._prepared.append((held, _job(held, tuple(images))))
             self._stepping.set()
 
     async def _picture(self, source: ImageSource) -> Picture:
@@ -302,3 +301,8 @@ class Worker:
             await asyncio.wait_for(event.wait(), timeout_s)
         except TimeoutError:
             return
+
+
+def _job(held: Held, images: tuple[Picture, ...]) -> Job:
+    it = held.prediction
+    return Job(held.job_id, it.edit, images, it.owner, it.priority, it.deadline)

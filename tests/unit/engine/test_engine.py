@@ -1,14 +1,20 @@
 import re
+import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retouch.domain.edit import Edit, Size
+from retouch.domain.errors import OutOfMemory
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
 from retouch.engine.engine import StepEngine, previews_due, progress_line
 from retouch.engine.families.toy import ToyFamily
-from retouch.ports import Broken, EngineEvent, Finished, Job, Previewed, Stepped
+from retouch.engine.scheduler import Policy
+from retouch.ports import Broken, EngineEvent, Finished, Job, Memory, Previewed, Stepped
 from retouch.testing import FakeClock
 
 
@@ -202,7 +208,7 @@ def test_logs_name_the_seed_the_weights_the_size_and_end_with_one_line_of_progre
 
 
 def test_pictures_beyond_the_token_budget_wait_their_turn():
-    engine = StepEngine(ToyFamily(steps=2), clock=FakeClock(), token_budget=32)
+    engine = StepEngine(ToyFamily(steps=2), clock=FakeClock(), policy=Policy(token_budget=32))
     engine.add(job("a"))
     engine.add(job("b"))
 
@@ -287,3 +293,224 @@ def test_previews_are_earned_evenly_and_never_more_than_wanted(steps, wanted):
 )
 def test_progress_reads_like_tqdm(step, elapsed_s, line):
     assert progress_line(step, 8, elapsed_s) == line
+
+
+# -- running out of memory -------------------------------------------------------------------------
+
+
+MB = 1_000_000
+
+
+class Allocator(Memory):
+    """A device that counts: sessions take their share for as long as they live."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.taken, self.trims = limit, 0, 0
+
+    def take(self, owner: object, size: int) -> None:
+        if self.taken + size > self.limit:
+            raise OutOfMemory("allocation failed")
+        self.taken += size
+        weakref.finalize(owner, self._give_back, size)
+
+    def check(self, transient: int) -> None:
+        if self.taken + transient > self.limit:
+            raise OutOfMemory("allocation failed")
+
+    def free_bytes(self) -> int:
+        return self.limit - self.taken
+
+    def trim(self) -> None:
+        self.trims += 1
+
+    def _give_back(self, size: int) -> None:
+        self.taken -= size
+
+
+class HungryFamily(ToyFamily):
+    """Holds a megabyte for each token of an open session; a step takes as much again,
+    a decoding `decodes` megabytes.
+
+    With `tells` its plans say so beforehand.
+    """
+
+    def __init__(self, allocator: Allocator, *, decodes: int = 0, tells: bool = False) -> None:
+        super().__init__(steps=3)
+        self.allocator, self.decodes, self.tells = allocator, decodes, tells
+
+    def plan(self, edit, images, seed):
+        plan = super().plan(edit, images, seed)
+        if not self.tells:
+            return plan
+        return replace(plan, held_bytes=plan.tokens * MB, peak_bytes=plan.tokens * MB)
+
+    def open(self, plan, edit, images):
+        session = HungrySession(super().open(plan, edit, images))
+        self.allocator.take(session, plan.tokens * MB)
+        return session
+
+    def step(self, sessions):
+        self.allocator.check(sum(session.toy.plan.tokens for session in sessions) * MB)
+        super().step([session.toy for session in sessions])
+
+    def step_index(self, session):
+        return session.toy.index
+
+    def close(self, session):
+        self.allocator.check(self.decodes * MB)
+        return super().close(session.toy)
+
+
+class HungrySession:
+    def __init__(self, toy) -> None:
+        self.toy = toy
+
+
+def sized(id: str, tokens: int) -> Job:
+    """A job that takes so many tokens (more than the toy's 16 for the text)."""
+    return job(id, size=Size(16, 16 * (tokens - 16)))
+
+
+def hungry(limit: int, **more) -> tuple[StepEngine, Allocator]:
+    allocator = Allocator(limit * MB)
+    family = HungryFamily(allocator, **more)
+    policy = Policy(memory_bytes=limit * MB if family.tells else None)
+    return StepEngine(family, clock=FakeClock(), memory=allocator, policy=policy), allocator
+
+
+def test_what_fits_one_after_the_other_is_all_done_and_the_memory_returned():
+    engine, allocator = hungry(100)
+    for id in "abc":
+        engine.add(sized(id, 40))
+
+    events = run(engine)
+
+    assert pictures(events).keys() == set("abc")
+    assert allocator.taken == 0
+    assert allocator.trims > 0
+
+
+def test_what_fits_nowhere_fails_alone_says_what_would_help_and_returns_its_memory():
+    engine, allocator = hungry(100)
+    engine.add(sized("small", 20))
+    engine.add(sized("huge", 60))
+
+    events = run(engine)
+
+    (broken,) = (event for event in events if isinstance(event, Broken))
+    assert broken.id == "huge"
+    assert "A size below 16x704 would help" in broken.error
+    assert pictures(events).keys() == {"small"}
+    assert allocator.taken == 0
+
+
+def test_a_picture_that_runs_out_of_memory_in_company_starts_over_alone_and_is_the_same():
+    engine, _ = hungry(100)
+    calm = make(steps=3)
+    for id in "ab":
+        engine.add(sized(id, 40))
+        calm.add(sized(id, 40))
+
+    assert pictures(run(engine)) == pictures(run(calm))
+
+
+def test_progress_never_runs_backwards_when_a_picture_starts_over():
+    engine, _ = hungry(100)
+    for id in "ab":
+        engine.add(sized(id, 40))
+
+    steps = [event for event in run(engine) if isinstance(event, Stepped)]
+
+    for id in "ab":
+        told = [event.progress.step for event in steps if event.id == id]
+        assert told == sorted(set(told)) == [1, 2, 3]
+
+
+def test_a_decoding_that_does_not_fit_fails_its_own_job():
+    engine, allocator = hungry(100, decodes=200)
+    engine.add(sized("a", 20))
+
+    (broken,) = (event for event in run(engine) if isinstance(event, Broken))
+
+    assert "does not fit into the device's memory" in broken.error
+    assert allocator.taken == 0
+
+
+def test_estimates_keep_the_device_from_ever_running_out():
+    engine, allocator = hungry(100, tells=True)
+    for number in range(6):
+        engine.add(sized(f"job{number}", 20 + 5 * number))
+
+    events = run(engine)
+
+    assert len(pictures(events)) == 6
+    assert allocator.trims == 0
+
+
+def test_an_edit_that_can_never_fit_is_refused_before_anything_is_allocated():
+    engine, allocator = hungry(100, tells=True)
+    engine.add(sized("huge", 60))
+
+    (broken,) = engine.step()
+
+    assert isinstance(broken, Broken)
+    assert "it needs about 120 MB, 100 MB are to be had" in broken.error
+    assert allocator.trims == 0
+
+
+# -- pausing, and any order of events --------------------------------------------------------------
+
+
+def test_short_work_pauses_long_work_which_then_goes_on_where_it_was():
+    clock = FakeClock()
+    engine = StepEngine(
+        ToyFamily(delay_s=1, sleep=clock.advance), clock=clock, policy=Policy(token_budget=1)
+    )
+    engine.add(job("long", steps=9))
+    engine.step()
+    engine.add(job("short", steps=2))
+
+    order = [event.id for event in run(engine) if not isinstance(event, Finished)]
+
+    assert order == ["short"] * 2 + ["long"] * 8
+
+
+def test_the_next_passes_length_is_expected_from_those_before():
+    clock = FakeClock()
+    engine = StepEngine(ToyFamily(delay_s=2, sleep=clock.advance), clock=clock)
+    engine.add(job("a"))
+    assert engine.expected_s() is None
+
+    engine.step()
+
+    assert engine.expected_s() == pytest.approx(2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("asc"), st.integers(0, 5)), max_size=60))
+def test_every_job_ends_once_or_was_cancelled_and_cancelled_ones_are_silent(orders):
+    engine = StepEngine(ToyFamily(), clock=FakeClock(), policy=Policy(token_budget=70))
+    live, ended, cancelled = set(), [], set()
+    for number, (verb, which) in enumerate(orders):
+        id = f"job{number}"
+        if verb == "a" and engine.room():
+            engine.add(job(id, steps=which, count=1 + which % 3))
+            live.add(id)
+        elif verb == "c" and live:
+            gone = sorted(live)[which % len(live)]
+            engine.cancel(gone)
+            live.discard(gone)
+            cancelled.add(gone)
+        else:
+            events = engine.step()
+            assert cancelled.isdisjoint(event.id for event in events)
+            over = [event.id for event in events if not isinstance(event, Stepped)]
+            ended += over
+            live -= set(over)
+        assert engine.room() == 8 - len(live)
+
+    ended += [event.id for event in run(engine, 500) if not isinstance(event, Stepped)]
+
+    assert sorted(ended) == sorted(set(ended))
+    assert live <= set(ended)
+    assert cancelled.isdisjoint(ended)

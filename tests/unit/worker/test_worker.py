@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -14,11 +14,11 @@ from retouch.domain.picture import Picture
 from retouch.domain.prediction import Cancel, Prediction, Progress, Requeue, Status
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import Stage, ToyFamily
-from retouch.ports import Beat
+from retouch.ports import Beat, Job
 from retouch.testing import FakeClock, MemoryStore
 from retouch.worker import Worker, WorkerOptions
 
-OPTIONS = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=5, retry_s=0.01)
+OPTIONS = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=5, retry_s=0.01, blob_tries=4)
 PIXEL = Picture(1, 1, b"\x10\x20\x30")
 
 
@@ -94,6 +94,7 @@ async def working(
     blobs: DictBlobs | None = None,
     family: ToyFamily | None = None,
     options: WorkerOptions = OPTIONS,
+    engine: StepEngine | None = None,
 ) -> AsyncIterator[Worker]:
     worker = Worker(
         "w",
@@ -101,7 +102,7 @@ async def working(
         blobs=blobs or DictBlobs(),
         fetcher=Edges(),
         decoder=Edges(),
-        engine=StepEngine(family or ToyFamily(), clock=FakeClock()),
+        engine=engine or StepEngine(family or ToyFamily(), clock=FakeClock()),
         options=options,
     )
     task = asyncio.create_task(worker.run())
@@ -317,6 +318,23 @@ async def test_a_blob_store_that_stays_away_fails_the_prediction() -> None:
         done = await ended(store)
 
     assert done.error == "The finished picture could not be stored. Please try again."
+
+
+async def test_the_engine_learns_whose_job_it_is_how_urgent_and_until_when() -> None:
+    store, added = MemoryStore(), []
+
+    class Listening(StepEngine):
+        def add(self, job: Job) -> None:
+            added.append(job)
+            super().add(job)
+
+    await store.add(replace(prediction(), owner="you", priority=-1, deadline=2e9))
+    engine = Listening(ToyFamily(), clock=FakeClock())
+
+    async with working(store, engine=engine):
+        await ended(store)
+
+    assert [(job.owner, job.priority, job.deadline) for job in added] == [("you", -1, 2e9)]
 
 
 class SlowBeats(MemoryStore):
