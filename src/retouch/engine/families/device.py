@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 import torch
 
-from retouch.domain.errors import EngineFailed, RetouchError
+from retouch.domain.errors import EngineFailed, OutOfMemory, RetouchError
 from retouch.engine.families import DType, WeightsError
 
 AUTO = "auto"
@@ -55,6 +55,8 @@ def guarded() -> Iterator[None]:
     except (RetouchError, torch.AcceleratorError):
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise EngineFailed("The picture does not fit into the device's memory.") from error
+        raise OutOfMemory("The picture does not fit into the device's memory.") from error
     except Exception as error:  # the boundary between one request and its neighbours
+        if "can't allocate memory" in str(error):  # what torch says of main memory
+            raise OutOfMemory("The picture does not fit into the machine's memory.") from error
         raise EngineFailed(f"The model failed: {error}") from error

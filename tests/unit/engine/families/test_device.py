@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from retouch.domain.errors import EngineFailed, OutOfMemory
 from retouch.engine.families import WeightsError
-from retouch.engine.families.device import choose
+from retouch.engine.families.device import choose, guarded
 
 
 def test_what_the_operator_names_is_taken() -> None:
@@ -24,3 +25,15 @@ def test_auto_takes_the_best_there_is(
 def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="'int3'; known: auto, float32"):
         choose("cpu", "int3")
+
+
+def test_main_memory_that_runs_out_is_told_from_other_failures() -> None:
+    with pytest.raises(OutOfMemory), guarded():
+        torch.empty(10**15)
+
+
+def test_any_other_failure_of_the_model_is_an_engine_failure() -> None:
+    with pytest.raises(EngineFailed, match="shapes") as caught, guarded():
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+    assert not isinstance(caught.value, OutOfMemory)
