@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FluxKontextPipeline
+from diffusers import Flux2KleinPipeline, FluxKontextPipeline
 from PIL import Image
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.families import load_family
-from retouch.engine.families.flux1 import Flux1Family, Session
+from retouch.engine.families.flux1 import Flux1Family
+from retouch.engine.families.flux2 import Flux2Family
 from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
 TEXT_TOKENS = 32
 DTYPES = ("float32", "bfloat16")
@@ -40,30 +42,47 @@ def main() -> None:
     started = time.perf_counter()
 
     figures: dict[str, Any] = {"quick": quick, "torch": torch.__version__}
-    print(f"{'against':<10} {'precision':<10} {'what':<46} difference")
+    print(f"{'family':<7} {'against':<10} {'precision':<10} {'what':<46} difference")
     with tempfile.TemporaryDirectory() as folder:
         recipe = {"max_sequence_length": TEXT_TOKENS, "area": side * side, "steps": steps}
         for guided in (True, False):
             weights = write_checkpoint(
-                Path(folder) / str(guided), guidance_embeds=guided, recipe=recipe, heads=heads
+                Path(folder) / f"flux1-{guided}", guidance_embeds=guided, recipe=recipe, heads=heads
             )
             embeds = "with" if guided else "without"
             for dtype in DTYPES:
                 for references, size, value in pipeline_rows(weights, dtype, side):
                     what = f"{references} references, {size}, {embeds} guidance"
-                    report(figures, "pipeline", dtype, what, value)
+                    report(figures, "flux1", "pipeline", dtype, what, value)
         for dtype in DTYPES:
             for count, value in packed_rows(load_family(weights, dtype=dtype), side):
-                report(figures, "alone", dtype, f"{count} requests in one pass", value)
+                report(figures, "flux1", "alone", dtype, f"{count} requests in one pass", value)
+        for distilled in (False, True):
+            weights = write_flux2_checkpoint(
+                Path(folder) / f"flux2-{distilled}",
+                is_distilled=distilled,
+                recipe=recipe,
+                heads=heads,
+            )
+            kind = "distilled" if distilled else "guided"
+            for dtype in DTYPES:
+                for references, size, value in flux2_pipeline_rows(weights, dtype, side):
+                    what = f"{references} references, {size}, {kind}"
+                    report(figures, "flux2", "pipeline", dtype, what, value)
+        for dtype in DTYPES:
+            for count, value in packed_rows(load_family(weights, dtype=dtype), side):
+                report(figures, "flux2", "alone", dtype, f"{count} requests in one pass", value)
 
     figures["seconds"] = round(time.perf_counter() - started, 1)
     print(json.dumps(figures))
 
 
-def report(figures: dict[str, Any], against: str, dtype: str, what: str, value: float) -> None:
+def report(
+    figures: dict[str, Any], family: str, against: str, dtype: str, what: str, value: float
+) -> None:
     """A line of the table; the largest of its kind becomes a figure."""
-    print(f"{against:<10} {dtype:<10} {what:<46} {value:.2e}")
-    key = f"{dtype}_against_{against}_max_abs"
+    print(f"{family:<7} {against:<10} {dtype:<10} {what:<46} {value:.2e}")
+    key = f"{family}_{dtype}_against_{against}_max_abs"
     figures[key] = max(value, figures.get(key, 0.0))
 
 
@@ -95,11 +114,39 @@ def pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, s
             yield references, f"{size.width}x{size.height}", difference(session.latents, theirs)
 
 
-def packed_rows(family: Flux1Family, side: int) -> Iterator[tuple[int, float]]:
+def flux2_pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
+    """Our whole loop against Flux2KleinPipeline's, 0 to 3 references."""
+    family = load_family(weights, dtype=dtype)
+    pipeline = Flux2KleinPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
+    pipeline.set_progress_bar_config(disable=True)
+    for references in range(4):
+        images = [noise(side, side)] * references
+        for size in shapes(side)[:2]:
+            edit = Edit(prompt="make it 7 times as red", seed=3, size=size, guidance=3.0)
+            session = opened(family, edit, images)
+            start = session.latents.view(size.height // 16, size.width // 16, -1)
+            for _ in range(session.plan.steps):
+                family.step([session])
+            theirs = pipeline(
+                prompt=edit.prompt,
+                image=[Image.frombytes("RGB", (side, side), each.data) for each in images] or None,
+                height=size.height,
+                width=size.width,
+                num_inference_steps=session.plan.steps,
+                guidance_scale=edit.guidance,
+                max_sequence_length=TEXT_TOKENS,
+                latents=start.permute(2, 0, 1)[None],
+                output_type="latent",
+            ).images
+            ours = family.unpacked(session.latents, size)
+            yield references, f"{size.width}x{size.height}", difference(ours, theirs)
+
+
+def packed_rows(family: Flux1Family | Flux2Family, side: int) -> Iterator[tuple[int, float]]:
     """A step of requests in company against each alone: how many, difference."""
     for count in (2, 4, 8):
-        together: list[Session] = []
-        alone: list[Session] = []
+        together: list[Any] = []
+        alone: list[Any] = []
         for number in range(count):
             size = shapes(side)[number % 4]
             edit = Edit(prompt="red " * (number + 1), size=size, guidance=1.0 + number)
@@ -122,7 +169,7 @@ def shapes(side: int) -> tuple[Size, ...]:
     return Size(side, side), Size(side + half, half), Size(half, side), Size(16, side)
 
 
-def opened(family: Flux1Family, edit: Edit, images: list[Picture]) -> Session:
+def opened(family: Flux1Family | Flux2Family, edit: Edit, images: list[Picture]) -> Any:
     """A session of an edit with these references."""
     sizes = [Size(image.width, image.height) for image in images]
     return family.open(family.plan(edit, sizes, edit.seed or 0), edit, images)
