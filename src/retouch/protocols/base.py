@@ -61,14 +61,15 @@ class Call:
     """A request as a protocol sees it. Header names are lower case, `params` come from the path.
 
     A SUBMIT's multipart body is in `parts`, and `body` is empty then. `origin` is scheme and host
-    as the caller spelled them, `mount` the prefix it came in under. `request_id` is what
-    our log calls this request.
+    as the caller spelled them, `mount` the prefix it came in under. `query_text` is the query
+    before it was taken apart. `request_id` is what our log calls this request.
     """
 
     method: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    query_text: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     parts: tuple["Part", ...] = ()
@@ -114,6 +115,7 @@ class Submission:
     webhook: Webhook | None = None
     cancel_after_s: float | None = None  # counted from its creation
     priority: int = 0  # higher is claimed sooner; callers may only wait longer
+    max_queued: int | None = None  # refuse it when more than so many wait already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 
 from retouch.domain.edit import BlobImage, FileImage, ImageSource, InlineImage, UrlImage
-from retouch.domain.errors import InvalidEdit, NotFound, Violation
-from retouch.domain.prediction import Prediction
+from retouch.domain.errors import Busy, InvalidEdit, NotFound, Violation
+from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Blobs, Clock, Files, Store
 from retouch.protocols.base import Submission
 from retouch.service.catalogue import Catalogue
@@ -69,12 +69,14 @@ class Intake:
         """Queue a submission; it is on disk when this returns.
 
         A repetition gets the prediction of the first time. Raises NotFound for an unknown model
-        or a file the owner does not have, InvalidEdit when `once` names another request.
+        or a file the owner does not have, InvalidEdit when `once` names another request, Busy
+        when the queue is longer than the caller puts up with.
         """
         entry = self._catalogue.find(submission.model)
         earlier = await self._earlier(submission, sender)
         if earlier is not None:
             return earlier
+        await self._admit(submission.max_queued)
         prediction = await self._prediction(submission, sender)
         try:
             once = sender.once or None
@@ -108,6 +110,13 @@ class Intake:
         if submission.is_retry:
             return await self._store.twin(sender.owner, sender.fingerprint, within_s=TWIN_WITHIN_S)
         return None
+
+    async def _admit(self, max_queued: int | None) -> None:
+        if max_queued is None:
+            return
+        queued = (await self._store.depth()).get(Status.QUEUED.value, 0)
+        if queued > max_queued:
+            raise Busy(f"the queue has {queued} requests, more than the {max_queued} allowed")
 
     async def _drop(self, prediction: Prediction) -> None:
         """Remove the pictures kept for a prediction that was not to be."""

@@ -49,6 +49,7 @@ def call_of(request: Request, mount: str, origins: Origins) -> Call:
         path=request.url.path,
         params={name: str(value) for name, value in request.path_params.items()},
         query=dict(request.query_params),
+        query_text=request.url.query,
         headers=headers,
         origin=origins.of(request.scope, headers),
         mount=mount,

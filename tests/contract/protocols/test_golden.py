@@ -84,6 +84,8 @@ def test_a_call_means_its_submission(dialect: Dialect, pair: dict[str, Any]) -> 
         "is_retry": submission.is_retry,
         "webhook": submission.webhook and plain_webhook(submission.webhook),
         "cancel_after_s": submission.cancel_after_s,
+        "priority": submission.priority,
+        "max_queued": submission.max_queued,
     }
     assert {name: said[name] for name in pair["means"]} == pair["means"]
     if "input" in pair["means"]:
@@ -131,6 +133,7 @@ def call_of(given: dict[str, Any]) -> Call:
         path=given.get("path", "/"),
         params=given.get("params", {}),
         query=given.get("query", {}),
+        query_text=given.get("query_text", ""),
         headers=given.get("headers", {}),
         body=body.encode() if isinstance(body, str) else json.dumps(body).encode(),
         parts=tuple(part_of(part) for part in given.get("parts", ())),

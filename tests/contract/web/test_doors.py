@@ -15,8 +15,8 @@ PROMPT = {"input": {"prompt": "x"}}
 ADDRESSES = [
     (method, path)
     for path, entries in table(DIALECTS)
-    for method in entries
-    if "{ticket}" not in path
+    for method, entry in entries.items()
+    if "{ticket}" not in path and not entry.route.is_open
 ]
 
 

@@ -155,6 +155,19 @@ async def test_low_priority_waits_for_everything_else(front: Any) -> None:
     assert [(await front.start_one()).priority for _ in range(2)] == [0, -1]
 
 
+async def test_a_queue_longer_than_the_caller_allows_is_too_long(front: Any) -> None:
+    await submitted(front)
+    await submitted(front)
+
+    allowed = await front.client.post(f"/queue{EDIT}?fal_max_queue_length=2", json=BODY)
+    refused = await front.client.post(f"/queue{EDIT}?fal_max_queue_length=2", json=BODY)
+
+    assert (allowed.status_code, refused.status_code) == (200, 429)
+    assert "more than the 2 allowed" in refused.json()["message"]
+    assert refused.headers["retry-after"] == "1"
+    assert (await front.store.depth())["queued"] == 3
+
+
 async def test_cancelling_before_during_and_after(front: Any) -> None:
     queued, over = await submitted(front), await submitted(front)
     first = await front.client.put(queued["cancel_url"])

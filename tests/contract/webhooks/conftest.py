@@ -1,10 +1,18 @@
-"""A webhook receiver on the loopback that answers as it is told and remembers what came."""
+"""A webhook receiver on the loopback that answers as it is told and remembers what came, and the
+sender of what the front has to tell.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
+
+from retouch.net import GuardedCourier
+from retouch.protocols import DIALECTS
+from retouch.service.deliveries import Deliveries
 
 
 @dataclass(frozen=True)
@@ -72,3 +80,24 @@ async def receiver() -> AsyncIterator[Receiver]:
     finally:
         receiver.open.set()
         server.close()
+
+
+@pytest.fixture
+def sent(front: Any) -> Callable[[], Awaitable[None]]:
+    """Sends what is due now, to the loopback too, and returns once it is settled."""
+    sender = Deliveries(
+        store=front.store,
+        outbox=front.store,
+        dialects=DIALECTS,
+        views=front.services.views,
+        signer=front.services.signer,
+        courier=GuardedCourier((ip_network("127.0.0.0/8"),)),
+        clock=front.clock,
+        random=lambda: 0.0,
+    )
+
+    async def send() -> None:
+        await sender.turn()
+        await sender.drain()
+
+    return send

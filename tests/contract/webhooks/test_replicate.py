@@ -4,37 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
-from retouch.net import GuardedCourier
-from retouch.protocols import DIALECTS
 from retouch.protocols.replicate.webhooks import signature
-from retouch.service.deliveries import Deliveries
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
-
-
-@pytest.fixture
-def sender(front: Any) -> Deliveries:
-    return Deliveries(
-        store=front.store,
-        outbox=front.store,
-        dialects=DIALECTS,
-        views=front.services.views,
-        signer=front.services.signer,
-        courier=GuardedCourier((ip_network("127.0.0.0/8"),)),
-        clock=front.clock,
-        random=lambda: 0.0,
-    )
-
-
-async def sent(sender: Deliveries) -> None:
-    await sender.turn()
-    await sender.drain()
 
 
 async def create(front: Any, receiver: Any, **more: Any) -> dict[str, Any]:
@@ -46,11 +23,11 @@ async def create(front: Any, receiver: Any, **more: Any) -> dict[str, Any]:
 
 
 async def test_the_official_validator_takes_what_was_sent(
-    front: Any, receiver: Any, sender: Deliveries
+    front: Any, receiver: Any, sent: Any
 ) -> None:
     created = await create(front, receiver)
     await front.finish_one()
-    await sent(sender)
+    await sent()
 
     secret = WebhookSigningSecret(**(await front.client.get("/v1/webhooks/default/secret")).json())
     (arrival,) = receiver.arrivals
@@ -66,11 +43,11 @@ async def test_the_official_validator_takes_what_was_sent(
 
 
 async def test_the_rule_of_standard_webhooks_holds(
-    front: Any, receiver: Any, sender: Deliveries
+    front: Any, receiver: Any, sent: Any
 ) -> None:
     await create(front, receiver)
     await front.finish_one(error="no")
-    await sent(sender)
+    await sent()
 
     key = (await front.client.get("/v1/webhooks/default/secret")).json()["key"]
     (arrival,) = receiver.arrivals
@@ -105,14 +82,14 @@ async def test_each_owner_has_a_secret_and_needs_a_key_to_see_it(front: Any) -> 
 
 
 async def test_a_retry_is_signed_anew_under_the_same_id(
-    front: Any, receiver: Any, sender: Deliveries
+    front: Any, receiver: Any, sent: Any
 ) -> None:
     receiver.statuses = ["500 Oops", "200 OK"]
     await create(front, receiver)
     await front.finish_one()
-    await sent(sender)
+    await sent()
     front.clock.advance(5)
-    await sent(sender)
+    await sent()
 
     first, second = (arrival.headers for arrival in receiver.arrivals)
     assert first["webhook-id"] == second["webhook-id"]
@@ -121,21 +98,21 @@ async def test_a_retry_is_signed_anew_under_the_same_id(
 
 
 async def test_a_start_is_told_in_the_protocols_word(
-    front: Any, receiver: Any, sender: Deliveries
+    front: Any, receiver: Any, sent: Any
 ) -> None:
     await create(front, receiver, webhook_events_filter=["start", "completed"])
     await front.start_one()
-    await sent(sender)
+    await sent()
     (running,) = [json.loads(arrival.body) for arrival in receiver.arrivals]
     await front.client.post(running["urls"]["cancel"])
-    await sent(sender)
+    await sent()
 
     told = [json.loads(arrival.body)["status"] for arrival in receiver.arrivals]
     assert told == ["processing", "canceled"]
 
 
 async def test_urls_are_under_the_mount_and_host_of_the_create(
-    front: Any, receiver: Any, sender: Deliveries
+    front: Any, receiver: Any, sent: Any
 ) -> None:
     body = {"input": {"prompt": "x"}, "webhook": receiver.url()}
     await front.client.post(
@@ -144,7 +121,7 @@ async def test_urls_are_under_the_mount_and_host_of_the_create(
         headers={"host": "localhost:9000"},
     )
     await front.finish_one()
-    await sent(sender)
+    await sent()
 
     told = json.loads(receiver.arrivals[0].body)
     assert told["urls"]["get"].startswith("http://localhost:9000/replicate/v1/predictions/")

@@ -3,7 +3,9 @@
 // Prints one JSON line per operation: its name and, when it failed, why.
 
 const assert = require("node:assert");
+const crypto = require("node:crypto");
 const fs = require("node:fs");
+const { receiving } = require("./receiver.cjs");
 
 const [modules, base, token, picture, slow] = process.argv.slice(2);
 const { createBlackForestLabs } = require(`${modules}/@ai-sdk/black-forest-labs`);
@@ -51,6 +53,16 @@ const operations = {
     const { bytes } = await made("a kite", { providerOptions: { blackForestLabs } });
     assert.strictEqual(bytes.subarray(0, 2).toString("hex"), "ffd8");
   },
+  async webhook() {
+    const { url: webhookUrl, message } = await receiving();
+    const blackForestLabs = { webhookUrl, webhookSecret: "a secret" };
+    await isPng("a kite", { providerOptions: { blackForestLabs } });
+    const { headers, body } = await message;
+    const mac = crypto.createHmac("sha256", "a secret").update(body).digest("hex");
+    assert.strictEqual(headers["x-bfl-signature"], `sha256=${mac}`);
+    assert.strictEqual(JSON.parse(body).status, "Ready");
+    assert.ok(JSON.parse(body).result.sample.startsWith(base));
+  },
   async failed() {
     const images = [Buffer.from("no picture")];
     await assert.rejects(made({ text: "invert", images }), /generation failed/);
@@ -58,8 +70,8 @@ const operations = {
   async refusals() {
     const images = [data, data, data, data, data];
     await assert.rejects(made({ text: "x", images }), /input_image_5/);
-    const blackForestLabs = { webhookUrl: "https://hook.example/" };
-    await assert.rejects(made("x", { providerOptions: { blackForestLabs } }), /webhook/);
+    const blackForestLabs = { webhookUrl: "ftp://hook.example/" };
+    await assert.rejects(made("x", { providerOptions: { blackForestLabs } }), /webhook_url/);
   },
   async base_urls() {
     for (const path of ["/bfl/v1", "/bfl", "/v1/"]) {

@@ -3,7 +3,9 @@
 // Prints one JSON line per operation: its name and, when it failed, why.
 
 const assert = require("node:assert");
+const crypto = require("node:crypto");
 const fs = require("node:fs");
+const { receiving } = require("./receiver.cjs");
 
 const [modules, base, token, picture, slow] = process.argv.slice(2);
 const { createFalClient } = require(`${modules}/@fal-ai/client`);
@@ -117,6 +119,23 @@ const operations = {
     assert.strictEqual(status.status, "COMPLETED");
     await assert.rejects(client.queue.result(DEV, { requestId }), { status: 499 });
     await assert.rejects(client.queue.cancel(DEV, { requestId }), { status: 400 });
+  },
+  async webhook() {
+    const { url: webhookUrl, message: arrived } = await receiving();
+    const made = await client.queue.submit(PRO, { input, webhookUrl });
+    const { headers, body } = await arrived;
+    const [id, user, stamp, signature] = ["request-id", "user-id", "timestamp", "signature"].map(
+      (name) => headers[`x-fal-webhook-${name}`],
+    );
+    const digest = crypto.createHash("sha256").update(body).digest("hex");
+    const { keys } = await (await fetch(`${base}/rest/.well-known/jwks.json`)).json();
+    const key = crypto.createPublicKey({ key: keys[0], format: "jwk" });
+    const message = Buffer.from([id, user, stamp, digest].join("\n"));
+    assert.ok(crypto.verify(null, message, key, Buffer.from(signature, "hex")), "the signature");
+    const said = JSON.parse(body);
+    assert.strictEqual(said.request_id, made.request_id);
+    assert.strictEqual(said.status, "OK");
+    assert.ok(said.payload.images[0].url.startsWith(base));
   },
   async failed() {
     const broken = `data:image/png;base64,${Buffer.from("no picture").toString("base64")}`;

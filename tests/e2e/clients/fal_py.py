@@ -6,12 +6,16 @@ when it failed, why.
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import sys
 import traceback
 import urllib.request
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from receiver import received
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
 os.environ["FAL_KEY"] = TOKEN
@@ -152,6 +156,22 @@ def cancel():
     assert error.status_code == 400, error
 
 
+def webhook():
+    handle, headers, body = received(
+        lambda url: fal_client.submit(PRO, arguments=FIELDS, webhook_url=url)
+    )
+    names = ("Request-Id", "User-Id", "Timestamp", "Signature")
+    *lines, signature = (headers[f"X-Fal-Webhook-{name}"] for name in names)
+    message = "\n".join((*lines, hashlib.sha256(body).hexdigest())).encode()
+    with urllib.request.urlopen(f"{BASE}/rest/.well-known/jwks.json") as answer:  # noqa: S310  ours
+        (key,) = json.load(answer)["keys"]
+    public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
+    public.verify(bytes.fromhex(signature), message)
+    said = json.loads(body)
+    assert (said["request_id"], said["status"]) == (handle.request_id, "OK"), said
+    assert said["payload"]["images"] and said["payload"]["seed"] == handle.get()["seed"], said
+
+
 def failed():
     broken = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
     fields = {"prompt": "invert", "image_url": broken}
@@ -174,7 +194,8 @@ def refusals():
 
 OPERATIONS = (
     run, run_async, submit_poll_fetch, subscribe, subscribe_async, upload, upload_file,
-    upload_in_parts, data_uri, sync_mode, stream, cancel, failed, refusals,
+    upload_in_parts, data_uri, sync_mode, stream, cancel, webhook, failed,
+    refusals,
 )  # fmt: skip
 
 for operation in OPERATIONS:

@@ -4,7 +4,7 @@
 
 const assert = require("node:assert");
 const fs = require("node:fs");
-const http = require("node:http");
+const { receiving } = require("./receiver.cjs");
 
 const [modules, base, token, picture, slow] = process.argv.slice(2);
 const Replicate = require(`${modules}/replicate`);
@@ -21,22 +21,6 @@ async function isPng(output) {
   const source = typeof output === "string" ? await fetch(output) : await output.blob();
   const bytes = Buffer.from(await source.arrayBuffer());
   assert.strictEqual(bytes.subarray(1, 4).toString(), "PNG");
-}
-
-/** A server and the first request that comes to it. */
-async function listen() {
-  let take;
-  const arrived = new Promise((resolve) => { take = resolve; });
-  const receiver = http.createServer((request, response) => {
-    const chunks = [];
-    request.on("data", (chunk) => chunks.push(chunk));
-    request.on("end", () => {
-      response.end();
-      take({ headers: request.headers, body: Buffer.concat(chunks).toString() });
-    });
-  });
-  await new Promise((resolve) => { receiver.listen(0, "127.0.0.1", resolve); });
-  return { receiver, arrived };
 }
 
 const operations = {
@@ -117,12 +101,11 @@ const operations = {
     assert.deepStrictEqual(events.map((it) => it.event), ["output", "done"]);
   },
   async webhook() {
-    const { receiver, arrived } = await listen();
+    const { url: webhook, message } = await receiving();
     const input = { prompt: "invert", input_image: uri };
-    const webhook = `http://127.0.0.1:${receiver.address().port}/done`;
     const made = await client.predictions.create({ model: PRO, input, webhook });
-    const { headers, body } = await arrived;
-    receiver.close();
+    const { headers, body: raw } = await message;
+    const body = raw.toString();
     const { key } = await client.webhooks.default.secret.get();
     assert.ok(await Replicate.validateWebhook({ headers, body }, key), "the signature");
     assert.ok(!(await Replicate.validateWebhook({ headers, body: `${body} ` }, key)));

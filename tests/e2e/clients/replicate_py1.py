@@ -11,10 +11,10 @@ import sys
 import traceback
 import urllib.request
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import replicate
+from receiver import received
 from replicate.exceptions import ModelError, ReplicateError
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
@@ -132,26 +132,13 @@ def stream():
 
 
 def webhook():
-    arrived = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            length = int(self.headers["content-length"])
-            arrived.append((dict(self.headers), self.rfile.read(length).decode()))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        receiver.timeout = 30
-        fields = {"prompt": "invert", "input_image": URI}
-        url = f"http://127.0.0.1:{receiver.server_port}/done"
-        asked = {"webhook": url, "webhook_events_filter": ["completed"]}
-        prediction = client.models.predictions.create(PRO, input=fields, **asked)
-        receiver.handle_request()
-    ((headers, body),) = arrived
+    fields = {"prompt": "invert", "input_image": URI}
+    prediction, headers, body = received(
+        lambda url: client.models.predictions.create(
+            PRO, input=fields, webhook=url, webhook_events_filter=["completed"]
+        )
+    )
+    headers, body = dict(headers), body.decode()
     secret = client.webhooks.default.secret()
     client.webhooks.validate(headers=headers, body=body, secret=secret, tolerance=300)
     assert json.loads(body)["id"] == prediction.id, body

@@ -29,8 +29,8 @@ BASICS = (
 )  # fmt: skip
 BFL = ("run", "submit_and_poll", "text_to_image", "four_pictures", "refusals")
 BFL_JS = (
-    "run", "text_to_image", "every_model", "several_pictures", "options", "failed", "refusals",
-    "base_urls",
+    "run", "text_to_image", "every_model", "several_pictures", "options", "webhook",
+    "failed", "refusals", "base_urls",
 )  # fmt: skip
 OPENAI = (
     "edit", "several_pictures", "generate", "by_url", "json_body", "models", "refusals", "failed",
@@ -94,7 +94,7 @@ MATRIX = (
     Client(
         "PyPI wavespeed 2.0.5",
         "wavespeed_py2.py",
-        (*WAVESPEED, "base64_output", "module_run", "upload_stream"),
+        (*WAVESPEED, "base64_output", "module_run", "upload_stream", "webhook"),
         CLIENTS / "wavespeed2",
         "wavespeed",
     ),
@@ -108,7 +108,7 @@ MATRIX = (
     Client(
         "npm wavespeed 0.3.2",
         "wavespeed_js.cjs",
-        WAVESPEED,
+        (*WAVESPEED, "webhook"),
         CLIENTS / "node-wavespeed" / "node_modules",
         "wavespeed",
     ),
@@ -117,12 +117,12 @@ MATRIX = (
 
 FAL_PY = (
     "run", "run_async", "submit_poll_fetch", "subscribe", "subscribe_async", "upload",
-    "upload_file", "upload_in_parts", "data_uri", "sync_mode", "stream", "cancel", "failed",
-    "refusals",
+    "upload_file", "upload_in_parts", "data_uri", "sync_mode", "stream", "cancel", "webhook",
+    "failed", "refusals",
 )  # fmt: skip
 FAL_JS = (
     "run", "subscribe", "subscribe_streaming", "submit_poll_fetch", "upload", "file_objects",
-    "upload_in_parts", "sync_mode", "stream", "proxy", "cancel", "failed", "refusals",
+    "upload_in_parts", "sync_mode", "stream", "proxy", "cancel", "webhook", "failed", "refusals",
 )  # fmt: skip
 MATRIX += (
     Client("PyPI fal-client 1.0.3", "fal_py.py", FAL_PY, CLIENTS / "fal", "fal_client"),

@@ -3,7 +3,9 @@
 // Prints one JSON line per operation: its name and, when it failed, why.
 
 const assert = require("node:assert");
+const crypto = require("node:crypto");
 const fs = require("node:fs");
+const { receiving } = require("./receiver.cjs");
 
 const [modules, base, token, picture, slow] = process.argv.slice(2);
 const { Client } = require(`${modules}/wavespeed`);
@@ -44,6 +46,19 @@ const operations = {
     const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
     assert.ok(bytes.equals(data));
     await isPng(await client.run(PRO, { prompt: "invert", image: url }));
+  },
+  async webhook() {
+    const input = { prompt: "invert", image: uri };
+    const { url, message } = await receiving();
+    await isPng(await client.run(`${PRO}?webhook=${url}`, input));
+    const { headers, body } = await message;
+    const asked = { headers: { Authorization: `Bearer ${token}` } };
+    const { data: told } = await (await fetch(`${base}/api/v3/webhook/secret`, asked)).json();
+    const mac = crypto.createHmac("sha256", told.secret.slice("whsec_".length));
+    mac.update(`${headers["webhook-id"]}.${headers["webhook-timestamp"]}.`).update(body);
+    assert.strictEqual(headers["webhook-signature"], `v3,${mac.digest("hex")}`);
+    assert.strictEqual(JSON.parse(body).status, "completed");
+    await isPng(JSON.parse(body));
   },
   async failed() {
     const image = `data:image/png;base64,${Buffer.from("no picture").toString("base64")}`;

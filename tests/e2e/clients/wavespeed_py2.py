@@ -5,6 +5,8 @@ when it failed, why.
 """
 
 import base64
+import hashlib
+import hmac
 import io
 import json
 import os
@@ -12,6 +14,9 @@ import sys
 import traceback
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
+
+from receiver import received
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
 if "SSL_CERT_FILE" in os.environ:  # requests has a variable of its own
@@ -87,6 +92,22 @@ def upload_stream():
     assert fetched(url) == DATA
 
 
+def webhook():
+    fields = {"prompt": "invert", "image": URI}
+    said, headers, body = received(lambda url: client.run(f"{PRO}?webhook={quote(url, '')}", fields))
+    asked = urllib.request.Request(  # noqa: S310  the server under test
+        f"{BASE}/api/v3/webhook/secret", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    secret = json.loads(fetched(asked))["data"]["secret"]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    mac = hmac.new(secret.removeprefix("whsec_").encode(), signed, hashlib.sha256).hexdigest()
+    assert headers["webhook-signature"] == f"v3,{mac}", headers
+    told = json.loads(body)
+    assert (told["status"], told["input"]) == ("completed", fields), told
+    is_png(told)
+    is_png(said)
+
+
 def failed():
     broken = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
     fields = {"prompt": "invert", "image": broken}
@@ -114,7 +135,7 @@ def base_urls():
 
 OPERATIONS = (
     run, module_run, sync_mode, slow_picture, several_pictures, base64_output, upload,
-    upload_stream, failed, refusals, base_urls,
+    upload_stream, webhook, failed, refusals, base_urls,
 )  # fmt: skip
 
 for operation in OPERATIONS:

@@ -11,6 +11,8 @@ from retouch.protocols.base import (
     Call,
     Dialect,
     Facts,
+    Notice,
+    Notification,
     Route,
     Submission,
     Verb,
@@ -21,6 +23,7 @@ from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
 from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME
 from retouch.protocols.bfl.parse import submission_of
 from retouch.protocols.bfl.render import NO_STORE, result_body, submitted_body
+from retouch.protocols.bfl.webhooks import notification
 
 MOUNTS = ("/bfl/v1", "/bfl", "/v1", "/proxy/bfl")
 """The root's `/v1` must be there: one client drops any other prefix. The last is ComfyUI's."""
@@ -59,10 +62,14 @@ class Bfl(Dialect):
         return submission_of(call, path.rpartition("/")[2])
 
     def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
-        return Answer(status=200, body=submitted_body(call, view), headers=NO_STORE)
+        body = submitted_body(call, view, submission.webhook)
+        return Answer(status=200, body=body, headers=NO_STORE)
 
     def status(self, call: Call, view: View) -> Answer:
         return Answer(status=200, body=result_body(view), headers=NO_STORE)
+
+    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
+        return notification(call, view, notice)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         words = "This server charges nothing and keeps no credits."

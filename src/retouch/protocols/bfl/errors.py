@@ -25,6 +25,8 @@ RULE_WORDS = {
     "minimum": ("greater_than_equal", "Input should be greater than or equal to {limit}"),
     "maximum": ("less_than_equal", "Input should be less than or equal to {limit}"),
     "enum": ("enum", "Input should be {choices}"),
+    "minLength": ("string_too_short", "String should have at least {limit} character"),
+    "maxLength": ("string_too_long", "String should have at most {limit} characters"),
     "pattern": ("string_pattern_mismatch", "String should match pattern '{limit}'"),
 }
 """Schema keyword to error type and words: those of the validator the vendor uses."""

@@ -28,6 +28,8 @@ INPUTS: dict[str, Any] = {
     "seed": {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
     "aspect_ratio": {"type": "string", "pattern": RATIO},
     "output_format": {"type": "string", "enum": ["jpeg", "png", "webp"], "default": "png"},
+    "webhook_url": {"type": "string", "minLength": 1, "maxLength": 2083},
+    "webhook_secret": {"type": "string"},
     "prompt_upsampling": {"type": "boolean", "default": False},
     "safety_tolerance": {"type": "integer", "minimum": 0, "maximum": 6, "default": 2},
     # Not in the published schema; clients of it send both all the same.

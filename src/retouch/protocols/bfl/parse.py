@@ -10,6 +10,7 @@ from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.bfl.errors import refuse, violation
 from retouch.protocols.bfl.fields import IMAGES, SCHEMA
+from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_of
 from retouch.protocols.schema import faults, is_uri, known
 
 IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
@@ -25,12 +26,17 @@ def submission_of(call: Call, model: str) -> Submission:
     fields = known(SCHEMA, body)
     broken = [violation(fault) for fault in faults(SCHEMA, fields)]
     broken += _extra_rules(fields, {it.field for it in broken})
+    broken += webhook_faults(fields, {it.field for it in broken})
     broken += _unsupported(body)
     images = _images(fields, broken)
     if broken:
         raise InvalidEdit(tuple(broken))
+    told = {name: value for name, value in fields.items() if name not in (URL, SECRET)}
     return Submission(
-        model=model, input={**fields, **_aside(images)}, edit=_edit(fields, tuple(images.values()))
+        model=model,
+        input={**told, **_aside(images)},
+        edit=_edit(fields, tuple(images.values())),
+        webhook=webhook_of(call, fields),
     )
 
 
@@ -51,15 +57,11 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
 
 def _unsupported(body: Mapping[str, Any]) -> list[Violation]:
     """What would be lost without a word if it were ignored."""
-    found = [
+    return [
         Violation(name, "value_error", f"Value error, at most {len(IMAGES)} images are accepted")
         for name, value in body.items()
         if MORE_IMAGES.fullmatch(name) and name not in IMAGES and value is not None
     ]
-    if body.get("webhook_url") is not None:
-        words = "Value error, webhooks are not served yet"
-        found.append(Violation("webhook_url", "value_error", words))
-    return found
 
 
 def _images(fields: Mapping[str, Any], broken: list[Violation]) -> dict[str, ImageSource]:

@@ -2,18 +2,23 @@
 
 from typing import Any
 
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import Prediction, Status, Webhook
 from retouch.protocols.base import Call, View
 from retouch.protocols.bfl.fields import MODERATED_WORDS, STATUS_WORDS, UNKNOWN
 
 NO_STORE = {"cache-control": "no-store"}
 
 
-def submitted_body(call: Call, view: View) -> dict[str, Any]:
-    """The answer to a create: clients follow `polling_url` and want it absolute."""
+def submitted_body(call: Call, view: View, webhook: Webhook | None = None) -> dict[str, Any]:
+    """The answer to a create: clients follow `polling_url` and want it absolute.
+
+    With a webhook the vendor leaves it out and says other things; its clients need it all the same.
+    """
     id = view.prediction.id
+    told = {"status": "Pending", "webhook_url": webhook.url} if webhook else {}
     return {
         "id": id,
+        **told,
         # The ticket lets in who follows the address without a key, as the vendor does.
         "polling_url": call.url(f"/get_result?id={id}&ticket={view.ticket}"),
         "cost": 0.0,  # nothing is charged here
@@ -34,10 +39,17 @@ def result_body(view: View) -> dict[str, Any]:
             steps = it.progress and it.progress.steps
             body["progress"] = it.progress.step / steps if it.progress and steps else None
         case "Error":
-            body["details"] = {"error": it.error or "The prediction was canceled."}
+            body["details"] = {"error": trouble(it)}
         case _:
             body["details"] = {"Moderation Reasons": [it.error]}
     return body
+
+
+def trouble(it: Prediction) -> str | None:
+    """What went wrong, in a sentence; None while nothing has."""
+    if it.status is Status.CANCELED:
+        return "The prediction was canceled."
+    return it.error
 
 
 def task_body(id: str, status: str = UNKNOWN) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from retouch.protocols.base import (
     Call,
     Dialect,
     Facts,
+    Notice,
+    Notification,
     Part,
     Place,
     Route,
@@ -44,6 +46,7 @@ from retouch.protocols.fal.storage import (
     token_body,
     upload_of,
 )
+from retouch.protocols.fal.webhooks import KEYS_MAX_AGE_S, key_set, notification
 
 MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
 """One prefix for each of the vendor's host names; without one, the queue is meant."""
@@ -70,6 +73,7 @@ ROUTES = (
     Route("POST", f"{SENDING}/complete", Verb.COMPLETE),
     Route("PUT", f"{SENDING}/{{part}}", Verb.FILL_PART),
     Route("GET", "/errors", Verb.DESCRIBE, "errors"),
+    Route("GET", "/.well-known/jwks.json", Verb.DESCRIBE, "keys", is_open=True),
     *(Route(method, PROXY, Verb.DESCRIBE, "proxy") for method in ("GET", "POST", "PUT")),
 )
 
@@ -97,7 +101,7 @@ class Fal(Dialect):
 
     def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
         if not is_run(call):
-            return submitted_answer(call, view)
+            return submitted_answer(call, view, tells=submission.webhook is not None)
         if view.prediction.status.is_final:
             return result_answer(call, view)
         words = "The server stopped waiting; the request goes on, ask the queue for its result"
@@ -106,6 +110,9 @@ class Fal(Dialect):
     def status(self, call: Call, view: View) -> Answer:
         answer = status_answer if call.path.endswith("/status") else result_answer
         return answer(call, view)
+
+    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
+        return notification(call, view, notice)
 
     def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
         word = "CANCELLATION_REQUESTED" if won else "ALREADY_COMPLETED"
@@ -150,6 +157,9 @@ class Fal(Dialect):
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         if topic == "proxy":
             return flat(call, 400, "Invalid request")
+        if topic == "keys":
+            headers = {**headers_of(call), "cache-control": f"public, max-age={KEYS_MAX_AGE_S}"}
+            return Answer(status=200, body=key_set(facts.public_key), headers=headers)
         body = token_body(call) if topic == "token" else KINDS
         return Answer(status=200, body=dict(body), headers=headers_of(call))
 

@@ -19,6 +19,7 @@ from retouch.domain.edit import (
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.domain.ids import from_uuid
+from retouch.domain.prediction import FINAL, Webhook
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.fal.errors import RULES, refuse, violation
 from retouch.protocols.fal.fields import (
@@ -31,7 +32,7 @@ from retouch.protocols.fal.fields import (
     RUN_HOSTS,
     SIZES,
 )
-from retouch.protocols.schema import faults, known
+from retouch.protocols.schema import faults, is_web_address, known
 
 RUN_WAIT_S = 86_400.0  # a run is held to its end; its clients set no read timeout
 ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
@@ -40,6 +41,8 @@ QUALITY = 95
 OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 STREAM = "/stream"
+WEBHOOK, MAX_QUEUE = "fal_webhook", "fal_max_queue_length"
+COUNT = re.compile(r"[0-9]{1,9}")
 LOW = -1  # behind everything of normal priority
 FLAGS = {"true": True, "false": False}
 
@@ -48,7 +51,6 @@ def submission_of(call: Call) -> Submission:
     name = model_of(call)
     if name not in BY_NAME:
         raise NotFound("model", name)
-    _refuse_what_is_not_served(call)
     body = call.json()
     if not isinstance(body, dict):
         refuse("", "dict_type", "Input should be a valid dictionary")
@@ -57,14 +59,17 @@ def submission_of(call: Call) -> Submission:
     broken = [violation(fault) for fault in faults(schema, fields)]
     broken += _extra_rules(fields, {it.field.partition(".")[0] for it in broken})
     images, echo = _images(call, fields, broken)
-    if broken:
-        raise InvalidEdit(_in_order(schema, broken))
+    beside = _query_faults(call)
+    if broken or beside:
+        raise InvalidEdit((*beside, *_in_order(schema, broken)))
     return Submission(
         model=name,
         input=echo,
         edit=_edit(schema, fields, images),
         wait_s=RUN_WAIT_S if is_run(call) else None,
         streams=call.path.endswith(STREAM),
+        webhook=_webhook(call),
+        max_queued=int(most) if (most := call.query.get(MAX_QUEUE)) else None,
         priority=LOW if call.headers.get("x-fal-queue-priority", "").lower() == "low" else 0,
     )
 
@@ -101,12 +106,22 @@ def wants_logs(call: Call) -> bool:
     return call.query.get("logs", "").lower() in ("1", "true")
 
 
-def _refuse_what_is_not_served(call: Call) -> None:
-    if call.query.get("fal_webhook"):
-        refuse("?fal_webhook", "feature_not_supported", "Webhooks are not served yet")
-    if call.query.get("fal_max_queue_length"):
-        words = "A limit on the queue's length is not served yet"
-        refuse("?fal_max_queue_length", "feature_not_supported", words)
+def _query_faults(call: Call) -> list[Violation]:
+    """What is wrong beside the body."""
+    url, most = (call.query.get(name) for name in (WEBHOOK, MAX_QUEUE))
+    broken = []
+    if url and not is_web_address(url):
+        broken.append((f"?{WEBHOOK}", "value_error", "Value error, not an http(s) URL"))
+    if most and not COUNT.fullmatch(most):
+        words = "Input should be a valid integer, unable to parse string as an integer"
+        broken.append((f"?{MAX_QUEUE}", "int_parsing", words))
+    return [Violation(*it) for it in broken]
+
+
+def _webhook(call: Call) -> Webhook | None:
+    """Where the end is told, whatever it is."""
+    url = call.query.get(WEBHOOK)
+    return Webhook(url=url, tells=FINAL, origin=call.origin, mount=call.mount) if url else None
 
 
 def _lenient(schema: Mapping[str, Any], name: str, value: Any) -> Any:

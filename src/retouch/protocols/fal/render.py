@@ -13,8 +13,8 @@ from retouch.protocols.fal.fields import PREFIX, STATUS_WORDS
 from retouch.protocols.fal.parse import model_of, wants_logs
 
 
-def submitted_answer(call: Call, view: View) -> Answer:
-    """What a submit says, however far the prediction has got since."""
+def submitted_answer(call: Call, view: View, *, tells: bool = False) -> Answer:
+    """What a submit says, however far the prediction has got since; `tells` for a webhook."""
     it = view.prediction
     body: dict[str, Any] = {
         "status": STATUS_WORDS[Status.QUEUED],
@@ -24,6 +24,8 @@ def submitted_answer(call: Call, view: View) -> Answer:
         "metrics": {},
         "queue_position": view.position or 0,
     }
+    if tells:
+        body["gateway_request_id"] = body["request_id"]
     return Answer(status=200, body=body, headers=headers_of(call, it.id))
 
 

@@ -17,6 +17,8 @@ from retouch.protocols.base import (
     Dialect,
     Facts,
     Listing,
+    Notice,
+    Notification,
     Part,
     Place,
     Route,
@@ -33,6 +35,7 @@ from retouch.protocols.wavespeed.files import announced, file_body, place_body, 
 from retouch.protocols.wavespeed.pages import ids_of, listing_of, page_body
 from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES, submission_of
 from retouch.protocols.wavespeed.render import success, task, wants_bytes
+from retouch.protocols.wavespeed.webhooks import notification
 
 MOUNTS = ("/api/v3", "/api/v2", "/wavespeed/api/v3", "/wavespeed/api/v2")
 """The older version is the newer one by another name: the first clients still ask for it."""
@@ -50,6 +53,7 @@ ROUTES = (
     Route("GET", "/models", Verb.DESCRIBE, "models"),
     Route("POST", "/model/pricing", Verb.DESCRIBE, "pricing"),
     Route("POST", "/model/price", Verb.DESCRIBE, "price"),
+    Route("GET", "/webhook/secret", Verb.DESCRIBE, "webhook secret"),
     *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
 )
 
@@ -78,6 +82,9 @@ class WaveSpeed(Dialect):
 
     def status(self, call: Call, view: View) -> Answer:
         return success(task(call, view))
+
+    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
+        return notification(call, view, notice)
 
     def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
         it = view.prediction

@@ -1,4 +1,7 @@
-"""What WaveSpeed tells of models, prices and the balance: everything here costs nothing."""
+"""What WaveSpeed tells of models, prices, the balance and the webhooks' secret.
+
+Everything here costs nothing.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +19,8 @@ FORMULA = '{"total_price": 0}'  # JSONata, which clients evaluate
 
 def described(topic: str, call: Call, facts: Facts) -> Any:
     match topic:
+        case "webhook secret":
+            return {"secret": facts.webhook_secret}
         case "balance":
             return {"balance": 0}
         case "models":

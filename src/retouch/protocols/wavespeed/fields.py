@@ -12,6 +12,7 @@ HOSTS = frozenset({"api.wavespeed.ai"})
 
 RATIOS = ["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"]
 MAX_SEED = 2**31 - 1
+SYNC_WINDOW_S = 90.0
 MIN_SIDE, MAX_SIDE = 256, 1536  # pixels, each side of `size`
 HIDDEN = "x-hidden"
 """Marks a field that older callers send and the catalogue no longer shows."""

@@ -18,32 +18,37 @@ from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
 from retouch.protocols.schema import faults, known, type_name
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
-from retouch.protocols.wavespeed.fields import BY_NAME, MAX_SIDE, MIN_SIDE, TaskCode
+from retouch.protocols.wavespeed.fields import (
+    BY_NAME,
+    MAX_SIDE,
+    MIN_SIDE,
+    SYNC_WINDOW_S,
+    TaskCode,
+)
+from retouch.protocols.wavespeed.webhooks import webhook_faults, webhook_of
 
 ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
 UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
-SYNC_WINDOW_S = 90.0
 MOST_PERMISSIVE = 6
 DIGITS = re.compile(r"-?\d{1,20}")
 
 
 def submission_of(call: Call) -> Submission:
     model = _chosen(call)
-    _refuse_webhook(call.query, "webhook")
     body = body_of(call)
-    for name in ("webhook", "webhook_url"):
-        _refuse_webhook(body, name)
     fields = _as_numbers(known(model.schema, body))
     broken = [violation(fault) for fault in faults(model.schema, fields)]
     broken += _extra_rules(fields, {it.field for it in broken})
     images, echo = _images(model.schema, fields, broken)
-    if broken:
-        raise InvalidEdit(_in_order(model.schema, broken))
+    beside = webhook_faults(call, body)
+    if broken or beside:
+        raise InvalidEdit((*beside, *_in_order(model.schema, broken)))
     return Submission(
         model=model.name,
         input=echo,
         edit=_edit(model, fields, images),
         wait_s=SYNC_WINDOW_S if fields.get("enable_sync_mode") else None,
+        webhook=webhook_of(call, body),
     )
 
 
@@ -61,11 +66,6 @@ def _chosen(call: Call) -> Model:
     if name not in BY_NAME:
         raise NotFound("model", name)
     return BY_NAME[name]
-
-
-def _refuse_webhook(fields: Mapping[str, Any], name: str) -> None:
-    if fields.get(name):
-        refuse(invalid(name, "webhooks are not served yet"))
 
 
 def _as_numbers(fields: dict[str, Any]) -> dict[str, Any]:
