@@ -96,18 +96,20 @@ class Front:
         (claimed,) = await self.store.claim("worker", limit=1, lease_s=10)
         return claimed
 
-    async def finish_one(self, *, error: str = "") -> Prediction:
-        """Claim the next prediction and finish it with a tiny picture, or fail it."""
+    async def finish_one(self, *, error: str = "", pictures: int = 1) -> Prediction:
+        """Claim the next prediction and finish it with tiny pictures, or fail it."""
         running = await self.start_one()
         self.clock.advance(1)
         fence = Fence("worker", running.attempt)
         if error:
             done = await self.store.advance(running.id, Fail(error), fence=fence)
         else:
-            key = f"{running.id}/1/0.{running.edit.output_format.extension}"
-            await self.blobs.put(key, PNG)
-            output = Output(key, running.edit.output_format.content_type, 8, 8, len(PNG))
-            move = Succeed((output,), {"predict_time": 1.0})
+            kind = running.edit.output_format
+            keys = [f"{running.id}/1/{n}.{kind.extension}" for n in range(pictures)]
+            for key in keys:
+                await self.blobs.put(key, PNG)
+            outputs = tuple(Output(key, kind.content_type, 8, 8, len(PNG)) for key in keys)
+            move = Succeed(outputs, {"predict_time": 1.0})
             done = await self.store.advance(running.id, move, fence=fence)
         assert done is not None
         return done

@@ -40,7 +40,6 @@ class Filter:
 
     created_after: float | None = None  # at or after
     created_before: float | None = None  # strictly before
-    protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -381,8 +381,6 @@ def _holds(prediction: Prediction, worker: str, attempt: int) -> bool:
 
 
 def _passes(prediction: Prediction, where: Filter) -> bool:
-    return (
-        (where.created_after is None or prediction.created_at >= where.created_after)
-        and (where.created_before is None or prediction.created_at < where.created_before)
-        and (where.protocol in (None, prediction.protocol))
+    return (where.created_after is None or prediction.created_at >= where.created_after) and (
+        where.created_before is None or prediction.created_at < where.created_before
     )

@@ -160,8 +160,6 @@ def page(owner: str | None, limit: int, after: Cursor | None, where: Filter) -> 
         query = query.where(p.created_at >= where.created_after)
     if where.created_before is not None:
         query = query.where(p.created_at < where.created_before)
-    if where.protocol is not None:
-        query = query.where(p.protocol == where.protocol)
     return query
 
 

@@ -160,7 +160,7 @@ def view_of(given: dict[str, Any], dialect: Dialect) -> View:
         given["progress"] = Progress(*given["progress"])
     if urls:
         given["outputs"] = tuple(Output(url, "image/png", 64, 64, 9) for url in urls)
-    prediction = replace(PREDICTION, protocol=dialect.name, edit=edit, **given)
+    prediction = replace(PREDICTION, **{"protocol": dialect.name, "edit": edit, **given})
     ticket = "abcdefghijklmnopqrstuvwxyz" * 2
     return View(
         prediction=prediction,

@@ -45,9 +45,7 @@ async def test_the_callers_secret_verifies_what_was_sent(
     assert (await front.client.get(said["result"]["sample"])).status_code == 200
 
 
-async def test_without_a_secret_there_is_no_signature(
-    front: Any, receiver: Any, sent: Any
-) -> None:
+async def test_without_a_secret_there_is_no_signature(front: Any, receiver: Any, sent: Any) -> None:
     await submit(front, receiver)
     await front.finish_one()
     await sent()

@@ -1,4 +1,4 @@
-"""A webhook asked for as fal's clients do, delivered, and checked by the vendor's published recipe."""
+"""A webhook asked for as fal's clients do, delivered, and checked by its published recipe."""
 
 import base64
 import hashlib

@@ -42,9 +42,7 @@ async def test_the_official_validator_takes_what_was_sent(
     assert (await front.client.get(shown["output"])).status_code == 200
 
 
-async def test_the_rule_of_standard_webhooks_holds(
-    front: Any, receiver: Any, sent: Any
-) -> None:
+async def test_the_rule_of_standard_webhooks_holds(front: Any, receiver: Any, sent: Any) -> None:
     await create(front, receiver)
     await front.finish_one(error="no")
     await sent()
@@ -97,9 +95,7 @@ async def test_a_retry_is_signed_anew_under_the_same_id(
     assert first["webhook-signature"] != second["webhook-signature"]
 
 
-async def test_a_start_is_told_in_the_protocols_word(
-    front: Any, receiver: Any, sent: Any
-) -> None:
+async def test_a_start_is_told_in_the_protocols_word(front: Any, receiver: Any, sent: Any) -> None:
     await create(front, receiver, webhook_events_filter=["start", "completed"])
     await front.start_one()
     await sent()

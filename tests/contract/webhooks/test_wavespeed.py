@@ -1,4 +1,4 @@
-"""A webhook asked for as WaveSpeed's clients do, delivered, and checked by its documented recipe."""
+"""A webhook asked for as WaveSpeed's clients do, delivered, and checked by its recipe."""
 
 import hashlib
 import hmac

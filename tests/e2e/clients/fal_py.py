@@ -169,7 +169,8 @@ def webhook():
     public.verify(bytes.fromhex(signature), message)
     said = json.loads(body)
     assert (said["request_id"], said["status"]) == (handle.request_id, "OK"), said
-    assert said["payload"]["images"] and said["payload"]["seed"] == handle.get()["seed"], said
+    assert said["payload"]["seed"] == handle.get()["seed"], said
+    is_jpeg(said["payload"])
 
 
 def failed():

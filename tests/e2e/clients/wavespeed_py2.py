@@ -94,7 +94,9 @@ def upload_stream():
 
 def webhook():
     fields = {"prompt": "invert", "image": URI}
-    said, headers, body = received(lambda url: client.run(f"{PRO}?webhook={quote(url, '')}", fields))
+    said, headers, body = received(
+        lambda url: client.run(f"{PRO}?webhook={quote(url, '')}", fields)
+    )
     asked = urllib.request.Request(  # noqa: S310  the server under test
         f"{BASE}/api/v3/webhook/secret", headers={"Authorization": f"Bearer {TOKEN}"}
     )

@@ -13,7 +13,7 @@ from retouch.protocols.base import Call, Notice, Notification, View
 from retouch.protocols.bfl.render import result_body, trouble
 from retouch.protocols.schema import is_web_address
 
-URL, SECRET = "webhook_url", "webhook_secret"  # noqa: S105  names of fields
+URL, SECRET = "webhook_url", "webhook_secret"
 
 
 def webhook_faults(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]:

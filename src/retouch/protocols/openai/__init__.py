@@ -25,16 +25,24 @@ from retouch.protocols.openai.document import DESCRIPTION
 from retouch.protocols.openai.errors import failed, problem, refuse, refused
 from retouch.protocols.openai.fields import HOSTS, MODELS, NAME
 from retouch.protocols.openai.parse import submission_of
-from retouch.protocols.openai.render import files_body, images_body, model_body, models_body
+from retouch.protocols.openai.render import (
+    files_body,
+    images_body,
+    model_body,
+    models_body,
+    pending_body,
+)
 
 MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
 FILES_LIMIT = 1000
+NO_STORE = {"cache-control": "no-store"}
 
 ROUTES = (
     Route("POST", "/images/generations", Verb.SUBMIT),
     Route("POST", "/images/edits", Verb.SUBMIT),
     Route("POST", "/deployments/{model}/images/generations", Verb.SUBMIT),
     Route("POST", "/deployments/{model}/images/edits", Verb.SUBMIT),
+    Route("GET", "/images/{id}", Verb.STATUS),
     Route("POST", "/images/variations", Verb.DESCRIBE, "variations"),
     Route("GET", "/models", Verb.DESCRIBE, "models"),
     Route("GET", "/models/{model}", Verb.DESCRIBE, "model"),
@@ -53,15 +61,26 @@ class OpenAI(Dialect):
     description = DESCRIPTION
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
-        return prediction.input.get("response_format") != "url"
+        chosen = call.query.get("response_format") or prediction.input.get("response_format")
+        return chosen != "url"
 
     def parse(self, call: Call) -> Submission:
         return submission_of(call)
 
     def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
+        return self._ended(view)
+
+    @staticmethod
+    def _ended(view: View) -> Answer:
         if view.prediction.status is not Status.SUCCEEDED:
             return failed(view.prediction)
-        return Answer(status=200, body=images_body(view), headers={"cache-control": "no-store"})
+        return Answer(status=200, body=images_body(view), headers=NO_STORE)
+
+    def status(self, call: Call, view: View) -> Answer:
+        """An address of our own: what a create answers, or how far it is."""
+        if not view.prediction.status.is_final:
+            return Answer(status=202, body=pending_body(view), headers=NO_STORE)
+        return self._ended(view)
 
     def listing(self, call: Call) -> Listing:
         if "after" in call.query:

@@ -84,6 +84,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
         case NotFound(what="model"):
             words = f"The model '{error.name}' does not exist or you do not have access to it."
             return problem(404, words, code="model_not_found", param="model")
+        case NotFound(what="prediction"):
+            return problem(404, f"No image found with id '{error.name}'.", code="not_found")
         case NotFound(what="file"):
             return problem(404, f"No such File object: {error.name}", param="file_id")
         case NotFound():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retouch.domain.errors import NotFound
+from retouch.domain.prediction import Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import View
 from retouch.protocols.openai.fields import LISTED
@@ -26,6 +27,13 @@ def images_body(view: View) -> dict[str, Any]:
         "data": [_item(output) for output in view.outputs],
         "usage": _usage(view),
     }
+
+
+def pending_body(view: View) -> dict[str, Any]:
+    """A prediction that has no pictures yet, in the words this API has for other waiting work."""
+    it = view.prediction
+    status = "queued" if it.status is Status.QUEUED else "in_progress"
+    return {"id": it.id, "object": "image", "created": int(it.created_at), "status": status}
 
 
 def _item(output: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlencode
 from retouch.ports import Cursor, Filter
 from retouch.protocols.base import Call, Listing
 from retouch.protocols.replicate.errors import refuse
-from retouch.protocols.replicate.fields import NAME
 
 CURSOR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -22,7 +21,6 @@ def listing_of(call: Call) -> Listing:
     where = Filter(
         created_after=_moment(call, "created_after"),
         created_before=_moment(call, "created_before"),
-        protocol=NAME,
     )
     return Listing(after=_cursor(call), where=where, nothing=call.query.get("source") == "web")
 

@@ -19,7 +19,7 @@ def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str,
         "version": HIDDEN,
         "input": dict(sorted(view.input.items())),
         "logs": "" if fresh else _logs(it),
-        "output": view.outputs[0] if view.outputs else None,
+        "output": _output(view),
         "data_removed": False,
         "error": it.error,
         "status": "starting" if fresh else STATUS_WORDS[it.status],
@@ -40,6 +40,13 @@ def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str,
         "web": f"{call.origin}/p/{it.id}",
     }
     return body
+
+
+def _output(view: View) -> str | list[str] | None:
+    """One link, as every model of ours here makes; several only of another protocol's making."""
+    if len(view.outputs) > 1:
+        return list(view.outputs)
+    return view.outputs[0] if view.outputs else None
 
 
 def _logs(it: Prediction) -> str:

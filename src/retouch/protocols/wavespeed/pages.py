@@ -10,7 +10,7 @@ from retouch.ports import Filter
 from retouch.protocols.base import Call, Listing, View
 from retouch.protocols.schema import faults, known
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
-from retouch.protocols.wavespeed.fields import DELETE_RULES, LIST_RULES, NAME, STATUS_WORDS
+from retouch.protocols.wavespeed.fields import DELETE_RULES, LIST_RULES, STATUS_WORDS
 from retouch.protocols.wavespeed.parse import body_of
 from retouch.protocols.wavespeed.render import task
 
@@ -27,7 +27,6 @@ def listing_of(call: Call) -> Listing:
     where = Filter(
         created_after=_moment(asked, "created_after"),
         created_before=_moment(asked, "created_before"),
-        protocol=NAME,
     )
     skip = (int(asked.get("page", 1)) - 1) * size
     return Listing(limit=size, skip=skip, where=where, keep=keep if model or status else None)
