@@ -27,7 +27,7 @@ from retouch.protocols.operation import (
     ref,
     told,
 )
-from retouch.protocols.schema import BASE64, PICTURE, nullable, published
+from retouch.protocols.schema import BASE64, PICTURE, WEB_ADDRESS, nullable, published
 
 WORDS = sorted({*STATUS_WORDS.values(), *MODERATED_WORDS.values(), UNKNOWN})
 IMAGE = {
@@ -43,6 +43,7 @@ def _inputs() -> dict[str, object]:
     inputs = published(SCHEMA)
     fields = inputs["properties"]
     fields |= {name: nullable({**fields[name], **IMAGE, "type": "string"}) for name in IMAGES}
+    fields["webhook_url"] = {**fields["webhook_url"], "pattern": WEB_ADDRESS}
     fields["aspect_ratio"] = {**fields["aspect_ratio"], **RATIO}
     return inputs
 
@@ -60,11 +61,14 @@ SCHEMAS = {
     "Submitted": record(
         {
             "id": STRING,
+            "status": one_of(WORDS),
+            "webhook_url": STRING,
             "polling_url": STRING,
             "cost": NUMBER,
             "input_mp": maybe(NUMBER),
             "output_mp": maybe(NUMBER),
-        }
+        },
+        optional=("status", "webhook_url"),
     ),
     "Result": record(
         {

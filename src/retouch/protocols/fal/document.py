@@ -17,6 +17,7 @@ from retouch.protocols.operation import (
     OBJECT,
     PLAIN_TEXT,
     STRING,
+    URL,
     Description,
     Operation,
     Parameter,
@@ -76,7 +77,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "logs": {"type": "null"},
             "metrics": METRICS,
             "queue_position": INTEGER,
-        }
+            "gateway_request_id": STRING,
+        },
+        optional=("gateway_request_id",),
     ),
     "Status": record(
         {
@@ -109,6 +112,13 @@ SCHEMAS: Mapping[str, Schema] = {
             "file_size": INTEGER,
             "width": INTEGER,
             "height": INTEGER,
+        }
+    ),
+    "Keys": record(
+        {
+            "keys": many(
+                record(dict.fromkeys(("crv", "kty", "x", "kid", "use", "alg"), STRING)), minItems=1
+            )
         }
     ),
     "Cancel": record(
@@ -145,6 +155,12 @@ PRIORITY = Parameter(
     schema=one_of(["normal", "low"]),
     description="`low` is served after everything else.",
 )
+WEBHOOK = Parameter(name="fal_webhook", schema=URL, description="Told of the end.")
+MAX_QUEUE = Parameter(
+    name="fal_max_queue_length",
+    schema={**INTEGER, "minimum": 0, "maximum": 999_999_999},
+    description="Refuse it when more requests than these wait.",
+)
 LOGS = Parameter(name="logs", description="`1` or `true`: the log lines too.")
 
 
@@ -152,7 +168,12 @@ def _submit(model_name: str, description: str, path: str, reply: Reply) -> Opera
     body = {JSON: ref(model_name.replace("/", "."))}
     replies = {200: reply, **FAILED}
     return Operation(
-        summary=description, body=body, replies=replies, parameters=(PRIORITY,), path=path
+        summary=description,
+        body=body,
+        replies=replies,
+        parameters=(WEBHOOK, MAX_QUEUE, PRIORITY),
+        refusals=(429,),
+        path=path,
     )
 
 
@@ -309,6 +330,12 @@ OTHERS = {
         Operation(
             summary="Every error type, and what it means.",
             replies={200: told("Words by type.", {**OBJECT, "additionalProperties": STRING})},
+        ),
+    ),
+    "GET /.well-known/jwks.json": (
+        Operation(
+            summary="The public key that verifies webhooks.",
+            replies={200: told("A JSON Web Key Set.", ref("Keys"))},
         ),
     ),
     **{f"{method} /api/fal/proxy": (PROXY,) for method in ("GET", "POST", "PUT")},

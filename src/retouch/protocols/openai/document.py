@@ -110,6 +110,14 @@ SCHEMAS: Mapping[str, Schema] = {
             ),
         }
     ),
+    "Pending": record(
+        {
+            "id": STRING,
+            "object": {"const": "image"},
+            "created": INTEGER,
+            "status": one_of(["queued", "in_progress"]),
+        }
+    ),
     "Model": record(
         {
             "id": one_of(LISTED),
@@ -169,6 +177,17 @@ OPERATIONS = {
     "POST /images/edits": (EDITS,),
     "POST /deployments/{model}/images/generations": (GENERATIONS,),
     "POST /deployments/{model}/images/edits": (EDITS,),
+    "GET /images/{id}": (
+        Operation(
+            summary="A prediction made before, through any protocol; an address of our own.",
+            parameters=(Parameter(name="response_format", schema=one_of(["b64_json", "url"])),),
+            replies={
+                200: told("Its pictures.", ref("Images")),
+                202: told("It waits or runs.", ref("Pending")),
+                400: told("It was canceled, or what it was made from is at fault.", ref("Problem")),
+            },
+        ),
+    ),
     "POST /images/variations": (
         Operation(
             summary="Not served.", replies={404: told("There is no such thing.", ref("Problem"))}

@@ -89,7 +89,7 @@ PREDICTION: Mapping[str, Schema] = {
     "version": STRING,
     "input": OBJECT,
     "logs": STRING,
-    "output": maybe(STRING),
+    "output": either(STRING, many(STRING), NULL),
     "data_removed": BOOLEAN,
     "error": maybe(STRING),
     "status": one_of(list(STATUS_WORDS.values())),

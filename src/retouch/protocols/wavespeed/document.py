@@ -13,8 +13,10 @@ from retouch.protocols.operation import (
     NUMBER,
     OBJECT,
     STRING,
+    URL,
     Description,
     Operation,
+    Parameter,
     Reply,
     Schema,
     many,
@@ -117,11 +119,13 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 TASK_IS = _done("The task.", ref("Task"))
+WEBHOOK = Parameter(name="webhook", schema=URL, description="Told of the end.")
 SUBMITS = {
     f"POST /{model.name}": (
         Operation(
             summary=model.description,
             body={JSON: ref(model.name.replace("/", "."))},
+            parameters=(WEBHOOK,),
             replies={200: TASK_IS},
         ),
     )
@@ -214,6 +218,12 @@ OPERATIONS = {
         Operation(
             summary="The balance: nothing is charged here.",
             replies={200: _done("Nothing.", record({"balance": NUMBER}))},
+        ),
+    ),
+    "GET /webhook/secret": (
+        Operation(
+            summary="The secret that verifies webhooks.",
+            replies={200: _done("The caller's own.", record({"secret": STRING}))},
         ),
     ),
     "GET /models": (
