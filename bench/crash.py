@@ -139,7 +139,7 @@ async def kill_servers(data: Path, rounds: int, flags: tuple[str, ...]) -> dict[
     server = await asyncio.to_thread(RunningServer, data, *flags)
     try:
         async with open_store(Settings(data=data)) as store:
-            return await judge(store, acknowledged, timeout_s=300)
+            return await judge(store, acknowledged, timeout_s=900)
     finally:
         await asyncio.to_thread(server.stop)
 
