@@ -23,7 +23,7 @@ from transformers.models.t5.modeling_t5 import T5EncoderModel
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from retouch.engine.families import WeightsError, read_json
+from retouch.engine.families import WeightsError, read_json, wide
 from retouch.engine.families.codec import DctCodec
 from retouch.engine.families.schedule import Shift, parse_shift
 
@@ -128,7 +128,10 @@ def read_model(
     missing = sorted(info["missing_keys"])
     if missing:
         raise WeightsError(f"{folder / name} lacks {len(missing)} weights, such as {missing[0]}")
-    return model.to(device).eval().requires_grad_(False)
+    ready = model.to(device).eval().requires_grad_(False)
+    if ready.device.type == "cpu" and wide.pays(ready.dtype):
+        wide.widen(ready)
+    return ready
 
 
 def read_tokenizer(folder: Path, index: Mapping[str, Any], name: str) -> Any:

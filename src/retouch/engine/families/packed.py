@@ -16,16 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from retouch.engine.families.attention import attend
 from retouch.engine.families.rows import (
     Rope,
     Rows,
-    attend,
     bounded,
     heads,
     interleave,
     modulate,
     per_row,
     rotate,
+    turns,
 )
 
 
@@ -51,7 +52,7 @@ def prepare(model: Any, tokens: Tensor, pooled: Tensor, references: Tensor, ids:
         text=model.context_embedder(tokens),
         references=model.x_embedder(references),
         pooled=pooled,
-        rope=model.pos_embed(ids),
+        rope=turns(*model.pos_embed(ids)),
         target_tokens=len(ids) - len(tokens) - len(references),
     )
 
@@ -70,10 +71,7 @@ def velocity(
     """
     rows = Rows.of(requests, timesteps.device)
     table = _condition(model, requests, timesteps, guidance)
-    rope = (
-        torch.cat([request.rope[0] for request in requests]),
-        torch.cat([request.rope[1] for request in requests]),
-    )
+    rope = torch.cat([request.rope for request in requests])
     targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
     image = interleave(targets, [request.references for request in requests])
     text = torch.cat([request.text for request in requests])
@@ -125,7 +123,9 @@ def _double(
         interleave(torch.split(of_text, rows.texts), torch.split(of_image, rows.images))
         for of_text, of_image in ((t_query, query), (t_key, key), (t_value, value))
     )
-    attended = attend(rotate(query, rope), rotate(key, rope), value, rows.joints, rows.joints)
+    attended = attend(
+        rotate(query, rope), rotate(key, rope), value, rows.joint_spans, rows.joint_spans
+    )
     pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
     split = torch.split(attended, pieces)
     t_attended, attended = torch.cat(split[0::2]), torch.cat(split[1::2])
@@ -150,7 +150,7 @@ def _single(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) ->
     query = rotate(heads(attn, attn.to_q(normed), attn.norm_q), rope)
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
     value = heads(attn, attn.to_v(normed))
-    attended = attend(query, key, value, rows.joints, rows.joints)
+    attended = attend(query, key, value, rows.joint_spans, rows.joint_spans)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(normed))], dim=1)
     return bounded(joint + per_row(gate, rows.joint_of) * block.proj_out(mixed))
 
@@ -160,12 +160,11 @@ def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> T
     shift, scale, gate = _modulation(block.norm, table, 3)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
     target = normed[rows.target_at]
-    target_rope = (rope[0][rows.target_at], rope[1][rows.target_at])
     attn = block.attn
-    query = rotate(heads(attn, attn.to_q(target), attn.norm_q), target_rope)
+    query = rotate(heads(attn, attn.to_q(target), attn.norm_q), rope[rows.target_at])
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
     value = heads(attn, attn.to_v(normed))
-    attended = attend(query, key, value, rows.targets, rows.joints)
+    attended = attend(query, key, value, rows.target_spans, rows.joint_spans)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(target))], dim=1)
     kept = joint[rows.target_at]
     return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed))

@@ -14,16 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from retouch.engine.families.attention import attend
 from retouch.engine.families.rows import (
     Rope,
     Rows,
-    attend,
     bounded,
     heads,
     interleave,
     modulate,
     per_row,
     rotate,
+    turns,
 )
 
 
@@ -47,7 +48,7 @@ def prepare(model: Any, tokens: Tensor, references: Tensor, ids: Tensor) -> Requ
     return Request(
         text=model.context_embedder(tokens),
         references=model.x_embedder(references),
-        rope=model.pos_embed(ids),
+        rope=turns(*model.pos_embed(ids)),
         target_tokens=len(ids) - len(tokens) - len(references),
     )
 
@@ -64,10 +65,7 @@ def velocity(
     image_table = model.double_stream_modulation_img(table)
     text_table = model.double_stream_modulation_txt(table)
     joint_table = model.single_stream_modulation(table)
-    rope = (
-        torch.cat([request.rope[0] for request in requests]),
-        torch.cat([request.rope[1] for request in requests]),
-    )
+    rope = torch.cat([request.rope for request in requests])
     targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
     image = interleave(targets, [request.references for request in requests])
     text = torch.cat([request.text for request in requests])
@@ -111,7 +109,9 @@ def _double(
         interleave(torch.split(of_text, rows.texts), torch.split(of_image, rows.images))
         for of_text, of_image in ((t_query, query), (t_key, key), (t_value, value))
     )
-    attended = attend(rotate(query, rope), rotate(key, rope), value, rows.joints, rows.joints)
+    attended = attend(
+        rotate(query, rope), rotate(key, rope), value, rows.joint_spans, rows.joint_spans
+    )
     pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
     split = torch.split(attended, pieces)
     t_attended, attended = torch.cat(split[0::2]), torch.cat(split[1::2])
@@ -135,7 +135,9 @@ def _single(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) ->
     query, key, value, mlp = _projected(
         attn, modulate(block.norm(joint), shift, scale, rows.joint_of)
     )
-    attended = attend(rotate(query, rope), rotate(key, rope), value, rows.joints, rows.joints)
+    attended = attend(
+        rotate(query, rope), rotate(key, rope), value, rows.joint_spans, rows.joint_spans
+    )
     mixed = torch.cat([attended, attn.mlp_act_fn(mlp)], dim=1)
     return bounded(joint + per_row(gate, rows.joint_of) * attn.to_out(mixed))
 
@@ -150,8 +152,8 @@ def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> T
     query, key, value, mlp = _projected(
         attn, modulate(block.norm(joint), shift, scale, rows.joint_of)
     )
-    query = rotate(query[rows.target_at], (rope[0][rows.target_at], rope[1][rows.target_at]))
-    attended = attend(query, rotate(key, rope), value, rows.targets, rows.joints)
+    query = rotate(query[rows.target_at], rope[rows.target_at])
+    attended = attend(query, rotate(key, rope), value, rows.target_spans, rows.joint_spans)
     mixed = torch.cat([attended, attn.mlp_act_fn(mlp[rows.target_at])], dim=1)
     kept = joint[rows.target_at]
     return bounded(kept + per_row(gate, rows.target_of) * attn.to_out(mixed))

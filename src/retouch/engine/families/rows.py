@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-Rope = tuple[Tensor, Tensor]
-"""Cosines and sines per row, each (N, D) in float32."""
+from retouch.engine.families.attention import Spans
+
+Rope = Tensor
+"""A cosine and a sine for each pair of channels of each row, (N, D / 2, 2) in float32."""
 
 
 class Rowed(Protocol):
@@ -40,6 +41,8 @@ class Rows:
     images: list[int]
     targets: list[int]
     joints: list[int]
+    target_spans: Spans  # for attention
+    joint_spans: Spans
     text_of: Tensor  # the request of each row
     image_of: Tensor
     target_of: Tensor
@@ -62,6 +65,8 @@ class Rows:
             images=images,
             targets=targets,
             joints=joints,
+            target_spans=Spans.of(targets, device),
+            joint_spans=Spans.of(joints, device),
             text_of=owners(texts, device),
             image_of=owners(images, device),
             target_of=owners(targets, device),
@@ -70,28 +75,21 @@ class Rows:
         )
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, queries: list[int], keys: list[int]
-) -> Tensor:
-    """Attention inside each request: (query rows, h, D) against (key rows, h, D), to (., h * D)."""
-    queried, keyed, valued = (x.transpose(0, 1)[None] for x in (query, key, value))
-    attended = [
-        functional.scaled_dot_product_attention(*parts)
-        for parts in zip(
-            torch.split(queried, queries, dim=2),
-            torch.split(keyed, keys, dim=2),
-            torch.split(valued, keys, dim=2),
-            strict=True,
-        )
-    ]
-    return torch.cat([part[0].transpose(0, 1).flatten(1) for part in attended])
+def turns(cosines: Tensor, sines: Tensor) -> Rope:
+    """A rope from diffusers' two tables, (N, D) each, that name every angle twice."""
+    return torch.stack([cosines[:, ::2], sines[:, ::2]], dim=-1)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
     """Rotary embedding of (rows, h, D) in float32, on pairs of neighbours."""
-    real, imaginary = x.view(*x.shape[:-1], -1, 2).unbind(-1)
-    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
-    return (x.float() * rope[0][:, None] + turned.float() * rope[1][:, None]).to(x.dtype)
+    pairs = x.float().view(*x.shape[:-1], -1, 2)
+    if x.device.type == "cpu":  # one pass as complex numbers; compilers know only real ones
+        turned = torch.view_as_complex(pairs) * torch.view_as_complex(rope)[:, None]
+        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+    (real, imaginary), (cosine, sine) = pairs.unbind(-1), rope[:, None].unbind(-1)
+    along = real * cosine - imaginary * sine
+    across = imaginary * cosine + real * sine
+    return torch.stack([along, across], dim=-1).flatten(-2).to(x.dtype)
 
 
 def heads(attn: Any, x: Tensor, norm: Any = None) -> Tensor:
