@@ -25,11 +25,12 @@ from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed, NotFound
 from retouch.domain.picture import Picture
 from retouch.folder import DataFolder
-from retouch.ports import Broken, Finished, Job, Stepped
+from retouch.ports import Broken, Family, Finished, Job, Stepped
 from retouch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from retouch.blobs.store import ObstoreBlobs
+    from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
     from retouch.service.catalogue import Catalogue
     from retouch.service.keys import KeyService
@@ -108,13 +109,37 @@ def build_catalogue(settings: Settings) -> "Catalogue":
     return Catalogue.build(DIALECTS, settings.weights)
 
 
-def build_engine(settings: Settings) -> "StepEngine":
-    """The engine with its weights loaded; imports torch. Raises WeightsError."""
+def build_engine(
+    settings: Settings, measure: "Callable[[Family], Calibration] | None" = None
+) -> "StepEngine":
+    """The engine with its weights loaded; imports torch. Raises WeightsError.
+
+    `measure` finds out how fast the device is; without it the engine learns that from its work.
+    """
+    from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
-    from retouch.engine.families import load_family
+    from retouch.engine.families import load_family, load_memory
+    from retouch.engine.memory import NoMemory
+    from retouch.engine.scheduler import Policy
 
     family = load_family(settings.weights, device=settings.device, dtype=settings.dtype)
-    return StepEngine(family, clock=CLOCK)
+    memory = load_memory(settings.weights, device=settings.device) or NoMemory()
+    learned = Calibration() if measure is None else measure(family)
+    memory.trim()
+    free_bytes = memory.free_bytes()
+    policy = Policy(
+        token_budget=settings.token_budget or learned.token_budget or Policy().token_budget,
+        memory_bytes=settings.memory_bytes or (free_bytes and free_bytes * 9 // 10),
+    )
+    log.info("engine.ready", weights=family.name, policy=policy, pace_s=learned.pace.seconds)
+    return StepEngine(
+        family,
+        clock=CLOCK,
+        max_jobs=settings.max_jobs,
+        policy=policy,
+        pace=learned.pace,
+        memory=memory,
+    )
 
 
 # -- the web process -------------------------------------------------------------------------------
@@ -285,10 +310,18 @@ def work(settings: Settings, name: str = "", ready: "Connection[None, None] | No
     """Run one worker in this process until SIGTERM, or until its parent dies."""
     logs.configure(settings.log_level, settings.log_format)
     name = name or f"{platform.node()}-{os.getpid()}"
-    engine = build_engine(settings)
+    engine = build_engine(settings, partial(_measure, settings))
     log.info("worker.loaded", worker=name, weights=engine.family.name)
     asyncio.run(_work(settings, name, engine, ready))
     return 0
+
+
+def _measure(settings: Settings, family: Family) -> "Calibration":
+    from retouch.engine.calibration import calibrate
+    from retouch.worker.watchdog import Watchdog
+
+    with Watchdog(settings.step_floor_s).over(None):
+        return calibrate(family, CLOCK)
 
 
 async def _work(
@@ -298,6 +331,7 @@ async def _work(
     from retouch.images.process import ProcessDecoder
     from retouch.net.fetch import FetchPolicy, GuardedFetcher
     from retouch.worker.process import run_until_told
+    from retouch.worker.watchdog import Watchdog
     from retouch.worker.worker import Worker, WorkerOptions
 
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
@@ -320,6 +354,7 @@ async def _work(
             fetcher=GuardedFetcher(policy),
             decoder=decoder,
             engine=engine,
+            watchdog=Watchdog(settings.step_floor_s),
             options=options,
         )
         await run_until_told(worker, partial(ready.send, None) if ready else _nothing)

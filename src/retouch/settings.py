@@ -38,6 +38,20 @@ class Settings:
     weights: str = setting("nano", "Weights that serve edits: a bundled name or a local folder.")
     device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
     dtype: str = setting("auto", "Number format of the weights: auto, float32, bfloat16.")
+    max_jobs: int = setting(8, "Most edits a worker has in the making at once.")
+    token_budget: int = setting(
+        0, "Most tokens in one forward pass; 0 measures at the start what the device likes best."
+    )
+    memory_bytes: int = setting(
+        0,
+        "Memory for edits beside the weights; 0 is nine tenths of what is free once they are "
+        "loaded.",
+    )
+    step_floor_s: float = setting(
+        60.0,
+        "A step may take this much longer than twenty like it; then the device counts as hung and "
+        "its worker is ended and restarted. 0 waits for ever.",
+    )
     database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
     blobs: str = setting(
         "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."

@@ -4,6 +4,6 @@
 """
 
 from retouch.engine.engine import StepEngine
-from retouch.engine.families import load_family
+from retouch.engine.families import load_family, load_memory
 
-__all__ = ["StepEngine", "load_family"]
+__all__ = ["StepEngine", "load_family", "load_memory"]

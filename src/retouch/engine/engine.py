@@ -96,8 +96,8 @@ class StepEngine:
         return max(0, self._max_jobs - len(self._jobs))
 
     def expected_s(self) -> float | None:
-        """How long the next forward pass should take; None before one was timed."""
-        if not self._pace.is_known:
+        """How long the next forward pass should take; None before one was timed or planned."""
+        if self._new or not self._pace.is_known:
             return None
         return self._pace.seconds * sum(turn.cost for turn in self._tick().steps)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from retouch.ports import Clock
+from retouch.worker.watchdog import EXITCODE
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,8 @@ class Supervisor:
             lived_s = self._clock.monotonic() - born
             failures = 0 if self.child.was_ready else failures + 1
             pause_s = self._backoff.after(failures)
-            log.error("worker.died", exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
+            ended = "worker.hung" if code == EXITCODE else "worker.died"
+            log.error(ended, exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
             await self._free(crashed=True)
             await self._pause(pause_s)
         await self._free()

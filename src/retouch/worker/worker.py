@@ -40,6 +40,7 @@ from retouch.ports import (
     Stepped,
     Store,
 )
+from retouch.worker.watchdog import UNWATCHED, Watchdog
 
 T = TypeVar("T")
 
@@ -91,12 +92,13 @@ class Worker:
         fetcher: Fetcher,
         decoder: Decoder,
         engine: Engine,
+        watchdog: Watchdog = UNWATCHED,
         options: WorkerOptions = WorkerOptions(),
     ) -> None:
         self.name = name
         self._store, self._blobs = store, blobs
         self._fetcher, self._decoder = fetcher, decoder
-        self._engine, self._options = engine, options
+        self._engine, self._watchdog, self._options = engine, watchdog, options
         self._held: dict[str, Held] = {}
         self._prepared: list[tuple[Held, Job]] = []  # to add at the next step boundary
         self._dropped: list[Held] = []  # to cancel at the next step boundary
@@ -180,7 +182,9 @@ class Worker:
                 self._stepping.clear()
                 await self._stepping.wait()
                 continue
-            for event in await loop.run_in_executor(thread, self._engine.step):
+            with self._watchdog.over(self._engine.expected_s()):
+                events = await loop.run_in_executor(thread, self._engine.step)
+            for event in events:
                 self._take(event, tasks)
 
     def _cross_boundary(self) -> None:

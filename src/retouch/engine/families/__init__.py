@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from retouch.domain.errors import RetouchError
-from retouch.ports import Family
+from retouch.ports import Family, Memory
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -55,6 +55,15 @@ def load_family(path_or_name: str | Path, *, device: str = "cpu", dtype: str = "
     module, class_name = FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
     return cast("Family", family.load(folder, name=folder.name, device=place, dtype=precision))
+
+
+def load_memory(path_or_name: str | Path, *, device: str = "cpu") -> Memory | None:
+    """The memory such a family lives in; None for one without tensors."""
+    if path_or_name == "toy":
+        return None
+    from retouch.engine.families.device import AUTO, DeviceMemory, choose
+
+    return DeviceMemory(choose(device, AUTO)[0])
 
 
 def weights_folder(path_or_name: str | Path) -> Path:

@@ -1,13 +1,18 @@
-"""Where and in which precision a model runs, and what happens when the device says no."""
+"""Where and in which precision a model runs, its memory, and what happens when it says no."""
 
+import ctypes
+import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast, get_args
 
 import torch
 
 from retouch.domain.errors import EngineFailed, OutOfMemory, RetouchError
 from retouch.engine.families import DType, WeightsError
+from retouch.ports import Memory
 
 AUTO = "auto"
 
@@ -60,3 +65,48 @@ def guarded() -> Iterator[None]:
         if "can't allocate memory" in str(error):  # what torch says of main memory
             raise OutOfMemory("The picture does not fit into the machine's memory.") from error
         raise EngineFailed(f"The model failed: {error}") from error
+
+
+class DeviceMemory(Memory):
+    """The memory of a device as torch and the system tell it."""
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+
+    def free_bytes(self) -> int | None:
+        """What is free or only cached; for the processor, what the machine or its cgroup has."""
+        if self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            cached = torch.cuda.memory_reserved(self._device)
+            return int(free + cached - torch.cuda.memory_allocated(self._device))
+        return main_memory_bytes() if self._device.type == "cpu" else None
+
+    def trim(self) -> None:
+        """Return what died and what the allocators keep for later."""
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self._device.type == "mps":
+            torch.mps.empty_cache()
+        elif sys.platform == "linux":
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
+            if trim is not None:
+                trim(0)
+
+
+def main_memory_bytes(
+    meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Free main memory, within the limit of a container; None where the system does not say."""
+    try:
+        lines = meminfo.read_text().splitlines()
+        (available,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError):
+        return None
+    free_bytes = int(available) * 1024
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free_bytes
+    return max(0, min(free_bytes, limit - used))

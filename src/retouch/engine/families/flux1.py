@@ -25,6 +25,7 @@ from retouch.engine.families import DType, WeightsError, pixels, schedule
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import Parts, read_parts
 from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.packed import Request, prepare, velocity
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -88,7 +89,7 @@ class Flux1Family:
         references = reference_sizes(images, size, recipe.reference_fit, recipe.area)
         grids = [_grid(each) for each in (size, *references)]
         guidance = recipe.guidance if edit.guidance is None else edit.guidance
-        return Plan(
+        plan = Plan(
             size=size,
             references=references,
             steps=recipe.steps if edit.steps is None else edit.steps,
@@ -96,6 +97,7 @@ class Flux1Family:
             seed=seed,
             tokens=recipe.max_sequence_length + sum(rows * columns for rows, columns in grids),
         )
+        return with_footprint(plan, self._model, self._parts.vae)
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""

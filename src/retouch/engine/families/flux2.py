@@ -23,6 +23,7 @@ from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import read_model, read_shift, read_tokenizer
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.flux1 import euler
+from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.packed_flux2 import Request, prepare, velocity
 from retouch.engine.families.positions import Grid, planes
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -123,7 +124,7 @@ class Flux2Family:
         guidance = recipe.guidance if edit.guidance is None else edit.guidance
         if not self._takes_guidance:
             guidance = None
-        return Plan(
+        plan = Plan(
             size=size,
             references=references,
             steps=recipe.steps if edit.steps is None else edit.steps,
@@ -131,6 +132,7 @@ class Flux2Family:
             seed=seed,
             tokens=(2 if _is_guided(guidance) else 1) * (recipe.max_sequence_length + rows),
         )
+        return with_footprint(plan, self._model, self._parts.vae)
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""

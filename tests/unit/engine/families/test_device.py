@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from retouch.domain.errors import EngineFailed, OutOfMemory
 from retouch.engine.families import WeightsError
-from retouch.engine.families.device import choose, guarded
+from retouch.engine.families.device import DeviceMemory, choose, guarded, main_memory_bytes
 
 
 def test_what_the_operator_names_is_taken() -> None:
@@ -37,3 +39,26 @@ def test_any_other_failure_of_the_model_is_an_engine_failure() -> None:
         torch.ones(2, 3) @ torch.ones(2, 3)
 
     assert not isinstance(caught.value, OutOfMemory)
+
+
+def test_main_memory_is_what_the_machine_has_within_the_containers_limit(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 8000 kB\nMemAvailable:    5000 kB\n")
+
+    assert main_memory_bytes(meminfo, tmp_path) == 5000 * 1024
+
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert main_memory_bytes(meminfo, tmp_path) == 2_000_000
+
+    (tmp_path / "memory.max").write_text("max\n")
+    assert main_memory_bytes(meminfo, tmp_path) == 5000 * 1024
+    assert main_memory_bytes(tmp_path / "nowhere", tmp_path) is None
+
+
+def test_a_devices_memory_can_be_told_and_trimmed() -> None:
+    memory = DeviceMemory("cpu")
+
+    memory.trim()
+
+    assert (memory.free_bytes() or 0) > 0
