@@ -122,7 +122,12 @@ def build_engine(
     from retouch.engine.memory import NoMemory
     from retouch.engine.scheduler import Policy
 
-    family = load_family(settings.weights, device=settings.device, dtype=settings.dtype)
+    family = load_family(
+        settings.weights,
+        device=settings.device,
+        dtype=settings.dtype,
+        loras=Path(settings.loras) if settings.loras else None,
+    )
     memory = load_memory(settings.weights, device=settings.device) or NoMemory()
     learned = Calibration() if measure is None else measure(family)
     memory.trim()

@@ -52,6 +52,7 @@ class Settings:
         "A step may take this much longer than twenty like it; then the device counts as hung and "
         "its worker is ended and restarted. 0 waits for ever.",
     )
+    loras: str = setting("", "Folder of LoRA files that edits may name; empty: none may.")
     database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
     blobs: str = setting(
         "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."

@@ -1,5 +1,6 @@
 """The canonical edit request: what every protocol translates to and every model family reads."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -85,6 +86,24 @@ class Size:
     height: int
 
 
+LORA_NAME = re.compile(r"\w[\w.+-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """An adapter the weights wear for one edit, by the name the operator gave it, and how strongly.
+
+    Raises ValueError for what cannot be a name, such as a path or an address.
+    """
+
+    name: str
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not LORA_NAME.fullmatch(self.name):
+            raise ValueError("must be the name of a LoRA of this server; addresses are not fetched")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """One instruction and its pictures.
@@ -109,3 +128,4 @@ class Edit:
     prompt_upsampling: bool = False
     reference_layout: ReferenceLayout | None = None
     mode: Mode = "exact"
+    loras: tuple[Lora, ...] = ()

@@ -18,6 +18,7 @@ from retouch.domain.edit import (
     FileImage,
     ImageSource,
     InlineImage,
+    Lora,
     Mode,
     OutputFormat,
     ReferenceLayout,
@@ -68,6 +69,7 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
     prompt_upsampling: bool = False
     reference_layout: ReferenceLayout | None = None
     mode: Mode = "exact"
+    loras: tuple[Lora, ...] = ()
 
 
 _EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")

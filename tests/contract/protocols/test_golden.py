@@ -20,6 +20,7 @@ from retouch.domain.edit import (
     Edit,
     FileImage,
     InlineImage,
+    Lora,
     OutputFormat,
     Size,
     UrlImage,
@@ -227,6 +228,8 @@ def plain(value: Any) -> Any:
             return f"{width}:{height}"
         case Size(width, height):
             return f"{width}x{height}"
+        case Lora(name, scale):
+            return {"name": name, "scale": scale}
         case OutputFormat():
             return value.value
         case dict():

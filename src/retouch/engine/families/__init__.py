@@ -1,7 +1,7 @@
 """Model families, the only place of tensors. This shop window itself imports none of their modules.
 
 To add a family: a module with a class that answers `retouch.ports.Family` and has a classmethod
-`load(folder, *, name, device, dtype)`, and a line in `FAMILIES`.
+`load(folder, *, name, device, dtype, loras)`, and a line in `FAMILIES`.
 """
 
 import json
@@ -30,9 +30,16 @@ class WeightsError(RetouchError):
     """Weights that cannot be loaded; the message names the path and what is wrong there."""
 
 
-def load_family(path_or_name: str | Path, *, device: str = "cpu", dtype: str = "float32") -> Family:
+def load_family(
+    path_or_name: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    loras: Path | None = None,
+) -> Family:
     """A family with its weights loaded: a bundled name, `toy`, or a folder in diffusers' layout.
 
+    Edits may name the LoRAs in the folder `loras`; without one there are none.
     `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
     component or its configuration is not usable.
     """
@@ -54,7 +61,8 @@ def load_family(path_or_name: str | Path, *, device: str = "cpu", dtype: str = "
     place, precision = choose(device, dtype)
     module, class_name = FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
-    return cast("Family", family.load(folder, name=folder.name, device=place, dtype=precision))
+    loaded = family.load(folder, name=folder.name, device=place, dtype=precision, loras=loras)
+    return cast("Family", loaded)
 
 
 def load_memory(path_or_name: str | Path, *, device: str = "cpu") -> Memory | None:

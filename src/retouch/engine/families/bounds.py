@@ -1,6 +1,6 @@
 """What an edit may ask of FLUX: each limit stated once, each breach named."""
 
-from retouch.domain.edit import Edit, ReferenceLayout
+from retouch.domain.edit import Edit
 from retouch.domain.errors import Violation
 from retouch.domain.geometry import MEGAPIXEL, MULTIPLE
 
@@ -11,9 +11,7 @@ MAX_PIXELS = 4 * MEGAPIXEL
 MAX_REFERENCES = 8
 
 
-def violations(
-    edit: Edit, layout: ReferenceLayout, references: int, *, most: int = MAX_REFERENCES
-) -> tuple[Violation, ...]:
+def violations(edit: Edit, references: int, *, most: int = MAX_REFERENCES) -> tuple[Violation, ...]:
     """Every rule the edit breaks, none when it is fine."""
     found = [
         _outside("steps", edit.steps, 1, MAX_STEPS),
@@ -29,9 +27,6 @@ def violations(
     if references > most:
         text = f"has {references} pictures, must have at most {most}"
         found.append(Violation("images", "range", text))
-    if layout == "stitch":
-        text = "is 'stitch', which these weights do not support yet; use 'offset' or 'index'"
-        found.append(Violation("reference_layout", "unsupported", text))
     return tuple(violation for violation in found if violation is not None)
 
 

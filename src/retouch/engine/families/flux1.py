@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, ReferenceLayout, Size
+from retouch.domain.edit import Edit, Lora, ReferenceLayout, Size
 from retouch.domain.errors import InvalidEdit
 from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
@@ -26,10 +26,11 @@ from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import Parts, read_parts
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.footprint import with_footprint
+from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed import Request, prepare, velocity
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
-from retouch.engine.families.reference import reference_sizes
+from retouch.engine.families.reference import reference_sizes, stitched_size
 from retouch.engine.families.text import TextEncoder
 from retouch.ports import Plan
 
@@ -48,16 +49,18 @@ class Session:
     index: int = 0  # steps done
     is_watched: bool = False  # whether somebody wants previews
     estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
+    loras: tuple[Lora, ...] = ()
 
 
 class Flux1Family:
     """`retouch.ports.Family` over a FLUX.1 Kontext checkpoint."""
 
-    def __init__(self, parts: Parts, recipe: Recipe) -> None:
+    def __init__(self, parts: Parts, recipe: Recipe, loras: Path | None = None) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
+        self._shelf = LoraShelf(self._model, "FluxLoraLoaderMixin", loras)
         self._text = TextEncoder(
             parts.clip, parts.clip_tokenizer, parts.t5, parts.t5_tokenizer,
             recipe.max_sequence_length,
@@ -67,26 +70,33 @@ class Flux1Family:
         self._takes_guidance: bool = self._model.config.guidance_embeds
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux1Family":
-        """From a folder in diffusers' layout; raises WeightsError."""
+    def load(
+        cls, folder: Path, *, name: str, device: str, dtype: DType, loras: Path | None = None
+    ) -> "Flux1Family":
+        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
         recipe = read_recipe(folder, name)
         parts = read_parts(folder, device=device, dtype=getattr(torch, dtype))
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
-        return cls(parts, recipe)
+        return cls(parts, recipe, loras)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
 
         What the edit leaves open is the recipe's; guidance is None for weights that take none.
         """
-        broken = violations(edit, self._layout(edit), len(images))
+        broken = [*violations(edit, len(images)), *self._shelf.violations(edit.loras)]
         if broken:
-            raise InvalidEdit(broken)
+            raise InvalidEdit(tuple(broken))
         recipe = self.recipe
         size = target_size(edit, images[0] if images else None, recipe.area)
-        references = reference_sizes(images, size, recipe.reference_fit, recipe.area)
+        if self._stitches(edit, images):
+            references: tuple[Size, ...] = (
+                stitched_size(images, size, recipe.reference_fit, recipe.area),
+            )
+        else:
+            references = reference_sizes(images, size, recipe.reference_fit, recipe.area)
         grids = [_grid(each) for each in (size, *references)]
         guidance = recipe.guidance if edit.guidance is None else edit.guidance
         plan = Plan(
@@ -102,37 +112,33 @@ class Flux1Family:
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
         with guarded():
+            self._shelf.wear(edit.loras)
             text = self._text.encode(edit.prompt)
-            target = _grid(plan.size)
+            target, layout = _grid(plan.size), self._layout(edit)
             ids = position_ids(
                 len(text.tokens),
                 target,
                 [_grid(size) for size in plan.references],
-                layout=self._layout(edit),
+                layout="offset" if layout == "stitch" else layout,
                 origin=self.recipe.position_origin,
             )
             request = prepare(
                 self._model,
                 text.tokens.to(self._dtype),
                 text.pooled.to(self._dtype),
-                self._references(plan, images),
+                self._references(plan, self._stitched(plan, edit, images)),
                 ids.to(self._device),
             )
             sigmas = schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
             session = Session(plan, request, self._noise(plan), torch.from_numpy(sigmas))
             session.is_watched = edit.previews > 0
+            session.loras = edit.loras
             return session
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with guarded():
-            velocities = velocity(
-                self._model,
-                [session.request for session in sessions],
-                [session.latents for session in sessions],
-                self._timesteps(sessions),
-                self._guidance(sessions),
-            )
+            velocities = self._velocities(sessions)
             moved = [
                 euler(session.latents, each, session.sigmas[session.index : session.index + 2])
                 for session, each in zip(sessions, velocities, strict=True)
@@ -171,6 +177,29 @@ class Flux1Family:
 
     def _layout(self, edit: Edit) -> ReferenceLayout:
         return edit.reference_layout or self.recipe.reference_layout
+
+    def _stitches(self, edit: Edit, images: Sequence[object]) -> bool:
+        return self._layout(edit) == "stitch" and len(images) > 1
+
+    def _stitched(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Sequence[Picture]:
+        if not self._stitches(edit, images):
+            return images
+        return [pixels.stitch(images, plan.references[0])]
+
+    def _velocities(self, sessions: Sequence[Session]) -> list[Tensor]:
+        """Of each session; one forward pass for each set of LoRAs among them."""
+        found: dict[int, Tensor] = {}
+        for places in self._shelf.turns([session.loras for session in sessions]):
+            alike = [sessions[place] for place in places]
+            velocities = velocity(
+                self._model,
+                [session.request for session in alike],
+                [session.latents for session in alike],
+                self._timesteps(alike),
+                self._guidance(alike),
+            )
+            found.update(zip(places, velocities, strict=True))
+        return [found[place] for place in range(len(sessions))]
 
     def _noise(self, plan: Plan) -> Tensor:
         """Packed noise, (target tokens, C)."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, Size
+from retouch.domain.edit import Edit, Lora, Size
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.domain.geometry import MULTIPLE, target_size
 from retouch.domain.picture import Picture
@@ -24,6 +24,7 @@ from retouch.engine.families.checkpoint import read_model, read_shift, read_toke
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.flux1 import euler
 from retouch.engine.families.footprint import with_footprint
+from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed_flux2 import Request, prepare, velocity
 from retouch.engine.families.positions import Grid, planes
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -65,23 +66,29 @@ class Session:
     index: int = 0  # steps done
     is_watched: bool = False  # whether somebody wants previews
     estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
+    loras: tuple[Lora, ...] = ()
 
 
 class Flux2Family:
     """`retouch.ports.Family` over a FLUX.2 klein checkpoint."""
 
-    def __init__(self, parts: Parts, recipe: Recipe, *, takes_guidance: bool) -> None:
+    def __init__(
+        self, parts: Parts, recipe: Recipe, *, takes_guidance: bool, loras: Path | None = None
+    ) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
+        self._shelf = LoraShelf(self._model, "Flux2LoraLoaderMixin", loras)
         self._device: torch.device = self._model.device
         self._dtype: torch.dtype = self._model.dtype
         self._takes_guidance = takes_guidance
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, device: str, dtype: DType) -> "Flux2Family":
-        """From a folder in diffusers' layout; raises WeightsError."""
+    def load(
+        cls, folder: Path, *, name: str, device: str, dtype: DType, loras: Path | None = None
+    ) -> "Flux2Family":
+        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
         index = read_json(folder / "model_index.json")
         is_distilled = bool(index.get("is_distilled", False))
@@ -99,7 +106,7 @@ class Flux2Family:
             shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
         )
         _check_widths(folder, parts)
-        return cls(parts, recipe, takes_guidance=not is_distilled)
+        return cls(parts, recipe, takes_guidance=not is_distilled, loras=loras)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
@@ -107,10 +114,10 @@ class Flux2Family:
         Without a size or a shape in the edit, the picture is as large as its first reference.
         """
         layout = edit.reference_layout or self.recipe.reference_layout
-        broken = [*violations(edit, layout, len(images), most=MAX_REFERENCES)]
-        broken += _unfit(images)
-        if layout == "offset":
-            text = "is 'offset', which these weights do not know; use 'index'"
+        broken = [*violations(edit, len(images), most=MAX_REFERENCES), *_unfit(images)]
+        broken += self._shelf.violations(edit.loras)
+        if layout != "index":
+            text = f"is {layout!r}, which these weights do not know; use 'index'"
             broken.append(Violation("reference_layout", "unsupported", text))
         if broken:
             raise InvalidEdit(tuple(broken))
@@ -137,6 +144,7 @@ class Flux2Family:
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
         with guarded():
+            self._shelf.wear(edit.loras)
             target = _grid(plan.size)
             references = self._references(plan, images)
             ids = planes(
@@ -151,23 +159,14 @@ class Flux2Family:
             sigmas = shifted_sigmas(plan.steps, fitted_mu(tokens, plan.steps), self._parts.shift)
             session = Session(plan, requests, self._noise(plan), torch.from_numpy(sigmas))
             session.is_watched = edit.previews > 0
+            session.loras = edit.loras
             return session
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with guarded():
-            counts = [len(session.requests) for session in sessions]
-            twins = [session for session in sessions for _ in session.requests]
-            velocities = velocity(
-                self._model,
-                [request for session in sessions for request in session.requests],
-                [session.latents for session in twins],
-                self._timesteps(twins),
-            )
             moved = []
-            for session, count in zip(sessions, counts, strict=True):
-                mine, velocities = velocities[:count], velocities[count:]
-                towards = guided(mine, session.plan.guidance)
+            for session, towards in zip(sessions, self._velocities(sessions), strict=True):
                 levels = session.sigmas[session.index : session.index + 2]
                 moved.append(euler(session.latents, towards, levels))
                 if session.is_watched:
@@ -226,6 +225,25 @@ class Flux2Family:
             use_cache=False,
         ).hidden_states
         return torch.cat([states[layer][0] for layer in TEXT_LAYERS], dim=1)
+
+    def _velocities(self, sessions: Sequence[Session]) -> list[Tensor]:
+        """Of each session; one forward pass for each set of LoRAs among them."""
+        found: dict[int, Tensor] = {}
+        for places in self._shelf.turns([session.loras for session in sessions]):
+            alike = [sessions[place] for place in places]
+            twins = [session for session in alike for _ in session.requests]
+            velocities = iter(
+                velocity(
+                    self._model,
+                    [request for session in alike for request in session.requests],
+                    [session.latents for session in twins],
+                    self._timesteps(twins),
+                )
+            )
+            for place, session in zip(places, alike, strict=True):
+                mine = [next(velocities) for _ in session.requests]
+                found[place] = guided(mine, session.plan.guidance)
+        return [found[place] for place in range(len(sessions))]
 
     def _noise(self, plan: Plan) -> Tensor:
         """Packed noise, (target tokens, C); from a CPU generator, so the same on every device."""

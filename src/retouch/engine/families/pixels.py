@@ -1,5 +1,6 @@
 """Between pictures, pixels and packed latents."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,19 @@ def capped(picture: Picture, area: int) -> Picture:
     own = Size(picture.width, picture.height)
     size = reference.capped(own, area)
     return picture if size == own else stretch(picture, size)
+
+
+def stitch(pictures: Sequence[Picture], size: Size) -> Picture:
+    """All pictures side by side, left to right, in one of a size; each as wide as its shape asks.
+
+    What their rounded widths leave over is cut, never stretched.
+    """
+    canvas = Image.new("RGB", (size.width, size.height))
+    ratios = [picture.width / picture.height for picture in pictures]
+    edges = [round(size.width * sum(ratios[:n]) / sum(ratios)) for n in range(len(ratios) + 1)]
+    for picture, left, right in zip(pictures, edges[:-1], edges[1:], strict=True):
+        canvas.paste(_image(cover(picture, Size(max(1, right - left), size.height))), (left, 0))
+    return _picture(canvas)
 
 
 def cut(picture: Picture, size: Size) -> Picture:

@@ -33,6 +33,19 @@ def reference_sizes(
     return tuple(Size(_down(s.width * factor), _down(s.height * factor)) for s in sizes)
 
 
+def stitched_size(images: Sequence[Size], target: Size, fit: ReferenceFit, area: int) -> Size:
+    """The size of one picture that holds all, side by side and equally high.
+
+    `target`: as the target. `own`: each keeps its shape and has `area` pixels on average, within
+    the budget. The training sizes are not used: they would squash so wide a picture.
+    """
+    if fit == "target":
+        return target
+    ratio = sum(image.width / image.height for image in images)
+    height = sqrt(area * min(len(images), BUDGET_IN_AREAS) / ratio)
+    return Size(_down(height * ratio), _down(height))
+
+
 def capped_size(image: Size, area: int) -> Size:
     """A picture's own size, at most `area` pixels, its sides rounded down to multiples of 16."""
     within = capped(image, area)

@@ -50,8 +50,6 @@ def _input(schema: Schema) -> dict[str, Any]:
             "type": ["string", "integer", "null"],
             "enum": [*choices, *numbers],
         }
-    if "loras" in fields:
-        fields["loras"] = {**fields["loras"], "maxItems": 0, "description": "None are served."}
     return {**inputs, "description": NUMBERS_AS_TEXT}
 
 

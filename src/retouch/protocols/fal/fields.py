@@ -73,7 +73,14 @@ SIZE = {
 }
 LORAS = {
     "type": "array",
-    "items": {"type": "object", "required": ["path"], "properties": {"path": {"type": "string"}}},
+    "items": {
+        "type": "object",
+        "required": ["path"],
+        "properties": {
+            "path": {"type": "string", "description": "The name of a LoRA of this server."},
+            "scale": {"type": "number", "default": 1, "minimum": 0, "maximum": 4},
+        },
+    },
     "default": [],
 }
 

@@ -13,6 +13,7 @@ from retouch.domain.edit import (
     FileImage,
     ImageSource,
     InlineImage,
+    Lora,
     OutputFormat,
     Size,
     UrlImage,
@@ -152,8 +153,11 @@ def _number(text: str, kind: str) -> Any:
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
     """What the schemas cannot say, of fields they found no fault with."""
     rules = []
-    if fields.get("loras"):
-        rules.append(("loras", "feature_not_supported", "LoRA weights are not served yet"))
+    for number, lora in enumerate(fields.get("loras") or () if "loras" not in broken else ()):
+        try:
+            Lora(lora["path"])
+        except ValueError as error:
+            rules.append((f"loras.{number}.path", "value_error", f"Value error, {error}"))
     if "image_size" in fields and "image_size" not in broken:
         size = _size(fields["image_size"])
         if size.width * size.height > MAX_PIXELS:
@@ -246,6 +250,7 @@ def _edit(
         steps=None if steps is None else int(steps),
         safety_tolerance=6 if unchecked else int(value("safety_tolerance") or 2),
         prompt_upsampling=bool(value("enhance_prompt")),
+        loras=tuple(Lora(it["path"], float(it.get("scale", 1))) for it in value("loras") or ()),
         mode="exact" if (value("acceleration") or "none") == "none" else "fast",
     )
 

@@ -172,11 +172,14 @@ DEV_LORA = _dev(
         "type": "array",
         "items": {
             "type": "object",
-            "properties": {"path": {"type": "string"}, "scale": {"type": "number"}},
+            "properties": {
+                "path": {"type": "string"},
+                "scale": {"type": "number", "default": 1, "minimum": 0, "maximum": 4},
+            },
             "required": ["path"],
         },
-        "maxItems": 0,
-        "description": "Adapters to apply. None are served here: leave it empty.",
+        "maxItems": 4,
+        "description": "Adapters to apply, each by its name on this server.",
     },
 )
 

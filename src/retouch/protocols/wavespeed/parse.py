@@ -10,6 +10,7 @@ from retouch.domain.edit import (
     Edit,
     ImageSource,
     InlineImage,
+    Lora,
     OutputFormat,
     Size,
     UrlImage,
@@ -84,6 +85,11 @@ def _extra_rules(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (size.width, size.height)):
             rule = f"width and height must each be {MIN_SIDE} to {MAX_SIDE}"
             broken.append(invalid("size", rule))
+    for number, lora in enumerate(fields.get("loras", ()) if "loras" not in faulty else ()):
+        try:
+            Lora(lora["path"])
+        except ValueError as error:
+            broken.append(invalid(f"loras.{number}.path", str(error)))
     for name, value in fields.items():
         if any("\0" in text for text in _texts_in(value)):
             broken.append(invalid(name, "must not contain null characters"))
@@ -160,5 +166,6 @@ def _edit(model: Model, fields: Mapping[str, Any], images: tuple[ImageSource, ..
         guidance=None if guidance is None else float(guidance),
         steps=None if steps is None else int(steps),
         safety_tolerance=int(value("safety_tolerance", 2)) if checked else MOST_PERMISSIVE,
+        loras=tuple(Lora(it["path"], float(it.get("scale", 1))) for it in value("loras", ())),
         mode="fast" if model.name.endswith("ultra-fast") else "exact",
     )

@@ -80,9 +80,24 @@ def test_every_bound_an_edit_breaks_is_named_with_value_and_limit(family):
     assert "is 99.0, must be between 0 and 20" in str(caught.value)
 
 
-def test_stitching_is_refused_by_name(family):
-    with pytest.raises(InvalidEdit, match=r"reference_layout: is 'stitch'"):
-        family.plan(Edit(prompt="red", reference_layout="stitch"), [], seed=7)
+def test_stitched_references_are_one_wide_picture(family):
+    edit = Edit(prompt="red", reference_layout="stitch")
+
+    plan = family.plan(edit, [Size(64, 64), Size(64, 128)], seed=7)
+
+    assert plan.size == Size(64, 64)  # the first one's shape
+    assert plan.references == (Size(96, 64),)  # 3:2, not of the training sizes
+    assert family.plan(edit, [Size(200, 100)], seed=7).references == (Size(96, 48),)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_stitched_edits_run_with_any_number_of_pictures(family, engine, count):
+    edit = Edit(prompt="red", seed=1, size=Size(48, 32), reference_layout="stitch")
+    engine.add(Job("stitched", edit, tuple(photo(32 + 16 * n, 64) for n in range(count))))
+
+    (picture,) = finished(run(engine))["stitched"]
+
+    assert (picture.width, picture.height) == (48, 32)
 
 
 def test_cost_grows_with_the_square_of_the_tokens(family):

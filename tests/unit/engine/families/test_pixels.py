@@ -47,3 +47,13 @@ def test_numbers_out_of_range_are_no_picture():
 
     with pytest.raises(EngineFailed, match="out of range"):
         pixels.to_picture(broken)
+
+
+def test_stitching_lays_pictures_side_by_side_at_one_height():
+    red = Picture(20, 20, bytes([255, 0, 0]) * 400)
+    blue = Picture(20, 40, bytes([0, 0, 255]) * 800)
+
+    stitched = pixels.stitch([red, blue], Size(48, 32))
+
+    row = [stitched.data[3 * x : 3 * x + 3] for x in range(48)]
+    assert row == [bytes([255, 0, 0])] * 32 + [bytes([0, 0, 255])] * 16
