@@ -1,13 +1,15 @@
-"""The foreign HTTP APIs we speak, each a value without I/O: one file, and one line here."""
+"""The foreign HTTP APIs we speak, each a value without I/O: one file, and one word here."""
+
+from importlib import import_module
 
 from retouch.protocols.base import Dialect
-from retouch.protocols.bfl import BFL
-from retouch.protocols.fal import FAL
-from retouch.protocols.openai import OPENAI
-from retouch.protocols.replicate import REPLICATE
-from retouch.protocols.wavespeed import WAVESPEED
 
-DIALECTS: tuple[Dialect, ...] = (REPLICATE, BFL, WAVESPEED, OPENAI, FAL)
+NAMES = ("replicate", "bfl", "wavespeed", "openai", "fal")
+"""The modules; each ends in a value of its own name in capitals."""
+
+DIALECTS: tuple[Dialect, ...] = tuple(
+    getattr(import_module(f"{__name__}.{name}"), name.upper()) for name in NAMES
+)
 """Every protocol served. Where two claim one address, the earlier gets it."""
 
 __all__ = ["DIALECTS", "Dialect"]
