@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from retouch.blobs import ObstoreBlobs
+from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.prediction import Fail, Fence, Output, Prediction, Succeed
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
@@ -46,6 +47,8 @@ class Front:
     options: WebOptions = field(default_factory=WebOptions)
     clock: FakeClock = field(default_factory=FakeClock)
     entropy: CountingEntropy = field(default_factory=CountingEntropy)
+    limits: Limits = NO_LIMITS
+    require_room: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.store = store = MemoryStore(self.clock)
@@ -54,12 +57,20 @@ class Front:
         tickets = Tickets(b"another secret")
         catalogue = Catalogue.build(DIALECTS)
         common = {"files": store, "blobs": blobs, "clock": self.clock, "entropy": self.entropy}
+        room = {"require_room": self.require_room}
         self.janitor = Janitor(files=store, blobs=blobs, clock=self.clock)
         self.services = Services(
             catalogue=catalogue,
-            intake=Intake(store=store, links=links, catalogue=catalogue, **common),
+            intake=Intake(
+                store=store,
+                links=links,
+                catalogue=catalogue,
+                limits=self.limits,
+                **common,
+                **room,
+            ),
             predictions=Predictions(store, poll_s=0.05),
-            uploads=Uploads(**common),
+            uploads=Uploads(**common, **room),
             keys=KeyService(store, self.clock, entropy=self.entropy),
             blobs=blobs,
             links=links,
@@ -86,9 +97,9 @@ class Front:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx2.AsyncClient(transport=transport, base_url=base_url, headers=named)
 
-    async def key(self, name: str = "someone") -> dict[str, str]:
+    async def key(self, name: str = "someone", grant: Grant = EVERYTHING) -> dict[str, str]:
         """A new key, as headers."""
-        _, secret = await self.services.keys.create(name)
+        _, secret = await self.services.keys.create(name, grant)
         return {"authorization": f"Bearer {secret}"}
 
     async def start_one(self) -> Prediction:

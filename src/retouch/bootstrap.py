@@ -8,6 +8,7 @@ import asyncio
 import os
 import platform
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,12 +18,14 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
 from retouch import __version__, logs
 from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed, NotFound
+from retouch.domain.grant import Limits
 from retouch.domain.picture import Picture
 from retouch.folder import DataFolder
 from retouch.ports import Broken, Family, Finished, Job, Stepped
@@ -204,6 +207,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             public_url=settings.public_url,
             trust_forwarded=settings.trust_forwarded,
             max_body_bytes=settings.max_body_bytes,
+            host=settings.host,
+            allowed_hosts=settings.allowed_hosts,
         )
         server = WebServer(create_app(services, options), listening, on_ready=_announce)
         await _run_until_told(server, supervisor, services.predictions)
@@ -231,6 +236,7 @@ async def _run_until_told(
 def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Services":
     from retouch.net.sealing import WebhookSigner
     from retouch.net.signing import LinkSigner
+    from retouch.service.disk import DiskReserve
     from retouch.service.files import Uploads
     from retouch.service.identity import Tickets
     from retouch.service.intake import Intake
@@ -241,6 +247,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
 
     secret = settings.secret.encode() or folder.secret()
     blobs, catalogue = open_blobs(settings), build_catalogue(settings)
+    disk = DiskReserve(partial(_free_bytes, settings), settings.min_free_bytes)
     links, tickets = Links(LinkSigner(secret), CLOCK, ttl_s=settings.link_ttl_s), Tickets(secret)
     return Services(
         catalogue=catalogue,
@@ -252,6 +259,8 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
             entropy=secrets.token_bytes,
             links=links,
             catalogue=catalogue,
+            limits=_limits(settings),
+            require_room=disk.require_room,
         ),
         predictions=Predictions(store),
         uploads=Uploads(
@@ -260,6 +269,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
             clock=CLOCK,
             entropy=secrets.token_bytes,
             ttl_s=settings.file_ttl_s,
+            require_room=disk.require_room,
         ),
         keys=KeyService(store, CLOCK),
         blobs=blobs,
@@ -267,6 +277,21 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
         views=Views(links, tickets),
         tickets=tickets,
         signer=WebhookSigner(secret),
+    )
+
+
+def _free_bytes(settings: Settings) -> int:
+    """On the fullest of the disks we write to."""
+    blobs = urlsplit(settings.blobs_url)
+    folders = [settings.data, *([Path(unquote(blobs.path))] if blobs.scheme == "file" else [])]
+    return min(shutil.disk_usage(folder).free for folder in folders)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_in_flight=settings.max_in_flight or None,
+        rate=settings.rate,
+        max_queued=settings.max_queued or None,
     )
 
 

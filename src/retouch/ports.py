@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from retouch.domain.edit import Edit, Size
+from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Event, Fence, Move, Prediction, Progress, Status
 
@@ -66,13 +67,19 @@ class Store(Protocol):
     """
 
     async def add(
-        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+        self,
+        prediction: Prediction,
+        *,
+        fingerprint: str | None = None,
+        once: str | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """Put a queued prediction on disk, with its `created` event. Returns once it is durable.
 
         `fingerprint` identifies the request for `twin`; of all that are added under one `once`
-        in `ONCE_WITHIN_S` the first alone is. Concurrent calls may share a commit; a taken id
-        or `once` raises ValueError for its own caller only.
+        in `ONCE_WITHIN_S` the first alone is. Concurrent calls may share a commit. For its own
+        caller only, a taken id or `once` raises ValueError, `limits` that are reached Throttled
+        or Full; however many add at once, no limit is passed.
         """
 
     async def first(self, once: str) -> tuple[Prediction, str | None] | None:
@@ -265,6 +272,7 @@ class Key:
     digest: bytes  # SHA-256 of the whole secret
     created_at: float
     revoked_at: float | None = None
+    grant: Grant = EVERYTHING
 
 
 class Keys(Protocol):

@@ -11,7 +11,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
+
+from retouch.domain.grant import Rate
 
 PREFIX = "RETOUCH_"
 FILE = Path("retouch.toml")
@@ -69,6 +71,19 @@ class Settings:
     )
     allow_webhook: tuple[Network, ...] = setting(
         (), "Private subnets that webhooks may be sent into, comma separated."
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Host names the server answers to besides its own, comma separated."
+    )
+    max_queued: int = setting(10_000, "Most predictions that wait; 0 is no limit.")
+    max_in_flight: int = setting(
+        0, "Most predictions of one key that are not over, unless the key says; 0 is no limit."
+    )
+    rate: Rate | None = setting(
+        None, "Creates of one key, such as 10/s or 600/min, unless the key says; empty is no limit."
+    )
+    min_free_bytes: int = setting(
+        268_435_456, "Free disk space below which creates and uploads are refused."
     )
     max_body_bytes: int = setting(110_000_000, "Largest request body.")
     max_image_bytes: int = setting(25_000_000, "Largest single input image.")
@@ -159,7 +174,10 @@ def _parse(item: Field[Any], value: Any, source: str) -> Any:
 def _convert(kind: Any, value: Any) -> Any:
     if get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
-        return tuple(_network(str(part).strip()) for part in parts if str(part).strip())
+        each = str if get_args(kind)[0] is str else _network
+        return tuple(each(str(part).strip()) for part in parts if str(part).strip())
+    if kind == Rate | None:
+        return Rate.parse(str(value)) if value else None
     if kind is bool:
         return _boolean(value)
     if isinstance(value, bool):
@@ -182,4 +200,4 @@ def _network(text: str) -> Network:
 def _shown(item: Field[Any]) -> str:
     if item.default is MISSING:
         return ""
-    return "" if item.default == () else str(item.default)
+    return "" if item.default in ((), None) else str(item.default)

@@ -6,10 +6,12 @@ holds against a database. It forgets everything when the process ends.
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from retouch.domain.grant import NO_LIMITS, Limits
 from retouch.domain.prediction import (
     LEAVES,
     Cancel,
@@ -42,6 +44,7 @@ from retouch.ports import (
     Retry,
     Store,
 )
+from retouch.store.admission import Tally
 from retouch.store.moves import CREATED, claimable, delivery_of, event_of, moved
 
 
@@ -97,13 +100,22 @@ class MemoryStore(Store, Outbox, Keys, Files):
         self._seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
         self._ends: dict[tuple[int, str], float] = {}
+        self._spent: dict[str, float] = {}
         self._bell = asyncio.Event()
 
     # -- predictions -----------------------------------------------------------------------------
 
     async def add(
-        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+        self,
+        prediction: Prediction,
+        *,
+        fingerprint: str | None = None,
+        once: str | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        refusal = self._tally().refusal(prediction.owner, limits) if limits != NO_LIMITS else None
+        if refusal is not None:
+            raise refusal
         if prediction.id in self._rows or (once is not None and await self.first(once)):
             raise ValueError(f"prediction {prediction.id!r} or its once exists")
         lane, turn = prediction.priority, (prediction.priority, prediction.owner)
@@ -331,6 +343,12 @@ class MemoryStore(Store, Outbox, Keys, Files):
         return sorted(past, key=lambda file: (file.expires_at, file.id))[:limit]
 
     # -- details ---------------------------------------------------------------------------------
+
+    def _tally(self) -> Tally:
+        queued = self._standing(Status.QUEUED)
+        unfinished = [*queued, *self._standing(Status.RUNNING)]
+        in_flight = Counter(row.prediction.owner for row in unfinished)
+        return Tally(self._clock.now(), len(queued), dict(in_flight), self._spent)
 
     def _standing(self, status: Status) -> list[_Row]:
         return [row for row in self._rows.values() if row.prediction.status is status]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from retouch.domain.grant import Rate
 from retouch.settings import Settings, SettingsError, describe, load
 
 
@@ -26,11 +27,24 @@ def test_an_unknown_setting_names_its_source_and_the_nearest_known_one() -> None
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "many"), ("TRUST_FORWARDED", "maybe"), ("ALLOW_FETCH", "10.0.0.0/99")],
+    [
+        ("PORT", "many"),
+        ("TRUST_FORWARDED", "maybe"),
+        ("ALLOW_FETCH", "10.0.0.0/99"),
+        ("RATE", "fast"),
+    ],
 )
 def test_a_malformed_value_stops_the_start_and_names_its_key(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"setting '{name.lower()}' in the environment"):
         load({}, {f"RETOUCH_{name}": value})
+
+
+def test_lists_and_rates_are_read_from_text() -> None:
+    settings = load({}, {"RETOUCH_ALLOWED_HOSTS": "a.example, b", "RETOUCH_RATE": "600/min"})
+
+    assert settings.allowed_hosts == ("a.example", "b")
+    assert settings.rate == Rate(600, 60.0)
+    assert load({}, {"RETOUCH_RATE": ""}).rate is None
 
 
 def test_secrets_never_print() -> None:

@@ -2,23 +2,54 @@
 
 import argparse
 import asyncio
+import re
+import time
 
 from retouch.cli import setting_flags
 from retouch.cli.table import moment, print_json, print_table
 from retouch.domain.errors import NotFound
+from retouch.domain.grant import ALL_SCOPES, Grant, Rate, Scope
+from retouch.ports import Key
 from retouch.settings import Settings
+
+FIELDS = ("id", "name", "prefix", "scopes", "models", "limits", "created", "expires", "revoked")
+_SPAN = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
+_UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     create = verbs.add_parser("create", help="make a key and print it, once")
     create.add_argument("name", help="whose key it is, for the listing")
+    _grant_arguments(create.add_argument_group("what it permits"))
     listing = verbs.add_parser("list", help="list keys, without their secrets")
     revoke = verbs.add_parser("revoke", help="make a key useless at once")
     revoke.add_argument("id", help="the key's id or its name")
     for verb in (create, listing, revoke):
         verb.add_argument("--json", action="store_true", help="print JSON")
         setting_flags(verb, "data", "database")
+
+
+def _grant_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--scope",
+        action="append",
+        type=Scope,
+        choices=list(Scope),
+        metavar="SCOPE",
+        help="read, write or operate; may be repeated [all]",
+    )
+    group.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="a public name it may use, * for any part; may be repeated [all]",
+    )
+    group.add_argument("--expires-in", type=_seconds, metavar="SPAN", help="such as 12h or 30d")
+    group.add_argument(
+        "--max-in-flight", type=_positive, metavar="N", help="most predictions that are not over"
+    )
+    group.add_argument("--rate", type=_rate, help="creates, such as 10/s or 600/min")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -31,22 +62,69 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     async with open_keys(settings) as keys:
         match arguments.verb:
             case "create":
-                key, secret = await keys.create(arguments.name)
+                key, secret = await keys.create(arguments.name, _grant(arguments))
                 if arguments.json:
-                    print_json({"id": key.id, "name": key.name, "key": secret})
+                    print_json({**_row(key), "key": secret})
                 else:
                     print(f"{secret}\n\nThis is the only time it is shown. Its id is {key.id}.")
             case "list":
-                rows = await keys.list()
-                fields = ("id", "name", "prefix", "created", "revoked")
-                cells = [(k.id, k.name, f"rt_{k.prefix}_...", moment(k.created_at),
-                          moment(k.revoked_at)) for k in rows]  # fmt: skip
+                rows = [_row(key) for key in await keys.list()]
                 if arguments.json:
-                    print_json([dict(zip(fields, row, strict=True)) for row in cells])
+                    print_json(rows)
                 else:
-                    print_table(fields, cells)
+                    print_table(FIELDS, [[row[name] for name in FIELDS] for row in rows])
             case "revoke":
                 if not await keys.revoke(arguments.id):
                     raise NotFound("key", arguments.id)
                 print(f"revoked {arguments.id}")
     return 0
+
+
+def _grant(arguments: argparse.Namespace) -> Grant:
+    span_s = arguments.expires_in
+    return Grant(
+        scopes=frozenset(arguments.scope or ALL_SCOPES),
+        expires_at=None if span_s is None else time.time() + span_s,
+        models=tuple(arguments.model),
+        max_in_flight=arguments.max_in_flight,
+        rate=arguments.rate,
+    )
+
+
+def _row(key: Key) -> dict[str, str]:
+    grant = key.grant
+    limits = (
+        f"{grant.max_in_flight} in flight" if grant.max_in_flight else "",
+        str(grant.rate or ""),
+    )
+    return {
+        "id": key.id,
+        "name": key.name,
+        "prefix": f"rt_{key.prefix}_...",
+        "scopes": "all" if grant.scopes == ALL_SCOPES else " ".join(sorted(grant.scopes)),
+        "models": " ".join(grant.models) or "all",
+        "limits": ", ".join(filter(None, limits)) or "-",
+        "created": moment(key.created_at),
+        "expires": moment(grant.expires_at),
+        "revoked": moment(key.revoked_at),
+    }
+
+
+def _seconds(text: str) -> int:
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a number of s, min, h or d, not {text!r}")
+    return int(found[1]) * _UNITS_S[found[2]]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _rate(text: str) -> Rate:
+    try:
+        return Rate.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

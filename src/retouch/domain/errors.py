@@ -3,9 +3,12 @@
 RetouchError
 ├── InvalidEdit        the request breaks its model's rules; names each field, value and limit
 ├── NotFound           no such thing, or not the caller's (the two look the same on purpose)
-├── Unauthenticated    no credential, or not one of ours
+├── Unauthenticated    no credential, or not one of ours that still works
+├── Forbidden          the caller's key is not for this
 ├── TooLarge           the body or a file is over a limit
+├── Throttled          the caller's key is at one of its limits; a retry may help
 ├── Busy               the server cannot take the request now; a retry may help
+│   └── Full           because too much is queued already
 ├── BadInput           an image could not be fetched or decoded; fails the prediction
 ├── Blocked            a safety check refused the prompt or a picture; fails the prediction
 └── EngineFailed       the model could not finish the edit; fails the prediction
@@ -57,6 +60,10 @@ class Unauthenticated(RetouchError):
         super().__init__("no credential was sent" if missing else "the credential is not valid")
 
 
+class Forbidden(RetouchError):
+    """The caller is known and may not do this. The message says what its key lacks."""
+
+
 class TooLarge(RetouchError):
     """The request is larger than the server accepts."""
 
@@ -73,6 +80,34 @@ class Busy(RetouchError):
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(reason)
+
+
+class Full(Busy):
+    """As many predictions are queued as the server takes."""
+
+    def __init__(self, max_queued: int) -> None:
+        super().__init__(f"{max_queued} predictions are queued, as many as it takes", 10.0)
+
+
+class Throttled(RetouchError):
+    """The caller's own key is at a limit: of predictions at once, or of creates in a time."""
+
+    may_retry = True
+
+    def __init__(self, rule: str, retry_after_s: float, *, in_flight: bool = False) -> None:
+        self.retry_after_s, self.in_flight = retry_after_s, in_flight
+        super().__init__(rule)
+
+    @classmethod
+    def crowded(cls, max_in_flight: int) -> "Throttled":
+        """Too many at once. When one ends nobody knows, so the wait is a guess."""
+        rule = f"this key's predictions in progress are limited to {max_in_flight}"
+        return cls(rule, 5.0, in_flight=True)
+
+    @classmethod
+    def hasty(cls, rate: object, wait_s: float) -> "Throttled":
+        """Too many in a time; the next one is taken after `wait_s`."""
+        return cls(f"this key's creates are limited to {rate}", wait_s)
 
 
 class BadInput(RetouchError):

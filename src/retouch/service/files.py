@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from retouch.domain.errors import NotFound
 from retouch.ports import Blobs, Clock, Cursor, File, Files
@@ -36,13 +36,17 @@ class Uploads:
         clock: Clock,
         entropy: Entropy,
         ttl_s: float = 86_400.0,
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_room` raises Busy on a full disk."""
+        self._require_room = require_room
         self._files, self._blobs = files, blobs
         self._clock, self._entropy, self._ttl_s = clock, entropy, ttl_s
         self.places = Places(self, files=files, blobs=blobs, clock=clock, entropy=entropy)
 
     async def add(self, owner: str, upload: Upload, *, id: str = "") -> File:
         """Keep an upload, under an id promised before or a new one: bytes first, then its row."""
+        self._require_room()
         id = id or draw_id(self._entropy)
         now = self._clock.now()
         sha256, md5 = await asyncio.to_thread(_checksums, upload.data)

@@ -6,14 +6,23 @@ crash in between leaves bytes nobody names. Nothing is fetched here: a URL is th
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from retouch.domain.edit import BlobImage, FileImage, ImageSource, InlineImage, UrlImage
-from retouch.domain.errors import Busy, InvalidEdit, NotFound, Violation
+from retouch.domain.errors import (
+    Busy,
+    Forbidden,
+    Full,
+    InvalidEdit,
+    NotFound,
+    Throttled,
+    Violation,
+)
+from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Blobs, Clock, Files, Store
 from retouch.protocols.base import Submission
@@ -29,12 +38,13 @@ TWIN_WITHIN_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Who sent a submission: the owner, the protocol, and a digest of the request."""
+    """Who sent a submission and what it may: the protocol, and a digest of the request."""
 
     owner: str
     protocol: str
     fingerprint: str
     once: str = ""  # what the caller wants to happen once at most, if it said so
+    grant: Grant = EVERYTHING
 
 
 def fingerprint(owner: str, path: str, body: bytes, *pieces: bytes) -> str:
@@ -60,32 +70,43 @@ class Intake:
         entropy: Entropy,
         links: Links,
         catalogue: Catalogue,
+        limits: Limits = NO_LIMITS,
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
+        """`limits` hold where a key sets none; `require_room` raises Busy on a full disk."""
         self._store, self._files, self._blobs = store, files, blobs
         self._clock, self._entropy = clock, entropy
         self._links, self._catalogue = links, catalogue
+        self._limits, self._require_room = limits, require_room
 
     async def accept(self, submission: Submission, sender: Sender) -> Prediction:
         """Queue a submission; it is on disk when this returns.
 
         A repetition gets the prediction of the first time. Raises NotFound for an unknown model
-        or a file the owner does not have, InvalidEdit when `once` names another request, Busy
-        when the queue is longer than the caller puts up with.
+        or a file the owner does not have, InvalidEdit when `once` names another request,
+        Forbidden for a model that is not on the key's list, Throttled at a limit of the key, Busy
+        when the disk or the queue is full or longer than the caller puts up with.
         """
         entry = self._catalogue.find(submission.model)
+        if not sender.grant.allows_model(submission.model):
+            raise Forbidden(f"This key is not for the model {submission.model}.")
         earlier = await self._earlier(submission, sender)
         if earlier is not None:
             return earlier
+        self._require_room()
         await self._admit(submission.max_queued)
         prediction = await self._prediction(submission, sender)
         try:
-            once = sender.once or None
-            await self._store.add(prediction, fingerprint=sender.fingerprint, once=once)
-        except ValueError:
-            if not sender.once:
-                raise
-            await self._drop(prediction)  # the same request, sent twice at once
-            earlier = await self._earlier(submission, sender)
+            await self._store.add(
+                prediction,
+                fingerprint=sender.fingerprint,
+                once=sender.once or None,
+                limits=sender.grant.limits(self._limits),
+            )
+        except (ValueError, Throttled, Full):
+            await self._drop(prediction)
+            # Perhaps the same request, sent twice at once, has just come in.
+            earlier = await self._earlier(submission, sender) if sender.once else None
             if earlier is None:
                 raise
             return earlier

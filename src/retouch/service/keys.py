@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
+from retouch.domain.grant import EVERYTHING, Grant
 from retouch.net.signing import key_matches, new_key, parse_key
 from retouch.ports import Clock, Key, Keys
 from retouch.service.identity import Entropy, draw_id
@@ -21,7 +22,7 @@ class KeyService:
         self._none_until = 0.0
         self._some_exist = False
 
-    async def create(self, name: str) -> tuple[Key, str]:
+    async def create(self, name: str, grant: Grant = EVERYTHING) -> tuple[Key, str]:
         """A new key and its secret."""
         secret, prefix, digest = new_key(self._entropy)
         key = Key(
@@ -30,6 +31,7 @@ class KeyService:
             prefix=prefix,
             digest=digest,
             created_at=self._clock.now(),
+            grant=grant,
         )
         await self._keys.add_key(key)
         self._some_exist = True
@@ -60,12 +62,13 @@ class KeyService:
         return self._some_exist
 
     async def authenticate(self, secret: str) -> Key | None:
-        """The unrevoked key this is the secret of."""
+        """The key this is the secret of, unless it is revoked or has expired."""
         prefix = parse_key(secret)
-        if prefix is None:
+        key = None if prefix is None else await self._find(prefix)
+        if key is None or not key_matches(secret, key.digest):
             return None
-        key = await self._find(prefix)
-        return key if key is not None and key_matches(secret, key.digest) else None
+        expires_at = key.grant.expires_at
+        return key if expires_at is None or self._clock.now() < expires_at else None
 
     async def _find(self, prefix: str) -> Key | None:
         now = self._clock.monotonic()

@@ -1,7 +1,7 @@
 """Group commit: calls that arrive while a commit runs share the next one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from retouch.domain.errors import Busy
@@ -12,11 +12,15 @@ T = TypeVar("T")
 class Batcher(Generic[T]):
     """Hands items to `commit` in batches; each caller returns once its own item is durable.
 
-    When a batch fails its items are committed one by one, so that a bad one fails alone.
+    `commit` answers with what it refused: the place of each such item, and the error its caller
+    gets. When a batch fails its items are committed one by one, so that a bad one fails alone.
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[T]], Awaitable[None]], *, limit: int = 256
+        self,
+        commit: Callable[[Sequence[T]], Awaitable[Mapping[int, Exception]]],
+        *,
+        limit: int = 256,
     ) -> None:
         self._commit = commit
         self._limit = limit
@@ -52,20 +56,21 @@ class Batcher(Generic[T]):
     async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
         if not batch:
             return
+        refused: Mapping[int, Exception] = {}
+        outcome: Exception | None = None
         try:
-            await self._commit([item for item, _ in batch])
+            refused = await self._commit([item for item, _ in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, Busy):
                 for entry in batch:
                     await self._settle([entry])
                 return
-            outcome: Exception | None = error
-        else:
-            outcome = None
-        for _, done in batch:
+            outcome = error
+        for place, (_, done) in enumerate(batch):
             if done.done():
                 continue
-            if outcome is None:
+            mine = outcome or refused.get(place)
+            if mine is None:
                 done.set_result(None)
             else:
-                done.set_exception(outcome)
+                done.set_exception(mine)

@@ -25,6 +25,7 @@ from retouch.domain.edit import (
     Size,
     UrlImage,
 )
+from retouch.domain.grant import Grant
 from retouch.domain.prediction import Event, Output, Prediction, Progress, Status, Webhook
 from retouch.ports import Delivery, DeliveryState, File, Key
 
@@ -77,6 +78,7 @@ _encoder = msgspec.json.Encoder()
 _decode_edit = msgspec.json.Decoder(StoredEdit).decode
 _decode_outputs = msgspec.json.Decoder(tuple[Output, ...]).decode
 _decode_metrics = msgspec.json.Decoder(dict[str, float]).decode
+_decode_grant = msgspec.json.Decoder(Grant).decode
 _decode_webhook = msgspec.json.Decoder(Webhook).decode
 
 
@@ -187,9 +189,15 @@ def delivery_of_row(row: AnyRow) -> Delivery:
     return Delivery(**{**row._asdict(), **known})
 
 
+def key_values(key: Key) -> Values:
+    """The columns of a key."""
+    values = {field.name: getattr(key, field.name) for field in fields(key)}
+    return {**values, "grant": to_json(key.grant)}
+
+
 def key_of(row: AnyRow) -> Key:
     """The key in a row of `keys`."""
-    return Key(**row._asdict())
+    return Key(**{**row._asdict(), "grant": _decode_grant(row.grant)})
 
 
 def file_values(file: File) -> Values:

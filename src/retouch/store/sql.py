@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from retouch.domain.grant import NO_LIMITS, Limits
 from retouch.domain.prediction import (
     Cancel,
     Event,
@@ -24,12 +25,15 @@ from retouch.domain.prediction import (
 from retouch.ports import Beat, Cursor, File, Files, Filter, Key, Keys, Store
 from retouch.store import rows
 from retouch.store import statements as say
+from retouch.store.admission import Admission
 from retouch.store.batch import Batcher
 from retouch.store.database import Database, Sqlite, open_database
 from retouch.store.moves import CREATED, claimable, delivery_of, event_of
 from retouch.store.outbox import SqlOutbox
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
+
+_Adding = tuple[rows.Values, Limits]
 
 
 class SqlStore(SqlOutbox, Store, Keys, Files):
@@ -42,7 +46,8 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         self._bell: Bell = (
             SqliteBell(database) if isinstance(database, Sqlite) else PostgresBell(database)
         )
-        self._adding = Batcher(self._add)
+        self._adding: Batcher[_Adding] = Batcher(self._add)
+        self._admission = Admission()
 
     async def start(self) -> None:
         await check(self._database)
@@ -56,9 +61,15 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
     # -- predictions -----------------------------------------------------------------------------
 
     async def add(
-        self, prediction: Prediction, *, fingerprint: str | None = None, once: str | None = None
+        self,
+        prediction: Prediction,
+        *,
+        fingerprint: str | None = None,
+        once: str | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
-        await self._adding.submit(rows.prediction_values(prediction, fingerprint, once))
+        values = rows.prediction_values(prediction, fingerprint, once)
+        await self._adding.submit((values, limits))
 
     async def first(self, once: str) -> tuple[Prediction, str | None] | None:
         found = await self._all(say.first(once))
@@ -177,7 +188,7 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
     # -- keys and files --------------------------------------------------------------------------
 
     async def add_key(self, key: Key) -> None:
-        values = {name: getattr(key, name) for name in key.__dataclass_fields__}
+        values = rows.key_values(key)
         await self._insert(say.insert_key, values, f"a key {key.id!r} or one with its prefix")
 
     async def find_key(self, prefix: str) -> Key | None:
@@ -237,21 +248,32 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         except IntegrityError as error:
             raise ValueError(f"{what} exists already") from error
 
-    async def _add(self, batch: Sequence[rows.Values]) -> None:
-        def insert(connection: sa.Connection) -> None:
-            once = [values["once"] for values in batch if values["once"] is not None]
-            if once:
-                connection.execute(say.forget_once(once))
-            tagged = _tagged(connection, batch)
-            connection.execute(say.insert_predictions, tagged)
-            created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
-            connection.execute(say.insert_events, created)
+    async def _add(self, batch: Sequence[_Adding]) -> Mapping[int, Exception]:
+        wanted = [(values["owner"], limits) for values, limits in batch]
+
+        def insert(connection: sa.Connection) -> Mapping[int, Exception]:
+            refused = self._admission.refusals(connection, wanted)
+            admitted = [values for place, (values, _) in enumerate(batch) if place not in refused]
+            if admitted:
+                _insert_predictions(connection, admitted)
+            return refused
 
         try:
-            await self._database.write(insert)
+            refused = await self._database.write(insert)
         except IntegrityError as error:
-            raise ValueError(f"prediction {batch[0]['id']!r} or its once exists") from error
-        self._bell.tell()
+            raise ValueError(f"prediction {batch[0][0]['id']!r} or its once exists") from error
+        if len(refused) < len(batch):
+            self._bell.tell()
+        return refused
+
+
+def _insert_predictions(connection: sa.Connection, batch: Sequence[rows.Values]) -> None:
+    once = [values["once"] for values in batch if values["once"] is not None]
+    if once:
+        connection.execute(say.forget_once(once))
+    connection.execute(say.insert_predictions, _tagged(connection, batch))
+    created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
+    connection.execute(say.insert_events, created)
 
 
 def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[rows.Values]:

@@ -49,6 +49,7 @@ from retouch.store.tables import (
     files,
     keys,
     lanes,
+    meters,
     predictions,
     turns,
 )
@@ -103,10 +104,43 @@ def turn_tags(whose: Collection[tuple[int, str]]) -> sa.Select[int, str, float]:
     )
 
 
+highest_seq = sa.select(sa.func.coalesce(sa.func.max(p.seq), 0))
+"""How far rows are numbered: one look at the end of the primary key."""
+
+
+def unfinished_of(owners: Collection[str]) -> sa.Select[str, int]:
+    """How many predictions of each of these owners are not over: a stretch of a small index."""
+    mine = sa.select(p.owner, sa.func.count().label("count"))
+    return mine.where(UNFINISHED, p.owner.in_(sorted(owners))).group_by(p.owner)
+
+
+def spent_by(owners: Collection[str]) -> sa.Select[str, float]:
+    """When each of these owners has spent its creates."""
+    m = meters.c
+    return sa.select(m.owner, m.spent_until).where(m.owner.in_(sorted(owners)))
+
+
+def lock(number: int) -> sa.Select[Any]:
+    """PostgreSQL: hold what this number stands for until the transaction ends."""
+    return sa.select(sa.func.pg_advisory_xact_lock(sa.cast(number, sa.BigInteger)))
+
+
+now = sa.select(NOW)
+
+
 def forget_once(lapsed: Collection[str]) -> sa.Update:
     """Free those of these whose time is over."""
     over = p.created_at <= NOW - ONCE_WITHIN_S
     return sa.update(predictions).where(p.once.in_(list(lapsed)), over).values(once=None)
+
+
+def _set_meter() -> sa.Insert:
+    insert = upsert(meters)
+    spent = {"spent_until": insert.excluded.spent_until}
+    return insert.on_conflict_do_update(index_elements=["owner"], set_=spent)
+
+
+set_meter = _set_meter()
 
 
 def _raise_tag(table: sa.Table, *key: str) -> sa.Insert:

@@ -103,6 +103,12 @@ sa.Index(
 UNFINISHED = predictions.c.status.in_(
     [sa.literal_column("'queued'"), sa.literal_column("'running'")]
 )
+sa.Index(
+    "ix_predictions_unfinished",
+    predictions.c.owner,
+    sqlite_where=UNFINISHED,
+    postgresql_where=UNFINISHED,
+)
 _LIMITED = sa.and_(predictions.c.deadline.is_not(None), UNFINISHED)
 sa.Index(
     "ix_predictions_deadline",
@@ -126,6 +132,14 @@ turns = sa.Table(
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("tag", sa.Double, nullable=False),
     comment="The tag that each owner's next prediction gets at the earliest.",
+)
+
+meters = sa.Table(
+    "meters",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("spent_until", sa.Double, nullable=False),
+    comment="When each owner with a rate has spent what it created so far.",
 )
 
 events = sa.Table(
@@ -177,6 +191,7 @@ keys = sa.Table(
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("revoked_at", sa.Double),
+    sa.Column("grant", sa.Text, nullable=False, server_default="{}"),
     sa.UniqueConstraint("prefix"),
 )
 

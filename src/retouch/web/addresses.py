@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from retouch.domain.errors import NotFound, RetouchError
 from retouch.protocols.base import OPEN_VERBS, Answer, Call, Dialect, Route, Verb
-from retouch.web.auth import Gate
-from retouch.web.handlers import HANDLERS, Reply, Visit, respond
+from retouch.web.auth import NOBODY, Caller, Gate
+from retouch.web.handlers import HANDLERS, Reply, Visit, respond, scope_of
 from retouch.web.reading import Origins, call_of, limited
 from retouch.web.services import Services
 
@@ -114,27 +114,31 @@ class Address:
 
     async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
         verb, desk = entry.route.verb, self._desk
+        desk.gate.check_host(call.headers)
         is_open = (
             entry.route.is_open
             or verb in OPEN_VERBS
             or (verb is Verb.STATUS and self._has_ticket(entry, call))
         )
-        owner = "" if is_open else await desk.gate.owner(call.headers, peer_of(scope))
+        caller = NOBODY
+        if not is_open:
+            caller = await desk.gate.caller(call.headers, peer_of(scope))
+            caller.require(scope_of(verb))
         if any("\0" in value for value in call.params.values()):
             raise NotFound("address", self._path)  # no database takes it for a name
         request = Request(scope, self._limited(entry, call, receive))
-        reply = await self._reply(entry, call, request, owner)
+        reply = await self._reply(entry, call, request, caller)
         for other in entry.beside:
-            reply = joined(reply, await self._reply(other, call, request, owner))
+            reply = joined(reply, await self._reply(other, call, request, caller))
         return reply if isinstance(reply, Response) else respond(reply)
 
-    async def _reply(self, entry: Entry, call: Call, request: Request, owner: str) -> Reply:
+    async def _reply(self, entry: Entry, call: Call, request: Request, caller: Caller) -> Reply:
         visit = Visit(
             dialect=entry.dialect,
             route=entry.route,
             call=call,
             request=request,
-            owner=owner,
+            caller=caller,
             services=self._desk.services,
         )
         try:

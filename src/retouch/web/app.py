@@ -20,7 +20,7 @@ from retouch.protocols import DIALECTS, Dialect
 from retouch.protocols.openapi import openapi
 from retouch.service.identity import draw_id
 from retouch.web.addresses import Address, Desk, Nowhere, Own, table
-from retouch.web.auth import Gate, host_name
+from retouch.web.auth import Gate, host_name, is_loopback
 from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
@@ -33,6 +33,8 @@ class WebOptions:
     """What an operator chooses of the web process."""
 
     public_url: str = ""
+    host: str = ""  # what it is bound to
+    allowed_hosts: tuple[str, ...] = ()  # names it answers to besides its own
     trust_forwarded: bool = False
     max_body_bytes: int = 110_000_000
 
@@ -74,10 +76,15 @@ def create_app(
 def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) -> Desk:
     vendors = frozenset(host for dialect in dialects for host in dialect.hosts)
     own = host_name(options.public_url.partition("://")[2].partition("/")[0])
+    named = {host_name(name) for name in (own, options.host, *options.allowed_hosts)} - {""}
     origins = Origins(public_url=options.public_url, trust_forwarded=options.trust_forwarded)
     return Desk(
         services=services,
-        gate=Gate(services.keys, vendors | ({own} if own else set())),
+        gate=Gate(
+            services.keys,
+            vendors | named,
+            strict=is_loopback(options.host) or bool(options.allowed_hosts),
+        ),
         origins=origins,
         max_body_bytes=options.max_body_bytes,
     )

@@ -1,4 +1,4 @@
-"""Who is calling: a key's owner, or `local` while no key exists.
+"""Who is calling and what it may do: a key's owner, or `local` while no key exists.
 
 With no key created, only a caller on this very machine is let in: the peer must be a loopback
 address, the Host must be a loopback name (a web page that rebinds its own name to 127.0.0.1 has
@@ -6,10 +6,12 @@ another), and no proxy may stand in between.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from retouch.domain.errors import Unauthenticated
+from retouch.domain.errors import Forbidden, Unauthenticated
+from retouch.domain.grant import EVERYTHING, Grant, Scope
 from retouch.service.keys import KeyService
 
 LOCAL = "local"
@@ -18,14 +20,50 @@ BARE_HEADERS = ("x-key", "x-api-key")
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is and what it may do."""
+
+    owner: str
+    grant: Grant = EVERYTHING
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden unless the key has this scope."""
+        if scope not in self.grant.scopes:
+            raise Forbidden(f"This key lacks the scope {scope.value!r}.")
+
+
+NOBODY = Caller("")
+"""Who calls an address that asks for no key."""
+
+
 class Gate:
-    """Decides whose request it is. `known_hosts` are names besides loopback that are safe."""
+    """Decides whose request it is.
 
-    def __init__(self, keys: KeyService, known_hosts: frozenset[str] = frozenset()) -> None:
-        self._keys, self._known_hosts = keys, known_hosts
+    `known_hosts` are the names besides loopback that are ours. A `strict` gate takes no other:
+    a web page that rebinds a name of its own to this machine is refused even with a key.
+    """
 
-    async def owner(self, headers: Mapping[str, str], peer: str | None) -> str:
-        """The owner; raises Unauthenticated."""
+    def __init__(
+        self,
+        keys: KeyService,
+        known_hosts: frozenset[str] = frozenset(),
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._keys, self._known_hosts, self._strict = keys, known_hosts, strict
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """Raise Forbidden for a Host that is not ours, if the gate is strict."""
+        host = host_name(headers.get("host", ""))
+        if self._strict and not self._knows(host):
+            raise Forbidden(
+                f"This server does not answer to the name {host[:100]!r}; "
+                "its operator may list it in the setting allowed_hosts."
+            )
+
+    async def caller(self, headers: Mapping[str, str], peer: str | None) -> Caller:
+        """Who it is; raises Unauthenticated."""
         secret = credential(headers)
         if await self._keys.any_created():
             if secret is None:
@@ -33,16 +71,18 @@ class Gate:
             key = await self._keys.authenticate(secret)
             if key is None:
                 raise Unauthenticated(missing=False)
-            return key.id
+            return Caller(key.id, key.grant)
         if self._is_local(headers, peer):
-            return LOCAL
+            return Caller(LOCAL)
         raise Unauthenticated(missing=secret is None)
 
     def _is_local(self, headers: Mapping[str, str], peer: str | None) -> bool:
         if peer is None or any(name in headers for name in PROXY_HEADERS):
             return False
-        host = host_name(headers.get("host", ""))
-        return is_loopback(peer) and (is_loopback(host) or host in self._known_hosts)
+        return is_loopback(peer) and self._knows(host_name(headers.get("host", "")))
+
+    def _knows(self, host: str) -> bool:
+        return is_loopback(host) or host in self._known_hosts
 
 
 def credential(headers: Mapping[str, str]) -> str | None:

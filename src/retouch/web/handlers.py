@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from retouch.domain.errors import NotFound, TooLarge
+from retouch.domain.grant import Scope
 from retouch.domain.prediction import Output, Prediction
 from retouch.protocols.base import (
     Answer,
@@ -26,6 +27,7 @@ from retouch.protocols.base import (
 )
 from retouch.service.intake import Sender, fingerprint
 from retouch.web import places
+from retouch.web.auth import Caller
 from retouch.web.files import serve_bytes
 from retouch.web.reading import parts_of, with_body, with_parts
 from retouch.web.services import Services
@@ -42,7 +44,7 @@ LONG_BODY_BYTES = 1_000_000
 class Visit:
     """One authenticated request to one address of one protocol."""
 
-    __slots__ = ("call", "dialect", "owner", "request", "route", "services")
+    __slots__ = ("call", "caller", "dialect", "owner", "request", "route", "services")
 
     def __init__(
         self,
@@ -51,11 +53,12 @@ class Visit:
         route: Route,
         call: Call,
         request: Request,
-        owner: str,
+        caller: Caller,
         services: Services,
     ) -> None:
         self.dialect, self.route, self.call = dialect, route, call
-        self.request, self.owner, self.services = request, owner, services
+        self.caller, self.owner = caller, caller.owner
+        self.request, self.services = request, services
 
     def view(self, prediction: Prediction, position: int | None = None) -> View:
         """A prediction with its links, under the origin this caller used."""
@@ -86,6 +89,7 @@ async def submit(visit: Visit) -> Reply:
         protocol=visit.dialect.name,
         fingerprint=digest,
         once=_once(visit.owner, call),
+        grant=visit.caller.grant,
     )
     prediction = await visit.services.intake.accept(submission, sender)
     if submission.streams:
@@ -249,6 +253,24 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.COMPLETE: places.complete,
     Verb.DESCRIBE: describe,
 }
+
+READ_VERBS = frozenset(
+    {
+        Verb.STATUS,
+        Verb.LIST,
+        Verb.FOLLOW,
+        Verb.FILE,
+        Verb.FILES,
+        Verb.DOWNLOAD,
+        Verb.DESCRIBE,
+    }
+)
+"""Verbs that change nothing."""
+
+
+def scope_of(verb: Verb) -> Scope:
+    """The scope a key needs for a verb."""
+    return Scope.READ if verb in READ_VERBS else Scope.WRITE
 
 
 def respond(answer: Answer) -> Response:

@@ -11,18 +11,19 @@ from retouch.store.batch import Batcher
 class Disk:
     """Remembers each commit; holds the first until told."""
 
-    def __init__(self, bad=(), error=ValueError):
+    def __init__(self, bad=(), error=ValueError, refused=()):
         self.commits = []
         self.gate = asyncio.Event()
         self.begun = asyncio.Event()
-        self._bad, self._error = bad, error
+        self._bad, self._error, self._refused = bad, error, refused
 
     async def commit(self, items):
         self.begun.set()
         await self.gate.wait()
         if set(items) & set(self._bad):
             raise self._error(f"bad: {items}")
-        self.commits.append(list(items))
+        self.commits.append([item for item in items if item not in self._refused])
+        return {n: Busy("full") for n, item in enumerate(items) if item in self._refused}
 
 
 async def test_what_arrives_during_a_commit_shares_the_next():
@@ -60,6 +61,17 @@ async def test_a_bad_item_fails_alone():
 
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 2 + [ValueError, type(None)]
     assert disk.commits == [[0], [1], [3]]
+
+
+async def test_what_a_commit_refuses_fails_alone_in_one_commit():
+    disk = Disk(refused=[1, 3])
+    disk.gate.set()
+    batcher = Batcher(disk.commit)
+
+    outcomes = await asyncio.gather(*map(batcher.submit, range(4)), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), Busy] * 2
+    assert disk.commits == [[0, 2]]
 
 
 async def test_an_outage_fails_the_batch_without_trying_each():

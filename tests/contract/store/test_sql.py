@@ -139,6 +139,8 @@ QUERIES = {
     "move": statements.advance("a", Cancel("ada"), None),
     "first": statements.first("k"),
     "forget once": statements.forget_once(["k"]),
+    "unfinished of": statements.unfinished_of(["ada"]),
+    "highest": statements.highest_seq,
     "anything overdue": statements.anything_overdue,
     "expire": statements.expire(),
     "anything due": statements.anything_due,

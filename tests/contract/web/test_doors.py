@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from retouch.domain.grant import Grant, Scope
 from retouch.protocols import DIALECTS
+from retouch.protocols.base import Verb
 from retouch.web import WebOptions
 from retouch.web.addresses import table
 
@@ -78,6 +80,125 @@ async def test_with_a_key_every_address_asks_for_it(front: Any) -> None:
     at = ("GET", "/v1/predictions")
     assert without[at].json()["detail"] == words.format("an")
     assert wrong[at].json()["detail"] == words.format("a valid")
+
+
+async def asked_everywhere(front: Any, headers: dict[str, str]) -> dict[tuple[str, str], Any]:
+    """The answer of every address to a caller, by method and path."""
+    return {
+        (method, path): await front.client.request(
+            method, re.sub(r"\{.*?\}", "x", path), headers=headers
+        )
+        for method, path in ADDRESSES
+    }
+
+
+async def test_an_expired_key_opens_no_address(front: Any) -> None:
+    headers = await front.key("ada", Grant(expires_at=front.clock.now() + 60))
+    assert (await front.client.get("/v1/account", headers=headers)).status_code == 200
+    front.clock.advance(60)
+
+    answers = await asked_everywhere(front, headers)
+
+    assert [at for at, it in answers.items() if it.status_code not in (401, 403)] == []
+    assert "valid" in answers["GET", "/v1/predictions"].json()["detail"]
+
+
+async def test_a_key_without_scopes_opens_no_address(front: Any) -> None:
+    headers = await front.key("ada", Grant(scopes=frozenset({Scope.OPERATE})))
+
+    answers = await asked_everywhere(front, headers)
+
+    assert [at for at, it in answers.items() if it.status_code != 403] == []
+
+
+async def test_a_key_that_may_read_changes_nothing(front: Any) -> None:
+    headers = await front.key("ada", Grant(scopes=frozenset({Scope.READ})))
+
+    answers = await asked_everywhere(front, headers)
+
+    entries = dict(table(DIALECTS))
+    verbs = {at: entries[at[1]][at[0]].route.verb for at in answers}
+    let_in = {verbs[at] for at, it in answers.items() if it.status_code != 403}
+    refused = {verbs[at] for at, it in answers.items() if it.status_code == 403}
+    assert let_in == {
+        Verb.STATUS,
+        Verb.LIST,
+        Verb.FOLLOW,
+        Verb.FILE,
+        Verb.FILES,
+        Verb.DOWNLOAD,
+        Verb.DESCRIBE,
+    }
+    assert {Verb.SUBMIT, Verb.CANCEL, Verb.UPLOAD, Verb.RESERVE, Verb.DELETE_FILE} <= refused
+    create = await front.client.post(CREATE, json=PROMPT, headers=headers)
+    assert create.json()["detail"] == "This key lacks the scope 'write'."
+
+
+async def test_a_key_that_may_write_looks_at_nothing(front: Any) -> None:
+    headers = await front.key("ada", Grant(scopes=frozenset({Scope.WRITE})))
+
+    assert (await front.client.post(CREATE, json=PROMPT, headers=headers)).status_code == 201
+    assert (await front.client.get("/v1/predictions", headers=headers)).status_code == 403
+
+
+async def test_a_foreign_key_finds_nothing_at_any_address(front: Any) -> None:
+    mine, other = await front.key("me"), await front.key("other")
+    id = (await front.client.post(CREATE, json=PROMPT, headers=mine)).json()["id"]
+    files = {"content": ("a.png", b"abc", "image/png")}
+    file = (await front.client.post("/v1/files", files=files, headers=mine)).json()["id"]
+    entries = dict(table(DIALECTS))
+    seen = {}
+    for method, path in ADDRESSES:
+        verb = entries[path][method].route.verb
+        if verb in (Verb.STATUS, Verb.FOLLOW, Verb.CANCEL):
+            query = {"id": id}  # one protocol has it there
+            named = path.replace("{id}", id)
+        elif verb in (Verb.FILE, Verb.DOWNLOAD, Verb.DELETE_FILE):
+            query, named = {}, path.replace("{id}", file)
+        else:
+            continue
+        named = re.sub(r"\{.*?\}", "x", named)
+        seen[method, path] = await front.client.request(method, named, params=query, headers=other)
+
+    assert len(seen) > 20
+    assert {at: it.status_code for at, it in seen.items() if it.status_code != 404} == {}
+    assert (await front.store.get(id)).status == "queued"
+    assert await front.store.get_file(file) is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        WebOptions(host="127.0.0.1"),
+        WebOptions(host="0.0.0.0", allowed_hosts=("edit.example",)),  # noqa: S104
+    ],
+)
+async def test_a_name_that_is_not_ours_is_refused_even_with_a_key(
+    new_front: Any, options: WebOptions
+) -> None:
+    async with new_front(options).serving() as front:
+        headers = await front.key()
+        rebound = await asked_everywhere(front, {**headers, "host": "rebound.example:8787"})
+        local = await front.client.get("/v1/account", headers=headers)
+
+    assert {it.status_code for it in rebound.values()} == {403}
+    assert "allowed_hosts" in rebound["GET", "/v1/account"].json()["detail"]
+    assert local.status_code == 200
+
+
+async def test_the_names_that_are_ours(new_front: Any) -> None:
+    options = WebOptions(
+        host="::1", public_url="https://edit.example", allowed_hosts=("box.lan", "10.1.2.3")
+    )
+    names = ["localhost:1", "[::1]:8787", "edit.example", "box.lan:8787", "10.1.2.3", "api.bfl.ai"]
+    async with new_front(options).serving() as front:
+        headers = await front.key()
+        answers = [
+            await front.client.get("/v1/get_result?id=x", headers={**headers, "host": name})
+            for name in names
+        ]
+
+    assert [it.status_code for it in answers] == [404] * len(names)
 
 
 async def test_a_revoked_key_is_shut_out_within_a_second_and_the_door_stays_closed(

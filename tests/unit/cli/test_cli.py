@@ -135,3 +135,37 @@ def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["doctor", "--data", str(tmp_path), "--weights", "missing"]) == 1
 
     assert "FAIL  edit      there are no weights at missing" in capsys.readouterr().out
+
+
+def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", str(tmp_path)]
+    options = [*("--scope", "read"), *("--model", "a/*"), *("--expires-in", "30d")]
+    limits = ["--max-in-flight", "8", "--rate", "60/min"]
+
+    assert main(["keys", "create", "anna", "--json", *options, *limits, *data]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert main(["keys", "list", "--json", *data]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+
+    assert (listed["scopes"], listed["models"]) == ("read", "a/*")
+    assert listed["limits"] == "8 in flight, 60/min"
+    assert listed["expires"] == made["expires"] != "-"
+    assert "key" not in listed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--rate", "fast", "'fast' is no rate: write 10/s, 600/min, 5/h or 100/d"),
+        ("--max-in-flight", "0", "must be a whole number from 1, not '0'"),
+        ("--expires-in", "soon", "must be a number of s, min, h or d, not 'soon'"),
+        ("--scope", "root", "invalid Scope value: 'root'"),
+    ],
+)
+def test_a_permission_that_does_not_parse_says_why(
+    option: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["keys", "create", "anna", option, value])
+
+    assert sentence in capsys.readouterr().err

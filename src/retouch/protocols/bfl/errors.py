@@ -3,13 +3,16 @@
 One client shows `detail`, another `message`: every error carries both.
 """
 
+import math
 from typing import NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -65,6 +68,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return _invalid(error)
         case Unauthenticated():
             return problem(403, "Not authenticated" if error.missing else "Invalid API key")
+        case Forbidden():
+            return problem(403, str(error))
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.")
         case NotFound() if is_poll:
@@ -76,11 +81,17 @@ def refused(call: Call, error: RetouchError) -> Answer:
             # A client takes a failed poll for a failed edit and submits it again.
             body = task_body(call.query.get("id", ""), "Pending")
             return Answer(status=200, body=body, headers=NO_STORE)
+        case Throttled():
+            return problem(429, f"Too many requests: {error}.", retry_after=_whole(error))
         case Busy():
-            wait = str(max(1, round(error.retry_after_s)))
-            return problem(503, f"The server is overloaded: {error}.", retry_after=wait)
+            words = f"The server is overloaded: {error}."
+            return problem(503, words, retry_after=_whole(error))
         case _:
             return problem(500, "Internal server error")
+
+
+def _whole(error: Busy | Throttled) -> str:
+    return str(max(1, math.ceil(error.retry_after_s)))
 
 
 def _invalid(error: InvalidEdit) -> Answer:

@@ -1,15 +1,18 @@
 """The error tables: broken rules, refused calls and failed predictions in fal's words."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
     Blocked,
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -172,11 +175,16 @@ def refused(call: Call, error: RetouchError) -> Answer:
         case Unauthenticated():
             words = "No credential was sent" if error.missing else "The credential is not valid"
             return flat(call, 401, f"{words}; send it as Authorization: Key ...")
+        case Forbidden():
+            return flat(call, 403, str(error))
         case TooLarge():
             return flat(call, 413, f"{str(error).capitalize()}.")
-        case Busy():
-            wait = str(max(1, round(error.retry_after_s)))
-            return flat(call, 429, f"{str(error).capitalize()}.", retry_after=wait)
+        case Throttled() | Busy():
+            # 429 for both: this status alone has every client of fal's come back by itself.
+            kind = "concurrent_requests_limit" if getattr(error, "in_flight", False) else ""
+            wait = str(max(1, math.ceil(error.retry_after_s)))
+            more = {"retry_after": wait, "x_fal_needs_retry": "1"}
+            return flat(call, 429, f"{str(error).capitalize()}.", kind, **more)
         case _:
             return flat(call, 500, "Internal server error", "internal_error")
 

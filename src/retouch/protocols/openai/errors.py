@@ -4,14 +4,17 @@ A client repeats 408, 409, 429 and 5xx by itself, unless `x-should-retry` says o
 wherever work was spent, or one failing edit would be made three times.
 """
 
+import math
 from typing import NoReturn
 
 from retouch.domain.errors import (
     Blocked,
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -81,6 +84,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
         case Unauthenticated():
             words = "You did not provide an API key." if error.missing else "Incorrect API key."
             return problem(401, words, code="invalid_api_key")
+        case Forbidden():
+            return problem(403, str(error), code="insufficient_permissions")
         case NotFound(what="model"):
             words = f"The model '{error.name}' does not exist or you do not have access to it."
             return problem(404, words, code="model_not_found", param="model")
@@ -92,13 +97,19 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(404, f"Invalid URL ({call.method} {call.path})", code="unknown_url")
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.", code="request_too_large")
+        case Throttled():
+            words, code = f"Rate limit reached: {error}.", "rate_limit_exceeded"
+            return problem(429, words, "requests", code, headers=_wait(error))
         case Busy():
-            wait = str(max(1, round(error.retry_after_s)))
             words = f"The server is overloaded: {error}."
-            return problem(503, words, SERVER, headers={"retry-after": wait})
+            return problem(503, words, SERVER, headers=_wait(error))
         case _:
             words = "The server had an error while processing your request."
             return problem(500, words, SERVER, headers=FINAL)
+
+
+def _wait(error: Busy | Throttled) -> dict[str, str]:
+    return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
 def failed(it: Prediction) -> Answer:

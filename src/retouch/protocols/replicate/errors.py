@@ -1,14 +1,17 @@
 """The error table: every error of ours in the words Replicate's clients know."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -75,13 +78,19 @@ def refused(call: Call, error: RetouchError) -> Answer:
         case Unauthenticated():
             verb = "did not pass an" if error.missing else "did not pass a valid"
             return problem(401, f"You {verb} authentication token", "Unauthenticated")
+        case Forbidden():
+            return problem(403, str(error), "Permission denied")
         case TooLarge(what="file"):
             size = error.limit_bytes // (1024 * 1024)
             return _plain(413, f"Files must be less than {size}MB in size")
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.")
+        case Throttled():
+            words = f"Request was throttled. Your rate limit ({error}) resets in ~{{wait}}s."
+            return _later(429, words, error.retry_after_s)
         case Busy():
-            return _throttled(error)
+            words = f"The server cannot take the request now: {error}."
+            return _later(503, words, error.retry_after_s)
         case _:
             return problem(500, "An unexpected error occurred.", "Internal server error")
 
@@ -116,10 +125,9 @@ def _lost_file(call: Call, file_id: str) -> Violation:
     return Violation(field, "file_not_found", "File not found; it may have expired")
 
 
-def _throttled(error: Busy) -> Answer:
-    wait = max(1, round(error.retry_after_s))
-    words = f"Request was throttled. Your rate limit resets in ~{wait}s."
-    answer = problem(429, words, retry_after=wait)
-    return Answer(
-        status=429, body=answer.body, headers={**answer.headers, "retry-after": str(wait)}
-    )
+def _later(status: int, words: str, wait_s: float) -> Answer:
+    """A refusal that a client may well repeat: nothing was made, or the repetition gets it."""
+    wait = max(1, math.ceil(wait_s))
+    answer = problem(status, words.replace("{wait}", str(wait)), retry_after=wait)
+    headers = {"content-type": answer.headers["content-type"], "retry-after": str(wait)}
+    return Answer(status=status, body=answer.body, headers=headers)

@@ -5,14 +5,17 @@ Two numbers stand in it: `code` repeats the HTTP status, `error_code` is the tas
 """
 
 import json
+import math
 from collections.abc import Sequence
 from typing import NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -69,7 +72,7 @@ def problem(
         body["error_code"] = code.value
     headers = dict(NO_STORE)
     if retry_after_s:
-        headers["retry-after"] = str(max(1, round(retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
     return Answer(status=status, body=body, headers=headers)
 
 
@@ -87,8 +90,13 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(401, "Unauthorized: send your key as Authorization: Bearer <key>")
         case Unauthenticated():
             return problem(401, "Unauthorized: the key is not valid")
+        case Forbidden():
+            return problem(403, str(error))
         case TooLarge():
             return problem(413, str(error))
+        case Throttled():
+            words = f"HTTP 429: too many requests: {error}; please try again"
+            return problem(429, words, retry_after_s=error.retry_after_s)
         case Busy():
             return problem(
                 503,

@@ -1,0 +1,79 @@
+"""What a caller may do and how much of it: a key's grant, and the limits a create is held to."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h|d)")
+
+
+class Scope(StrEnum):
+    """A kind of thing to do."""
+
+    READ = "read"  # look at one's own predictions and files, and at the models
+    WRITE = "write"  # create, cancel, delete, upload
+    OPERATE = "operate"  # look at the server itself
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` in `per_s` seconds: so many at once, and then one more as each share passes."""
+
+    count: int
+    per_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        """Read `10/s`, `600/min`, `5/h` or `100/d`; raises ValueError."""
+        found = _RATE.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"{text!r} is no rate: write 10/s, 600/min, 5/h or 100/d")
+        return cls(int(found[1]), UNITS_S[found[2]])
+
+    def __str__(self) -> str:
+        unit = next((name for name, s in UNITS_S.items() if s == self.per_s), f"{self.per_s:g} s")
+        return f"{self.count}/{unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a create is held to; None: nothing."""
+
+    max_in_flight: int | None = None  # the owner's predictions that are not over
+    rate: Rate | None = None  # the owner's creates
+    max_queued: int | None = None  # everybody's predictions that wait
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a key permits. Where it sets no limit, the server's settings do."""
+
+    scopes: frozenset[Scope] = ALL_SCOPES
+    expires_at: float | None = None  # UTC seconds since 1970
+    models: tuple[str, ...] = ()  # patterns such as `black-forest-labs/*`; none: every model
+    max_in_flight: int | None = None
+    rate: Rate | None = None
+
+    def allows_model(self, name: str) -> bool:
+        """Whether this public name is on the list, or there is none."""
+        return not self.models or any(fnmatchcase(name, pattern) for pattern in self.models)
+
+    def limits(self, default: Limits) -> Limits:
+        """What creates under it are held to, the server's own limits being `default`."""
+        most, rate = self.max_in_flight, self.rate
+        return Limits(
+            max_in_flight=default.max_in_flight if most is None else most,
+            rate=rate or default.rate,
+            max_queued=default.max_queued,
+        )
+
+
+EVERYTHING = Grant()
