@@ -12,9 +12,11 @@ from typing import Any
 import retouch
 from retouch.domain.errors import (
     Busy,
+    Forbidden,
     InvalidEdit,
     NotFound,
     RetouchError,
+    Throttled,
     TooLarge,
     Unauthenticated,
     Violation,
@@ -42,7 +44,13 @@ INVALID = InvalidEdit((Violation("", "invalid_json", ""),))
 LARGE_BODY, LARGE_FILE = TooLarge("the request body", 1), TooLarge("file", 1)
 
 MEETS: Mapping[Verb, Sequence[RetouchError]] = {
-    Verb.SUBMIT: (INVALID, NotFound("model", ""), NotFound("file", ""), LARGE_BODY),
+    Verb.SUBMIT: (
+        INVALID,
+        NotFound("model", ""),
+        NotFound("file", ""),
+        LARGE_BODY,
+        Throttled("", 1.0),
+    ),
     Verb.STATUS: (NotFound("prediction", ""),),
     Verb.LIST: (INVALID, LARGE_BODY),
     Verb.CANCEL: (NotFound("prediction", ""),),
@@ -148,7 +156,7 @@ def _refusals(dialect: Dialect, route: Route, told_of: Operation) -> dict[int, R
     )
     errors: list[RetouchError] = [*MEETS[route.verb], Busy(""), RetouchError()]
     if not (route.is_open or route.verb in OPEN_VERBS):
-        errors.append(Unauthenticated(missing=True))
+        errors += [Unauthenticated(missing=True), Forbidden("")]
     if names:
         errors.append(NotFound("address", ""))
     statuses = {dialect.refuse(call, error).status for error in errors} | {*told_of.refusals}

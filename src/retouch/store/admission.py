@@ -99,7 +99,7 @@ class Admission:
         tally = Tally(now=connection.execute(say.now).scalar_one() if rated else 0.0)
         if counted:
             found = connection.execute(say.unfinished_of(counted))
-            tally.in_flight = {row.owner: row.count for row in found}
+            tally.in_flight = {row.owner: row.total for row in found}
         if rated:
             found = connection.execute(say.spent_by(rated))
             tally.spent = {row.owner: row.spent_until for row in found}
@@ -109,7 +109,7 @@ class Admission:
 
     def _queued(self, connection: sa.Connection, plenty: int) -> int:
         """How many are queued, or any larger number that is not over `plenty`."""
-        highest = connection.execute(say.highest_seq).scalar_one()
+        highest: int = connection.execute(say.highest_seq).scalar_one()
         if self._known is not None and highest >= self._known[1]:
             at_most = self._known[0] + highest - self._known[1]
             if at_most <= plenty:

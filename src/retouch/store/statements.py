@@ -110,7 +110,7 @@ highest_seq = sa.select(sa.func.coalesce(sa.func.max(p.seq), 0))
 
 def unfinished_of(owners: Collection[str]) -> sa.Select[str, int]:
     """How many predictions of each of these owners are not over: a stretch of a small index."""
-    mine = sa.select(p.owner, sa.func.count().label("count"))
+    mine = sa.select(p.owner, sa.func.count().label("total"))
     return mine.where(UNFINISHED, p.owner.in_(sorted(owners))).group_by(p.owner)
 
 
