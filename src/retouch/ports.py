@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from retouch.domain.edit import Edit, Size
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.picture import Picture
-from retouch.domain.prediction import Event, Fence, Move, Prediction, Progress, Status
+from retouch.domain.prediction import Event, Fence, Kept, Move, Prediction, Progress, Status
 
 
 class Clock(Protocol):
@@ -41,6 +41,7 @@ class Filter:
 
     created_after: float | None = None  # at or after
     created_before: float | None = None  # strictly before
+    intact: bool = False  # only those whose record is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,16 @@ class Store(Protocol):
 
     async def expire(self) -> Sequence[Prediction]:
         """Cancel (by `deadline`) whatever is past its deadline; the predictions it moved."""
+
+    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
+        """Up to `limit` predictions that were over by then and still have this, oldest first."""
+
+    async def erase(self, id: str, kept: Kept) -> bool:
+        """Forget this of a prediction that is over; its bytes are gone already.
+
+        The record goes with its events, its webhook and what that was to be told; id, owner,
+        model, status and times stay. False, and nothing written, when there is nothing of it.
+        """
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         """The prediction's events with seq > after, in order."""

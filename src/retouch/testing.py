@@ -17,6 +17,7 @@ from retouch.domain.prediction import (
     Cancel,
     Event,
     Fence,
+    Kept,
     Move,
     Prediction,
     Progress,
@@ -45,7 +46,7 @@ from retouch.ports import (
     Store,
 )
 from retouch.store.admission import Tally
-from retouch.store.moves import CREATED, claimable, delivery_of, event_of, moved
+from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of, moved
 
 
 class FakeClock(Clock):
@@ -77,6 +78,7 @@ class _Row:
     fingerprint: str | None
     once: str | None
     lease_until: float = 0.0
+    gone: frozenset[Kept] = frozenset()
 
     @property
     def turn(self) -> tuple[int, float, int]:
@@ -98,6 +100,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
         self._keys: dict[str, Key] = {}
         self._files: dict[str, File] = {}
         self._seq = itertools.count(1)
+        self._event_seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
         self._ends: dict[tuple[int, str], float] = {}
         self._spent: dict[str, float] = {}
@@ -168,6 +171,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
             if owner in (None, row.prediction.owner)
             and (after is None or _age(row) < (after.created_at, after.id))
             and _passes(row.prediction, where)
+            and not (where.intact and Kept.RECORD in row.gone)
         ]
         return kept[:limit]
 
@@ -238,6 +242,30 @@ class MemoryStore(Store, Outbox, Keys, Files):
             and row.prediction.deadline <= now
         ]
         return [self._apply(row, Cancel("deadline")) for row in late]
+
+    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
+        old = [
+            row.prediction
+            for row in self._rows.values()
+            if row.prediction.completed_at is not None
+            and row.prediction.completed_at <= before
+            and kept not in row.gone
+            and (kept is not Kept.OUTPUTS or row.prediction.outputs)
+        ]
+        return sorted(old, key=lambda it: it.completed_at or 0.0)[:limit]
+
+    async def erase(self, id: str, kept: Kept) -> bool:
+        row = self._rows.get(id)
+        if row is None or kept in row.gone or not row.prediction.status.is_final:
+            return False
+        row.prediction = erased(row.prediction, kept)
+        row.gone |= frozenset(Kept) if kept is Kept.RECORD else {kept}
+        if kept is Kept.RECORD:
+            row.fingerprint = row.once = None
+            self._events = [event for event in self._events if event.prediction_id != id]
+            for told in [it.id for it in self._deliveries.values() if it.prediction_id == id]:
+                del self._deliveries[told]
+        return True
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [event for event in self._events if event.prediction_id == id and event.seq > after]
@@ -366,7 +394,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
     def _record(
         self, prediction: Prediction, name: str, at: float, data: Mapping[str, Any]
     ) -> None:
-        self._events.append(Event(len(self._events) + 1, prediction.id, name, at, data))
+        self._events.append(Event(next(self._event_seq), prediction.id, name, at, data))
         self._ring()
 
     def _ring(self) -> None:

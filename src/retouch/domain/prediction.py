@@ -44,6 +44,14 @@ FINAL = frozenset(status for status in Status if status.is_final)
 """The states no move leaves."""
 
 
+class Kept(StrEnum):
+    """What is kept of a prediction that is over, each for a time of its own."""
+
+    INPUTS = "inputs"  # the pictures that came with it
+    OUTPUTS = "outputs"  # the pictures it made
+    RECORD = "record"  # these and all else that is known of it, but that it once was
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A finished picture: where its bytes are and what they are."""
@@ -100,6 +108,7 @@ class Prediction:
     completed_at: float | None = None
     webhook: Webhook | None = None
     deadline: float | None = None  # when it is cancelled if it is not over
+    data_removed: bool = False  # its pictures are gone, or all but that it once was
 
 
 @dataclass(frozen=True, slots=True)

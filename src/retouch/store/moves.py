@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from retouch.domain.edit import BlobImage, Edit
 from retouch.domain.prediction import (
     ARRIVES,
     MAX_ATTEMPTS,
@@ -12,6 +13,7 @@ from retouch.domain.prediction import (
     WORKER_LOST,
     Cancel,
     Fail,
+    Kept,
     Move,
     Prediction,
     Requeue,
@@ -121,3 +123,40 @@ def _given_up(prediction: Prediction, reason: str) -> str | None:
     if reason != "interrupted" and prediction.attempt >= MAX_ATTEMPTS:
         return WORKER_LOST
     return None
+
+
+def erased(prediction: Prediction, kept: Kept) -> Prediction:
+    """What is left of a prediction once this is forgotten."""
+    match kept:
+        case Kept.INPUTS:
+            own = f"inputs/{prediction.id}/"
+            images = tuple(
+                it
+                for it in prediction.edit.images
+                if not (isinstance(it, BlobImage) and it.key.startswith(own))
+            )
+            fields = {name: _without(own, it) for name, it in prediction.input.items()}
+            return replace(prediction, input=fields, edit=replace(prediction.edit, images=images))
+        case Kept.OUTPUTS:
+            return replace(prediction, outputs=(), data_removed=True)
+        case Kept.RECORD:
+            return replace(
+                prediction,
+                input={},
+                edit=Edit(prompt=""),
+                outputs=(),
+                logs="",
+                error=None,
+                metrics={},
+                webhook=None,
+                progress=None,
+                data_removed=True,
+            )
+
+
+def _without(own: str, value: Any) -> Any:
+    """A field without the pictures put aside for it."""
+    if isinstance(value, list):
+        return [_without(own, item) for item in value]
+    is_own = isinstance(value, dict) and str(value.get("blob", "")).startswith(own)
+    return None if is_own else value

@@ -165,7 +165,15 @@ def prediction_of(row: AnyRow) -> Prediction:
         completed_at=row.completed_at,
         webhook=None if row.webhook is None else _decode_webhook(row.webhook),
         deadline=row.deadline,
+        data_removed=row.outputs_gone,
     )
+
+
+def left_values(prediction: Prediction) -> Values:
+    """The columns that forgetting may change."""
+    names = ("input", "edit", "outputs", "logs", "error", "metrics", "webhook", "step", "steps")
+    values = prediction_values(prediction, None)
+    return {name: values[name] for name in names}
 
 
 def event_values(prediction_id: str, name: str, at: float, data: Mapping[str, Any]) -> Values:

@@ -15,6 +15,7 @@ from retouch.domain.prediction import (
     Cancel,
     Event,
     Fence,
+    Kept,
     Move,
     Prediction,
     Progress,
@@ -28,7 +29,7 @@ from retouch.store import statements as say
 from retouch.store.admission import Admission
 from retouch.store.batch import Batcher
 from retouch.store.database import Database, Sqlite, open_database
-from retouch.store.moves import CREATED, claimable, delivery_of, event_of
+from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of
 from retouch.store.outbox import SqlOutbox
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
@@ -174,6 +175,24 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
             return []
         statement, move = say.expire(), Cancel("deadline")
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
+
+    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
+        found = await self._all(say.outdated(kept, before, limit))
+        return [rows.prediction_of(row) for row in found]
+
+    async def erase(self, id: str, kept: Kept) -> bool:
+        def forget(connection: sa.Connection) -> bool:
+            row = connection.execute(say.erasable(id, kept)).one_or_none()
+            if row is None:
+                return False
+            left = rows.left_values(erased(rows.prediction_of(row), kept))
+            connection.execute(say.keep_only(id, kept, left))
+            if kept is Kept.RECORD:
+                connection.execute(say.forget_events(id))
+                connection.execute(say.forget_deliveries(id))
+            return True
+
+        return await self._database.write(forget)
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [rows.event_of_row(row) for row in await self._all(say.history(id, after))]

@@ -22,6 +22,7 @@ from retouch.domain.prediction import (
     Cancel,
     Fail,
     Fence,
+    Kept,
     Move,
     Requeue,
     Status,
@@ -40,6 +41,7 @@ from retouch.ports import (
 )
 from retouch.store.rows import text, to_json
 from retouch.store.tables import (
+    HAVING,
     QUEUED,
     RUNNING,
     UNFINISHED,
@@ -190,6 +192,8 @@ def page(owner: str | None, limit: int, after: Cursor | None, where: Filter) -> 
         query = query.where(p.owner == owner)
     if after is not None:
         query = query.where(sa.tuple_(p.created_at, p.id) < (after.created_at, after.id))
+    if where.intact:
+        query = query.where(sa.not_(p.record_gone))
     if where.created_after is not None:
         query = query.where(p.created_at >= where.created_after)
     if where.created_before is not None:
@@ -384,6 +388,40 @@ def _effects(move: Move) -> Mapping[str, Any]:
 
 def _pick(condition: sa.ColumnElement[bool], yes: Any, no: Any) -> sa.Case[Any]:
     return sa.case((condition, yes), else_=no)
+
+
+# -- retention -----------------------------------------------------------------------------------
+
+
+def outdated(kept: Kept, before: float, limit: int) -> Query:
+    """What was over by then and still has this, oldest first."""
+    old = sa.select(predictions).where(HAVING[kept], p.completed_at <= before)
+    return old.order_by(p.completed_at).limit(limit)
+
+
+def erasable(id: str, kept: Kept) -> Query:
+    """A prediction that is over and of which this is not gone."""
+    gone = {Kept.INPUTS: p.inputs_gone, Kept.OUTPUTS: p.outputs_gone, Kept.RECORD: p.record_gone}
+    over = sa.not_(UNFINISHED)
+    return sa.select(predictions).where(p.id == id, over, ~gone[kept]).with_for_update()
+
+
+def keep_only(id: str, kept: Kept, left: Mapping[str, Any]) -> sa.Update:
+    """Write what is left of a prediction; with its record everything else goes."""
+    gone: dict[str, Any] = {f"{kept}_gone": True}
+    if kept is Kept.RECORD:
+        gone |= {f"{other}_gone": True for other in Kept} | {"fingerprint": None, "once": None}
+    return sa.update(predictions).where(p.id == id).values({**left, **gone})
+
+
+def forget_events(id: str) -> sa.Delete:
+    """Drop a prediction's events."""
+    return sa.delete(events).where(events.c.prediction_id == id)
+
+
+def forget_deliveries(id: str) -> sa.Delete:
+    """Drop what its webhook was told or was to be told."""
+    return sa.delete(deliveries).where(d.prediction_id == id)
 
 
 # -- webhooks ------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ owner's rows), never the age of the table. JSON is text: `rows` reads and writes
 
 import sqlalchemy as sa
 
+from retouch.domain.prediction import Kept
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -50,6 +52,9 @@ predictions = sa.Table(
     sa.Column("webhook", sa.Text),
     sa.Column("deadline", sa.Double),
     sa.Column("once", sa.Text),
+    sa.Column("inputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("outputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("record_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
@@ -116,6 +121,20 @@ sa.Index(
     sqlite_where=_LIMITED,
     postgresql_where=_LIMITED,
 )
+
+HAVING = {
+    kept: sa.text(f"completed_at IS NOT NULL AND NOT {kept}_gone{more}")
+    for kept, more in ((Kept.INPUTS, ""), (Kept.OUTPUTS, " AND outputs <> '[]'"), (Kept.RECORD, ""))
+}
+"""Which predictions are over and still have something."""
+
+for _kept, _having in HAVING.items():
+    sa.Index(
+        f"ix_predictions_{_kept}",
+        predictions.c.completed_at,
+        sqlite_where=_having,
+        postgresql_where=_having,
+    )
 
 lanes = sa.Table(
     "lanes",

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from retouch.domain.edit import Edit, UrlImage
 from retouch.domain.errors import Busy
-from retouch.domain.prediction import Cancel, Output, Prediction, Requeue
+from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue
 from retouch.ports import Cursor, Filter
 from retouch.store import SqlStore, migrate, rows, statements
 from retouch.store.database import is_outage, open_database, parse_url
@@ -146,6 +146,9 @@ QUERIES = {
     "anything due": statements.anything_due,
     "due": statements.due(4, 60.0),
     "newest deliveries": statements.newest_deliveries(20),
+    "outdated inputs": statements.outdated(Kept.INPUTS, 1.0, 10),
+    "outdated outputs": statements.outdated(Kept.OUTPUTS, 1.0, 10),
+    "outdated records": statements.outdated(Kept.RECORD, 1.0, 10),
     "expired files": statements.expired_files(1.0, 10),
 }
 
