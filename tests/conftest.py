@@ -11,11 +11,12 @@ import pytest
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
-from retouch.domain.prediction import Fail, Fence, Output, Prediction, Succeed
+from retouch.domain.prediction import Fail, Fence, Kept, Output, Prediction, Succeed
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.protocols import DIALECTS
 from retouch.service.catalogue import Catalogue
+from retouch.service.eraser import Eraser
 from retouch.service.files import Uploads
 from retouch.service.identity import Tickets
 from retouch.service.intake import Intake
@@ -58,7 +59,10 @@ class Front:
         catalogue = Catalogue.build(DIALECTS)
         common = {"files": store, "blobs": blobs, "clock": self.clock, "entropy": self.entropy}
         room = {"require_room": self.require_room}
-        self.janitor = Janitor(files=store, blobs=blobs, clock=self.clock)
+        day_s = 86_400.0
+        keep_s = {Kept.INPUTS: day_s, Kept.OUTPUTS: 7 * day_s, Kept.RECORD: 30 * day_s}
+        stored = {"store": store, "files": store, "blobs": blobs, "clock": self.clock}
+        self.janitor = Janitor(keep_s=keep_s, **stored)
         self.services = Services(
             catalogue=catalogue,
             intake=Intake(
@@ -71,6 +75,7 @@ class Front:
             ),
             predictions=Predictions(store, poll_s=0.05),
             uploads=Uploads(**common, **room),
+            eraser=Eraser(store=store, blobs=blobs),
             keys=KeyService(store, self.clock, entropy=self.entropy),
             blobs=blobs,
             links=links,

@@ -27,6 +27,7 @@ from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed, NotFound
 from retouch.domain.grant import Limits
 from retouch.domain.picture import Picture
+from retouch.domain.prediction import Kept
 from retouch.folder import DataFolder
 from retouch.ports import Broken, Family, Finished, Job, Stepped
 from retouch.settings import Settings, SettingsError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
     from retouch.service.catalogue import Catalogue
+    from retouch.service.eraser import Eraser
     from retouch.service.keys import KeyService
     from retouch.service.predictions import Predictions
     from retouch.store import SqlStore
@@ -102,6 +104,13 @@ def open_blobs(settings: Settings) -> "ObstoreBlobs":
     from retouch.blobs.store import ObstoreBlobs
 
     return ObstoreBlobs.at(settings.blobs_url)
+
+
+def open_eraser(settings: Settings, store: "SqlStore") -> "Eraser":
+    """What forgets predictions."""
+    from retouch.service.eraser import Eraser
+
+    return Eraser(store=store, blobs=open_blobs(settings))
 
 
 def build_catalogue(settings: Settings) -> "Catalogue":
@@ -184,7 +193,13 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         supervisor = _supervisor(settings, folder, store) if with_worker else None
         if supervisor is not None:
             services = replace(services, ready=partial(_readiness, store, supervisor))
-        janitor = Janitor(files=store, blobs=services.blobs, clock=CLOCK)
+        janitor = Janitor(
+            store=store,
+            files=store,
+            blobs=services.blobs,
+            clock=CLOCK,
+            keep_s=_keep_s(settings),
+        )
         deliveries = Deliveries(
             store=store,
             outbox=store,
@@ -237,6 +252,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
     from retouch.net.sealing import WebhookSigner
     from retouch.net.signing import LinkSigner
     from retouch.service.disk import DiskReserve
+    from retouch.service.eraser import Eraser
     from retouch.service.files import Uploads
     from retouch.service.identity import Tickets
     from retouch.service.intake import Intake
@@ -271,6 +287,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
             ttl_s=settings.file_ttl_s,
             require_room=disk.require_room,
         ),
+        eraser=Eraser(store=store, blobs=blobs),
         keys=KeyService(store, CLOCK),
         blobs=blobs,
         links=links,
@@ -285,6 +302,15 @@ def _free_bytes(settings: Settings) -> int:
     blobs = urlsplit(settings.blobs_url)
     folders = [settings.data, *([Path(unquote(blobs.path))] if blobs.scheme == "file" else [])]
     return min(shutil.disk_usage(folder).free for folder in folders)
+
+
+def _keep_s(settings: Settings) -> dict[Kept, float]:
+    spans = {
+        Kept.INPUTS: settings.keep_inputs_s,
+        Kept.OUTPUTS: settings.keep_outputs_s,
+        Kept.RECORD: settings.keep_record_s,
+    }
+    return {kept: span_s for kept, span_s in spans.items() if span_s}
 
 
 def _limits(settings: Settings) -> Limits:

@@ -92,6 +92,15 @@ class Settings:
     fetch_timeout_s: float = setting(10.0, "Longest download of an image URL.")
     link_ttl_s: float = setting(86_400.0, "How long an output link works, counted from the answer.")
     file_ttl_s: float = setting(86_400.0, "How long an upload is kept.")
+    keep_inputs_s: float = setting(
+        86_400.0, "How long after its end a prediction's input pictures are kept; 0 is for ever."
+    )
+    keep_outputs_s: float = setting(
+        604_800.0, "How long after its end a prediction's results are kept; 0 is for ever."
+    )
+    keep_record_s: float = setting(
+        2_592_000.0, "How long after its end all else of a prediction is kept; 0 is for ever."
+    )
     lease_s: float = setting(10.0, "A worker silent for this long loses its predictions.")
     beat_s: float = setting(0.5, "How often a worker renews its leases and publishes progress.")
     drain_s: float = setting(20.0, "Time running edits get to finish when the server stops.")

@@ -31,7 +31,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("edit", "edit a picture here and now, without a server"),
     ("keys", "create, list and revoke callers' keys"),
     ("models", "list the public model names and the weights that serve them"),
-    ("predictions", "list, show and cancel predictions"),
+    ("predictions", "list, show, cancel and delete predictions"),
     ("webhooks", "list what webhooks were told, and send one again"),
     ("doctor", "check this installation with one real edit"),
     ("settings", "list every setting, its default and its meaning"),

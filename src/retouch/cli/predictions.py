@@ -1,4 +1,4 @@
-"""`retouch predictions`: list, show and cancel, for the operator: every owner's are shown."""
+"""`retouch predictions`: list, show, cancel and delete, for the operator: everybody's."""
 
 import argparse
 import asyncio
@@ -19,11 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=int, default=20, help="how many [20]")
     show = verbs.add_parser("show", help="everything known of one prediction")
     cancel = verbs.add_parser("cancel", help="end one, queued or running")
-    for verb in (show, cancel):
+    delete = verbs.add_parser("delete", help="end one if need be, and remove all but its id")
+    for verb in (show, cancel, delete):
         verb.add_argument("id", help="the prediction's id")
-    for verb in (listing, show, cancel):
+    for verb in (listing, show, cancel, delete):
         verb.add_argument("--json", action="store_true", help="print JSON")
-        setting_flags(verb, "data", "database")
+        setting_flags(verb, "data", "database", "blobs")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import open_store
+    from retouch.bootstrap import open_eraser, open_store
 
     async with open_store(settings, must_exist=True) as store:
         match arguments.verb:
@@ -43,6 +44,9 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
                 found = await _find(store, arguments.id)
                 moved = await store.advance(found.id, Cancel("operator"))
                 print(f"{found.id} {'canceled' if moved else f'is already {found.status}'}")
+            case "delete":
+                gone = await open_eraser(settings, store).delete(arguments.id, None)
+                print(f"{arguments.id} {'deleted' if gone else 'was deleted before'}")
     return 0
 
 

@@ -26,7 +26,8 @@ class Verb(StrEnum):
     STATUS = "status"  # one prediction
     LIST = "list"  # the caller's predictions, by pages
     CANCEL = "cancel"
-    CANCEL_MANY = "cancel_many"
+    DELETE = "delete"  # end a prediction if need be, and forget it
+    DELETE_MANY = "delete_many"
     STREAM = "stream"  # server-sent events, opened by ticket instead of a key
     FOLLOW = "follow"  # server-sent events of each change, for callers with a key
     UPLOAD = "upload"
@@ -245,7 +246,7 @@ class Dialect:
     shows_position: bool = False  # whether its answers tell a place in the queue
 
     def prediction_id(self, call: Call) -> str:
-        """Which prediction a STATUS or CANCEL speaks of."""
+        """Which prediction a STATUS, CANCEL or DELETE speaks of."""
         return call.params["id"]
 
     def ticket(self, call: Call) -> str:
@@ -277,11 +278,15 @@ class Dialect:
         raise NotImplementedError
 
     def prediction_ids(self, call: Call) -> Sequence[str]:
-        """Which predictions a CANCEL_MANY speaks of; raises InvalidEdit."""
+        """Which predictions a DELETE_MANY speaks of; raises InvalidEdit."""
         raise NotFound("address", call.path)
 
-    def canceled_many(self, call: Call, count: int) -> Answer:
-        """The answer to CANCEL_MANY: how many this call ended."""
+    def erased(self, call: Call, id: str) -> Answer:
+        """The answer to DELETE."""
+        raise NotFound("address", call.path)
+
+    def erased_many(self, call: Call, count: int) -> Answer:
+        """The answer to DELETE_MANY: how many this call forgot."""
         raise NotFound("address", call.path)
 
     def listing(self, call: Call) -> Listing:

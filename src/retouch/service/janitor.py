@@ -1,9 +1,14 @@
-"""Removes uploads that have expired: the bytes first, then the row.
+"""Removes what has been kept long enough: uploads, and predictions part by part.
 
-A crash in between leaves a row without bytes, which the next sweep finishes.
+The bytes go first, then the row. A crash in between leaves a row without bytes, which the next
+sweep finishes.
 """
 
-from retouch.ports import Blobs, Clock, Files
+from collections.abc import Mapping
+
+from retouch.domain.prediction import Kept
+from retouch.ports import Blobs, Clock, Files, Store
+from retouch.service.eraser import Eraser
 
 BATCH = 100
 
@@ -11,11 +16,32 @@ BATCH = 100
 class Janitor:
     """Sweeps when told to. Any number of them may sweep beside each other."""
 
-    def __init__(self, *, files: Files, blobs: Blobs, clock: Clock) -> None:
-        self._files, self._blobs, self._clock = files, blobs, clock
+    def __init__(
+        self,
+        *,
+        store: Store,
+        files: Files,
+        blobs: Blobs,
+        clock: Clock,
+        keep_s: Mapping[Kept, float],
+    ) -> None:
+        """`keep_s` says how long after its end what of a prediction is kept; else for ever."""
+        self._store, self._files, self._blobs, self._clock = store, files, blobs, clock
+        self._eraser, self._keep_s = Eraser(store=store, blobs=blobs), keep_s
 
     async def sweep(self) -> int:
-        """Remove everything past its expiry; how many files that were."""
+        """Remove all that is past its time; how many files and parts of predictions that were."""
+        parts = [await self._sweep_predictions(kept, s) for kept, s in self._keep_s.items()]
+        return await self._sweep_files() + sum(parts)
+
+    async def _sweep_predictions(self, kept: Kept, keep_s: float) -> int:
+        removed, before = 0, self._clock.now() - keep_s
+        while old := await self._store.outdated(kept, before=before, limit=BATCH):
+            for prediction in old:
+                removed += await self._eraser.erase(prediction, kept)
+        return removed
+
+    async def _sweep_files(self) -> int:
         removed = 0
         while expired := await self._files.expired_files(self._clock.now(), limit=BATCH):
             for file in expired:

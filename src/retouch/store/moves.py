@@ -155,8 +155,9 @@ def erased(prediction: Prediction, kept: Kept) -> Prediction:
 
 
 def _without(own: str, value: Any) -> Any:
-    """A field without the pictures put aside for it."""
+    """A field without the pictures put aside for it, or spelled out in it."""
     if isinstance(value, list):
         return [_without(own, item) for item in value]
     is_own = isinstance(value, dict) and str(value.get("blob", "")).startswith(own)
-    return None if is_own else value
+    is_inline = isinstance(value, str) and value.startswith("data:")
+    return None if is_own or is_inline else value

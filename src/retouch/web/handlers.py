@@ -132,17 +132,23 @@ async def cancel(visit: Visit) -> Reply:
     return visit.dialect.canceled(visit.call, visit.view(prediction), won=won)
 
 
-async def cancel_many(visit: Visit) -> Reply:
-    """Cancel each; what is unknown, another's, or over already does not count."""
+async def delete(visit: Visit) -> Reply:
+    """End one prediction and forget it."""
+    id = visit.dialect.prediction_id(visit.call)
+    await visit.services.eraser.delete(id, visit.owner)
+    return visit.dialect.erased(visit.call, id)
+
+
+async def delete_many(visit: Visit) -> Reply:
+    """Forget each; what is unknown, another's, or forgotten already does not count."""
     call = visit.call = await with_body(visit.call, visit.request)
     count = 0
     for id in visit.dialect.prediction_ids(call):
         try:
-            _, won = await visit.services.predictions.cancel(id, visit.owner)
+            count += await visit.services.eraser.delete(id, visit.owner)
         except NotFound:
             continue
-        count += won
-    return visit.dialect.canceled_many(call, count)
+    return visit.dialect.erased_many(call, count)
 
 
 async def list_predictions(visit: Visit) -> Reply:
@@ -238,7 +244,8 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.SUBMIT: submit,
     Verb.STATUS: status,
     Verb.CANCEL: cancel,
-    Verb.CANCEL_MANY: cancel_many,
+    Verb.DELETE: delete,
+    Verb.DELETE_MANY: delete_many,
     Verb.LIST: list_predictions,
     Verb.STREAM: follow,
     Verb.FOLLOW: changes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from retouch.ports import Blobs
 from retouch.protocols.base import Signer
 from retouch.service.catalogue import Catalogue
+from retouch.service.eraser import Eraser
 from retouch.service.files import Uploads
 from retouch.service.identity import Tickets
 from retouch.service.intake import Intake
@@ -27,6 +28,7 @@ class Services:
     intake: Intake
     predictions: Predictions
     uploads: Uploads
+    eraser: Eraser
     keys: KeyService
     blobs: Blobs
     links: Links

@@ -181,6 +181,8 @@ def rendered(dialect: Dialect, pair: dict[str, Any], call: Call, view: View) -> 
             return dialect.status(call, view)
         case "cancel":
             return dialect.canceled(call, view, won=pair.get("won", True))
+        case "delete":
+            return dialect.erased(call, view.prediction.id)
         case "notification":
             sent = dialect.notification(call, view, NOTICE)
             return Answer(status=0, body=json.loads(sent.body), headers=sent.headers)

@@ -283,16 +283,20 @@ async def test_deleting_a_task_that_has_not_ended_cancels_it(front: Any) -> None
     assert (await front.store.get(made["id"])).status == "canceled"
 
 
-async def test_a_task_that_has_ended_is_not_said_to_be_deleted(front: Any) -> None:
+async def test_a_deleted_task_is_gone_from_the_list_and_from_the_disk(front: Any) -> None:
     made = await submitted(front)
-    await front.finish_one()
-    answer = await front.client.delete(f"/api/v3/predictions/{made['id']}")
+    done = await front.finish_one()
+    assert await front.blobs.list(done.id) != []
 
-    assert (answer.status_code, answer.json()["code"]) == (409, 409)
-    assert (await front.client.get(made["urls"]["get"])).json()["data"]["status"] == "completed"
+    await front.client.delete(f"/api/v3/predictions/{made['id']}")
+
+    assert await front.blobs.list("") == []
+    assert (await listed(front))["items"] == []
+    shown = (await front.client.get(made["urls"]["get"])).json()["data"]
+    assert (shown["outputs"], shown["error"]) == ([], "The task's outputs are no longer kept.")
 
 
-async def test_a_bulk_deletion_counts_what_it_ended(front: Any) -> None:
+async def test_a_bulk_deletion_counts_what_it_forgot(front: Any) -> None:
     mine, other = await front.key("me"), await front.key("other")
     ids = [(await submitted(front, headers=mine))["id"] for _ in range(2)]
     foreign = (await submitted(front, headers=other))["id"]

@@ -35,7 +35,8 @@ class Shelf:
         self.uploads = Uploads(
             files=self.store, blobs=self.blobs, clock=self.clock, entropy=secrets.token_bytes
         )
-        self.janitor = Janitor(files=self.store, blobs=self.blobs, clock=self.clock)
+        stored = {"store": self.store, "files": self.store, "blobs": self.blobs}
+        self.janitor = Janitor(clock=self.clock, keep_s={}, **stored)
 
 
 @pytest.fixture

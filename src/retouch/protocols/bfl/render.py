@@ -33,6 +33,8 @@ def result_body(view: View) -> dict[str, Any]:
     status = _word(it)
     body = task_body(it.id, status)
     match status:
+        case "Ready" if it.data_removed:
+            return task_body(it.id)
         case "Ready":
             body["result"] = _result(view)
         case "Pending":

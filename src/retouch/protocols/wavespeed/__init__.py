@@ -9,7 +9,7 @@ documentation, the clients win. `docs/wavespeed.md` lists what works.
 from collections.abc import Sequence
 
 from retouch.domain.errors import RetouchError
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import Prediction
 from retouch.ports import Cursor, File
 from retouch.protocols.base import (
     Answer,
@@ -42,9 +42,9 @@ MOUNTS = ("/api/v3", "/api/v2", "/wavespeed/api/v3", "/wavespeed/api/v2")
 
 ROUTES = (
     Route("GET", "/predictions/{id}/result", Verb.STATUS),
-    Route("POST", "/predictions/delete", Verb.CANCEL_MANY),
+    Route("POST", "/predictions/delete", Verb.DELETE_MANY),
     Route("GET", "/predictions/{id}", Verb.STATUS),
-    Route("DELETE", "/predictions/{id}", Verb.CANCEL),
+    Route("DELETE", "/predictions/{id}", Verb.DELETE),
     Route("POST", "/predictions", Verb.LIST),
     Route("POST", "/media/uploads", Verb.RESERVE),
     Route("PUT", "/media/uploads/{ticket}", Verb.FILL),
@@ -86,16 +86,13 @@ class WaveSpeed(Dialect):
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
         return notification(call, view, notice)
 
-    def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
-        it = view.prediction
-        if not won and it.status is not Status.CANCELED:
-            return problem(409, "a task that has ended cannot be deleted yet")
-        return success({"id": it.id, "status": "deleted"})
+    def erased(self, call: Call, id: str) -> Answer:
+        return success({"id": id, "status": "deleted"})
 
     def prediction_ids(self, call: Call) -> Sequence[str]:
         return ids_of(call)
 
-    def canceled_many(self, call: Call, count: int) -> Answer:
+    def erased_many(self, call: Call, count: int) -> Answer:
         return success({"deleted_count": count})
 
     def listing(self, call: Call) -> Listing:

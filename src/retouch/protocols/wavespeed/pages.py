@@ -27,6 +27,7 @@ def listing_of(call: Call) -> Listing:
     where = Filter(
         created_after=_moment(asked, "created_after"),
         created_before=_moment(asked, "created_before"),
+        intact=True,  # what was deleted is not shown again
     )
     skip = (int(asked.get("page", 1)) - 1) * size
     return Listing(limit=size, skip=skip, where=where, keep=keep if model or status else None)

@@ -10,6 +10,7 @@ from retouch.protocols.wavespeed.errors import NO_STORE
 from retouch.protocols.wavespeed.fields import STATUS_WORDS, SYNC_WINDOW_S, TaskCode
 
 CANCELED = "The task was canceled."
+GONE = "The task's outputs are no longer kept."
 SYNC_EXPIRED = (
     f"Sync mode timed out after {SYNC_WINDOW_S:g} seconds. The task is still running: "
     "ask for its result under urls.get."
@@ -59,7 +60,7 @@ def _trouble(it: Prediction) -> tuple[TaskCode | None, str]:
     if it.status is Status.CANCELED:
         return TaskCode.FAILED, CANCELED
     if it.status is not Status.FAILED:
-        return None, ""
+        return None, GONE if it.data_removed else ""
     # The words by which a client knows that trying again may help.
     if it.error in (WORKER_LOST, WORKER_CRASHED):
         return TaskCode.UNAVAILABLE, f"HTTP 503: {it.error}"

@@ -12,7 +12,9 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns and their indexes."""
     for kept, more in (("inputs", ""), ("outputs", " AND outputs <> '[]'"), ("record", "")):
-        gone = sa.Column(f"{kept}_gone", sa.Boolean(), nullable=False, server_default=sa.false())
+        gone: sa.Column[bool] = sa.Column(
+            f"{kept}_gone", sa.Boolean(), nullable=False, server_default=sa.false()
+        )
         op.add_column("predictions", gone)
         having = sa.text(f"completed_at IS NOT NULL AND NOT {kept}_gone{more}")
         op.create_index(
