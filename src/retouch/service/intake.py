@@ -129,7 +129,9 @@ class Intake:
                 raise InvalidEdit((Violation("", "idempotency_key_reused", rule),))
             return found[0] if found else None
         if submission.is_retry:
-            return await self._store.twin(sender.owner, sender.fingerprint, within_s=TWIN_WITHIN_S)
+            twin = await self._store.twin(sender.owner, sender.fingerprint, within_s=TWIN_WITHIN_S)
+            # Whoever canceled the first wants another now.
+            return twin if twin and twin.status is not Status.CANCELED else None
         return None
 
     async def _admit(self, max_queued: int | None) -> None:

@@ -91,19 +91,24 @@ async def submit(visit: Visit) -> Reply:
         once=_once(visit.owner, call),
         grant=visit.caller.grant,
     )
-    prediction = await visit.services.intake.accept(submission, sender)
-    if submission.streams:
-        return _changes(visit, prediction)
-    if submission.wait_s is not None:
-        await visit.services.predictions.wait(prediction.id, submission.wait_s)
-        prediction = await visit.services.predictions.get(prediction.id, visit.owner)
-    return visit.dialect.submitted(call, submission, await visit.current_view(prediction))
+    if await visit.services.unheard.repeats(digest):
+        submission = replace(submission, is_retry=True)
+    async with visit.services.unheard.answering(digest, visit.request) as create:
+        prediction = await visit.services.intake.accept(submission, sender)
+        create.accepted.set()
+        if submission.streams:
+            return _changes(visit, prediction)
+        if submission.wait_s is not None:
+            await visit.services.predictions.wait(prediction.id, submission.wait_s)
+            prediction = await visit.services.predictions.get(prediction.id, visit.owner)
+        return visit.dialect.submitted(call, submission, await visit.current_view(prediction))
 
 
 def _understood(visit: Visit, call: Call) -> tuple[Submission, str]:
     # The parts, not the multipart body: its boundary differs when a client repeats itself.
     pieces = [text for part in call.parts for text in (part.name.encode(), part.data)]
-    return visit.dialect.parse(call), fingerprint(visit.owner, call.path, call.body, *pieces)
+    address = f"{call.path}?{call.query_text}"
+    return visit.dialect.parse(call), fingerprint(visit.owner, address, call.body, *pieces)
 
 
 def _once(owner: str, call: Call) -> str:

@@ -1,7 +1,7 @@
 """Everything the handlers call, already built."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retouch.ports import Blobs
 from retouch.protocols.base import Signer
@@ -13,6 +13,7 @@ from retouch.service.intake import Intake
 from retouch.service.keys import KeyService
 from retouch.service.links import Links, Views
 from retouch.service.predictions import Predictions
+from retouch.web.unheard import Unheard
 
 
 async def always_ready() -> str | None:
@@ -35,4 +36,5 @@ class Services:
     views: Views
     tickets: Tickets
     signer: Signer
+    unheard: Unheard = field(default_factory=Unheard)
     ready: Callable[[], Awaitable[str | None]] = always_ready

@@ -4,6 +4,7 @@
 
 const assert = require("node:assert");
 const fs = require("node:fs");
+const net = require("node:net");
 const { receiving } = require("./receiver.cjs");
 
 const [modules, base, token, picture, slow] = process.argv.slice(2);
@@ -80,6 +81,27 @@ const operations = {
     const made = await client.predictions.create({ model: DEV, input });
     assert.strictEqual((await client.predictions.cancel(made.id)).status, "canceled");
     assert.strictEqual((await client.predictions.get(made.id)).status, "canceled");
+  },
+  async broken_connection() {
+    const { hostname, port, protocol } = new URL(base);
+    let seen = 0;
+    const between = net.createServer((near) => {
+      const far = net.connect(port, hostname);
+      near.pipe(far).on("error", () => near.destroy());
+      far.pipe(near).on("error", () => far.destroy());
+      near.on("close", () => far.destroy());
+      seen += 1;
+      if (seen === 1) setTimeout(() => near.resetAndDestroy(), 700);
+    });
+    await new Promise((resolve) => { between.listen(0, "127.0.0.1", resolve); });
+    const baseUrl = `${protocol}//127.0.0.1:${between.address().port}/v1`;
+    const other = new Replicate({ auth: token, baseUrl });
+    const prompt = `invert ${Date.now()}`;
+    await other.run(DEV, { input: { prompt, input_image: slow, output_format: "png" } });
+    between.close();
+    assert.ok(seen > 1, "the client sent its create again");
+    const { results } = await client.predictions.list();
+    assert.strictEqual(results.filter((it) => it.input.prompt === prompt).length, 1);
   },
   async failed() {
     const broken = `data:image/png;base64,${Buffer.from("no picture").toString("base64")}`;

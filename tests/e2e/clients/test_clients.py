@@ -75,7 +75,7 @@ MATRIX = (
     Client(
         "npm replicate 1.4.0",
         "replicate_js.cjs",
-        (*BASICS, "run_polling", "stream", "webhook", "progress_and_search"),
+        (*BASICS, "run_polling", "stream", "webhook", "progress_and_search", "broken_connection"),
         CLIENTS / "node" / "node_modules",
     ),
     Client("PyPI blackforest 0.1.3", "bfl_py.py", BFL, CLIENTS / "blackforest", "blackforest"),
