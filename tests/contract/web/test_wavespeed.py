@@ -307,3 +307,47 @@ async def test_a_bulk_deletion_counts_what_it_forgot(front: Any) -> None:
     assert answer.json()["data"] == {"deleted_count": 2}
     assert (await front.store.get(foreign)).status == "queued"
     assert (empty.status_code, empty.json()["error_code"]) == (400, 1400)
+
+
+async def test_use_is_counted_by_model_and_by_day(front: Any) -> None:
+    front.clock.advance(-front.clock.now() + 1_767_312_000)  # 2026-01-02, midnight
+    await submitted(front)
+    await submitted(front)
+    front.clock.advance(86_400)
+    await submitted(front, "wavespeed-ai/flux-kontext-max")
+    front.clock.advance(86_400)
+    await submitted(front)
+    span = {"start_time": "2026-01-02T00:00:00Z", "end_time": "2026-01-04T00:00:00Z"}
+
+    usage = (await front.client.post("/api/v3/user/usage_stats", json=span)).json()["data"]
+    only = {**span, "model_uuid": "wavespeed-ai/flux-kontext-max"}
+    narrowed = (await front.client.post("/api/v3/user/usage_stats", json=only)).json()["data"]
+
+    assert usage == {
+        "per_model_usage": [
+            {"model_uuid": "wavespeed-ai/flux-kontext-max", "count": 1, "amount": 0},
+            {"model_uuid": MODEL, "count": 2, "amount": 0},
+        ],
+        "daily_usage": [
+            {"date": "2026-01-02", "count": 2, "amount": 0},
+            {"date": "2026-01-03", "count": 1, "amount": 0},
+        ],
+        "summary": {"count": 3, "amount": 0},
+    }
+    assert narrowed["summary"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "parameter start_time is missing; parameter end_time is missing"),
+        ({"start_time": "2026-01-01", "end_time": "2026-02-02"}, "at most 31 days"),
+        ({"start_time": "2026-01-02", "end_time": "2026-01-01"}, "at most 31 days"),
+        ({"start_time": "then", "end_time": "2026-01-01"}, "start_time is invalid"),
+    ],
+)
+async def test_a_span_of_use_must_be_one(front: Any, body: dict[str, str], words: str) -> None:
+    answer = await front.client.post("/api/v3/user/usage_stats", json=body)
+
+    assert answer.status_code == 400
+    assert words in answer.json()["message"]

@@ -35,17 +35,20 @@ from retouch.protocols.wavespeed.files import announced, file_body, place_body, 
 from retouch.protocols.wavespeed.pages import ids_of, listing_of, page_body
 from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES, submission_of
 from retouch.protocols.wavespeed.render import success, task, wants_bytes
+from retouch.protocols.wavespeed.usage import usage_body, usage_of
 from retouch.protocols.wavespeed.webhooks import notification
 
 MOUNTS = ("/api/v3", "/api/v2", "/wavespeed/api/v3", "/wavespeed/api/v2")
 """The older version is the newer one by another name: the first clients still ask for it."""
 
+USAGE = "/user/usage_stats"
 ROUTES = (
     Route("GET", "/predictions/{id}/result", Verb.STATUS),
     Route("POST", "/predictions/delete", Verb.DELETE_MANY),
     Route("GET", "/predictions/{id}", Verb.STATUS),
     Route("DELETE", "/predictions/{id}", Verb.DELETE),
     Route("POST", "/predictions", Verb.LIST),
+    Route("POST", USAGE, Verb.LIST),
     Route("POST", "/media/uploads", Verb.RESERVE),
     Route("PUT", "/media/uploads/{ticket}", Verb.FILL),
     Route("POST", "/media/upload/binary", Verb.UPLOAD),
@@ -96,9 +99,11 @@ class WaveSpeed(Dialect):
         return success({"deleted_count": count})
 
     def listing(self, call: Call) -> Listing:
-        return listing_of(call)
+        return usage_of(call) if call.path.endswith(USAGE) else listing_of(call)
 
     def page(self, call: Call, views: Sequence[View], after: Cursor | None) -> Answer:
+        if call.path.endswith(USAGE):
+            return success(usage_body(views))
         return success(page_body(call, views, is_last=after is None))
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:

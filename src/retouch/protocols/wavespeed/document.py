@@ -34,6 +34,7 @@ from retouch.protocols.wavespeed.fields import (
     PRICE_RULES,
     STATUS_WORDS,
     UPLOAD_RULES,
+    USAGE_RULES,
     TaskCode,
 )
 from retouch.protocols.wavespeed.files import KINDS
@@ -133,6 +134,7 @@ SUBMITS = {
 }
 PRICED = _rules(PRICE_RULES, model_id={"enum": list(BY_NAME)})
 STATUS = Operation(summary="A task, and its result once it has one.", replies={200: TASK_IS})
+COUNTED = {"count": INTEGER, "amount": NUMBER}
 WHEN = {"format": "date-time", "pattern": "^[12][0-9]{3}-"}
 
 
@@ -174,6 +176,24 @@ OPERATIONS = {
                         optional=("total",),
                     ),
                 )
+            },
+        ),
+    ),
+    "POST /user/usage_stats": (
+        Operation(
+            summary="How many tasks the caller made in a span of at most 31 days.",
+            body={JSON: _rules(USAGE_RULES, start_time=WHEN, end_time=WHEN)},
+            replies={
+                200: _done(
+                    "By model and by day.",
+                    record(
+                        {
+                            "per_model_usage": many(record({"model_uuid": STRING, **COUNTED})),
+                            "daily_usage": many(record({"date": STRING, **COUNTED})),
+                            "summary": record(COUNTED),
+                        }
+                    ),
+                ),
             },
         ),
     ),

@@ -194,6 +194,9 @@ LIST_RULES = _schema(
     created_before=TEXT_FIELD,
     include_inputs={"type": "boolean"},
 )
+USAGE_RULES = _schema(
+    ["start_time", "end_time"], start_time=TEXT_FIELD, end_time=TEXT_FIELD, model_uuid=TEXT_FIELD
+)
 DELETE_RULES = _schema(
     ["ids"], ids={"type": "array", "items": TEXT_FIELD, "minItems": 1, "maxItems": 1000}
 )

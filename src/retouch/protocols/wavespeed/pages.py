@@ -17,7 +17,7 @@ from retouch.protocols.wavespeed.render import task
 
 def listing_of(call: Call) -> Listing:
     """Pages are numbered from 1 and may be narrowed to a model or a status."""
-    asked = _asked(call, LIST_RULES)
+    asked = asked_of(call, LIST_RULES)
     size = int(asked.get("page_size", 10))
     model, status = asked.get("model"), asked.get("status")
 
@@ -25,8 +25,8 @@ def listing_of(call: Call) -> Listing:
         return model in (None, it.model) and status in (None, STATUS_WORDS[it.status])
 
     where = Filter(
-        created_after=_moment(asked, "created_after"),
-        created_before=_moment(asked, "created_before"),
+        created_after=moment_of(asked, "created_after"),
+        created_before=moment_of(asked, "created_before"),
         intact=True,  # what was deleted is not shown again
     )
     skip = (int(asked.get("page", 1)) - 1) * size
@@ -35,7 +35,7 @@ def listing_of(call: Call) -> Listing:
 
 def page_body(call: Call, views: Sequence[View], *, is_last: bool) -> dict[str, Any]:
     """The page. `total` is exact on the last one, promises one more before it, is absent after."""
-    asked = _asked(call, LIST_RULES)
+    asked = asked_of(call, LIST_RULES)
     items = [task(call, view) for view in views]
     if asked.get("include_inputs"):
         items = [{**it, "input": dict(view.input)} for it, view in zip(items, views, strict=True)]
@@ -48,10 +48,11 @@ def page_body(call: Call, views: Sequence[View], *, is_last: bool) -> dict[str, 
 
 def ids_of(call: Call) -> Sequence[str]:
     """The tasks a bulk deletion names, each once; no database takes a null character for a name."""
-    return [id for id in dict.fromkeys(_asked(call, DELETE_RULES)["ids"]) if "\0" not in id]
+    return [id for id in dict.fromkeys(asked_of(call, DELETE_RULES)["ids"]) if "\0" not in id]
 
 
-def _asked(call: Call, rules: dict[str, Any]) -> dict[str, Any]:
+def asked_of(call: Call, rules: dict[str, Any]) -> dict[str, Any]:
+    """What a body asks for, by its rules; nothing without a body."""
     fields = known(rules, body_of(call) if call.body else {})
     broken = [violation(fault) for fault in faults(rules, fields)]
     if broken:
@@ -59,7 +60,8 @@ def _asked(call: Call, rules: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _moment(asked: dict[str, Any], name: str) -> float | None:
+def moment_of(asked: dict[str, Any], name: str) -> float | None:
+    """A time among what is asked for, in seconds since 1970."""
     if not asked.get(name):
         return None
     try:
