@@ -35,6 +35,18 @@ async def test_a_model_says_which_weights_serve_it(front: Any) -> None:
     assert model["url"].startswith("http://127.0.0.1:8787/")
 
 
+async def test_a_model_has_a_readme_and_no_examples(front: Any) -> None:
+    readme = await front.client.get(f"/v1/models/{PRO}/readme")
+    examples = await front.client.get(f"/v1/models/{PRO}/examples")
+    unknown = [await front.client.get(f"/v1/models/a/b/{it}") for it in ("readme", "examples")]
+
+    assert readme.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert readme.text.startswith(f"# {PRO}\n")
+    assert "- `prompt`: " in readme.text
+    assert examples.json() == {"next": None, "previous": None, "results": []}
+    assert [it.status_code for it in unknown] == [404, 404]
+
+
 async def test_an_official_model_has_versions_by_id_but_no_list(front: Any) -> None:
     model = (await front.client.get(f"/v1/models/{PRO}")).json()
     version = model["latest_version"]["id"]

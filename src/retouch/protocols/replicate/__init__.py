@@ -28,7 +28,7 @@ from retouch.protocols.base import (
     Verb,
     View,
 )
-from retouch.protocols.replicate.describe import described
+from retouch.protocols.replicate.describe import MARKDOWN, described, readme
 from retouch.protocols.replicate.document import DESCRIPTION
 from retouch.protocols.replicate.errors import problem, refused
 from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
@@ -59,6 +59,8 @@ ROUTES = (
     Route("GET", "/models/{owner}/{name}", Verb.DESCRIBE, "model"),
     Route("GET", "/models/{owner}/{name}/versions", Verb.DESCRIBE, "versions"),
     Route("GET", "/models/{owner}/{name}/versions/{id}", Verb.DESCRIBE, "version"),
+    Route("GET", "/models/{owner}/{name}/examples", Verb.DESCRIBE, "examples"),
+    Route("GET", "/models/{owner}/{name}/readme", Verb.DESCRIBE, "readme"),
     Route("GET", "/search", Verb.DESCRIBE, "search"),
     Route("GET", "/account", Verb.DESCRIBE, "account"),
     Route("GET", "/hardware", Verb.DESCRIBE, "hardware"),
@@ -139,6 +141,8 @@ class Replicate(Dialect):
         return Answer(status=204)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        if topic == "readme":
+            return Answer(status=200, body=readme(call, facts), headers=MARKDOWN)
         headers = NO_STORE if topic == "webhook secret" else {}
         return Answer(status=200, body=described(topic, call, facts), headers=headers)
 

@@ -10,6 +10,7 @@ from retouch.protocols.replicate.fields import MODELS, OLD_SCHEMAS, by_name
 from retouch.protocols.replicate.pages import page_body
 
 TITLE_DATE = "2025-06-01T00:00:00.000Z"  # when the catalogue says its models were made
+MARKDOWN = {"content-type": "text/markdown; charset=utf-8"}
 COG_VERSION = "0.15.0"
 
 
@@ -31,6 +32,9 @@ def described(topic: str, call: Call, facts: Facts) -> Any:
             if version not in model.versions:
                 raise NotFound("version", version)
             return version_body(model, version, OLD_SCHEMAS.get(version, model.schema))
+        case "examples":
+            name = by_name(f"{call.params['owner']}/{call.params['name']}").name
+            return page_body(call, f"/models/{name}/examples", [], None)
         case "account":
             user = {"type": "user", "username": facts.owner, "name": facts.owner}
             return {**user, "github_url": None}
@@ -40,6 +44,20 @@ def described(topic: str, call: Call, facts: Facts) -> Any:
             return [{"sku": "local", "name": "This server"}]
         case _:
             return page_body(call, "", [], None)
+
+
+def readme(call: Call, facts: Facts) -> bytes:
+    """What there is to say of a model, in Markdown; raises NotFound."""
+    model = by_name(f"{call.params['owner']}/{call.params['name']}")
+    lines = [f"# {model.name}", "", _about(model, facts.weights[model.name]), ""]
+    for name, rules in model.schema["properties"].items():
+        needed = " Required." if name in model.schema["required"] else ""
+        lines.append(f"- `{name}`: {rules.get('description', rules['type'])}{needed}")
+    return "\n".join([*lines, ""]).encode()
+
+
+def _about(model: Model, weights: str) -> str:
+    return f"{model.description} Served here by the {weights} weights."
 
 
 def _words(call: Call) -> str:
@@ -74,7 +92,7 @@ def model_body(call: Call, model: Model, weights: str) -> dict[str, Any]:
         "url": call.url(f"/models/{model.name}"),
         "owner": owner,
         "name": name,
-        "description": f"{model.description} Served here by the {weights} weights.",
+        "description": _about(model, weights),
         "visibility": "public",
         "is_official": True,
         "github_url": None,

@@ -294,6 +294,14 @@ OPERATIONS = {
     "GET /models/{owner}/{name}/versions/{id}": _one(
         "A version of a model.", told("The version.", ref("Version")), refusals=(404,)
     ),
+    "GET /models/{owner}/{name}/examples": _one(
+        "Examples of a model: none.", EMPTY_PAGE, refusals=(404,)
+    ),
+    "GET /models/{owner}/{name}/readme": _one(
+        "What there is to say of a model.",
+        told("Markdown.", STRING, "text/markdown"),
+        refusals=(404,),
+    ),
     "GET /search": _one(
         "Models by words.",
         told("What was found.", SEARCHED),
