@@ -164,3 +164,15 @@ async def test_a_wrong_method_is_refused_in_its_shape(front: Any) -> None:
 
     assert answer.status_code == 405
     assert answer.json() == {"detail": "Method Not Allowed", "message": "Method Not Allowed"}
+
+
+async def test_a_report_of_use_is_understood_and_forgotten(front: Any) -> None:
+    path = "/v1/licenses/models/flux-1-kontext-dev/usage"
+
+    taken = await front.client.post(path, json={"number_of_generations": 3})
+    refused = await front.client.post(path, json={"number_of_generations": 0})
+
+    assert taken.status_code == 200
+    assert taken.json()["number_of_generations"] == 3
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"] == ["body", "number_of_generations"]

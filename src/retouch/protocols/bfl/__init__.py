@@ -21,7 +21,7 @@ from retouch.protocols.base import (
 from retouch.protocols.bfl.document import DESCRIPTION
 from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
 from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME
-from retouch.protocols.bfl.parse import submission_of
+from retouch.protocols.bfl.parse import submission_of, usage_body
 from retouch.protocols.bfl.render import NO_STORE, result_body, submitted_body
 from retouch.protocols.bfl.webhooks import notification
 
@@ -33,6 +33,7 @@ ROUTES = (
     *(Route("POST", f"/{model.name}/generate", Verb.SUBMIT) for model in MODELS),
     Route("GET", POLL, Verb.STATUS),
     Route("GET", "/credits", Verb.DESCRIBE, "credits"),
+    Route("POST", "/licenses/models/{slug}/usage", Verb.DESCRIBE, "usage"),
 )
 
 
@@ -72,6 +73,8 @@ class Bfl(Dialect):
         return notification(call, view, notice)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
+        if topic == "usage":
+            return Answer(status=200, body=usage_body(call))
         words = "This server charges nothing and keeps no credits."
         return Answer(status=200, body={"credits": 0.0, "detail": words})
 

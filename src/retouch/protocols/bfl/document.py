@@ -8,6 +8,7 @@ from retouch.protocols.bfl.fields import (
     SCHEMA,
     STATUS_WORDS,
     UNKNOWN,
+    USAGE,
 )
 from retouch.protocols.operation import (
     INTEGER,
@@ -119,10 +120,27 @@ CREDITS = Operation(
     replies={200: told("No credits.", record({"credits": NUMBER, "detail": STRING}))},
 )
 
+REPORT = Operation(
+    summary="A report of use; nothing is done with it.",
+    body={JSON: published(USAGE)},
+    replies={
+        200: told(
+            "It was understood.",
+            record({"model": STRING, "number_of_generations": INTEGER, "detail": STRING}),
+        )
+    },
+    refusals=(422,),
+)
+
 DESCRIPTION = Description(
     title="retouch as Black Forest Labs",
     summary="Edits of pictures, over the HTTP API of Black Forest Labs.",
-    operations={**EDITS, f"GET {POLL}": (POLLED,), "GET /credits": (CREDITS,)},
+    operations={
+        **EDITS,
+        f"GET {POLL}": (POLLED,),
+        "GET /credits": (CREDITS,),
+        "POST /licenses/models/{slug}/usage": (REPORT,),
+    },
     refusals={422: told("The request breaks its rules.", ref("BrokenRules"))},
     refusal=told("The request is refused.", ref("Problem")),
     schemas=SCHEMAS,

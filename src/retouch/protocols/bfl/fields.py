@@ -45,6 +45,12 @@ SCHEMA: dict[str, Any] = {
     },
 }
 
+USAGE: dict[str, Any] = {
+    "type": "object",
+    "required": ["number_of_generations"],
+    "properties": {"number_of_generations": {"x-order": 0, "type": "integer", "minimum": 1}},
+}
+
 MODELS = tuple(
     Model(name=name, description=description, schema=SCHEMA)
     for name, description in (

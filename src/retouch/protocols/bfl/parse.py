@@ -9,7 +9,7 @@ from retouch.domain.edit import AspectRatio, Edit, ImageSource, InlineImage, Out
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.bfl.errors import refuse, violation
-from retouch.protocols.bfl.fields import IMAGES, SCHEMA
+from retouch.protocols.bfl.fields import IMAGES, SCHEMA, USAGE
 from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_of
 from retouch.protocols.schema import faults, is_uri, known
 
@@ -20,9 +20,7 @@ SEEDS = 2**63  # a seed outside of ours is folded into them
 
 def submission_of(call: Call, model: str) -> Submission:
     """What a create means. Unknown fields are dropped, as the published schema allows."""
-    body = call.json()
-    if not isinstance(body, dict):
-        refuse("", "model_attributes_type", "Input should be a valid dictionary or object")
+    body = _body(call)
     fields = known(SCHEMA, body)
     broken = [violation(fault) for fault in faults(SCHEMA, fields)]
     broken += _extra_rules(fields, {it.field for it in broken})
@@ -38,6 +36,23 @@ def submission_of(call: Call, model: str) -> Submission:
         edit=_edit(fields, tuple(images.values())),
         webhook=webhook_of(call, fields),
     )
+
+
+def usage_body(call: Call) -> dict[str, Any]:
+    """A report of use, checked and then forgotten: nothing is licensed here."""
+    fields = known(USAGE, _body(call))
+    broken = [violation(fault) for fault in faults(USAGE, fields)]
+    if broken:
+        raise InvalidEdit(tuple(broken))
+    words = "This server licenses nothing and keeps no such reports."
+    return {"model": call.params["slug"], **fields, "detail": words}
+
+
+def _body(call: Call) -> Mapping[str, Any]:
+    body = call.json()
+    if not isinstance(body, dict):
+        refuse("", "model_attributes_type", "Input should be a valid dictionary or object")
+    return body
 
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
