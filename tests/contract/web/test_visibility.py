@@ -136,6 +136,23 @@ async def test_nobody_elses_is_shown(front: Any) -> None:
     assert listed.json()["results"] == tasks.json()["data"]["items"] == []
 
 
+async def test_what_was_deleted_is_gone_in_every_language(front: Any) -> None:
+    id = await made(front, "fal")
+    await front.finish_one()
+    deleted = await front.client.delete(f"/api/v3/predictions/{id}")
+
+    said = {name: await front.client.get(path(id)) for name, path in READS.items()}
+    result = await front.client.get(f"/queue/fal-ai/flux-pro/requests/{as_uuid(id)}")
+    replicate = said["replicate"].json()
+
+    assert deleted.json()["data"] == {"id": id, "status": "deleted"}
+    assert (replicate["data_removed"], replicate["input"], replicate["output"]) == (True, {}, None)
+    assert result.status_code == 404
+    assert said["wavespeed"].json()["data"]["outputs"] == []
+    assert (said["bfl"].status_code, said["bfl"].json()["status"]) == (404, "Task not found")
+    assert said["openai"].status_code == 404
+
+
 async def test_several_pictures_are_shown_wherever_a_protocol_can(front: Any) -> None:
     body = {**PROMPT, "image_url": CAT, "num_images": 2}
     await front.client.post("/queue/fal-ai/flux-pro/kontext", json=body)

@@ -20,7 +20,7 @@ from retouch.protocols.base import (
 )
 from retouch.protocols.bfl.document import DESCRIPTION
 from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
-from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME
+from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME, UNKNOWN
 from retouch.protocols.bfl.parse import submission_of, usage_body
 from retouch.protocols.bfl.render import NO_STORE, result_body, submitted_body
 from retouch.protocols.bfl.webhooks import notification
@@ -67,7 +67,10 @@ class Bfl(Dialect):
         return Answer(status=200, body=body, headers=NO_STORE)
 
     def status(self, call: Call, view: View) -> Answer:
-        return Answer(status=200, body=result_body(view), headers=NO_STORE)
+        body = result_body(view)
+        if body["status"] == UNKNOWN:  # what is no longer kept is as good as never known
+            raise NotFound("prediction", view.prediction.id)
+        return Answer(status=200, body=body, headers=NO_STORE)
 
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
         return notification(call, view, notice)

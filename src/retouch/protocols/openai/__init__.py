@@ -74,6 +74,8 @@ class OpenAI(Dialect):
     def _ended(view: View) -> Answer:
         if view.prediction.status is not Status.SUCCEEDED:
             return failed(view.prediction)
+        if view.prediction.data_removed:
+            raise NotFound("prediction", view.prediction.id)
         return Answer(status=200, body=images_body(view), headers=NO_STORE)
 
     def status(self, call: Call, view: View) -> Answer:

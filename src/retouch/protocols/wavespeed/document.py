@@ -149,18 +149,15 @@ OPERATIONS = {
     "GET /predictions/{id}": (STATUS,),
     "POST /predictions/delete": (
         Operation(
-            summary="Cancel several tasks.",
+            summary="Delete several tasks; what still runs is ended.",
             body={JSON: published(DELETE_RULES)},
             replies={200: _done("How many.", record({"deleted_count": INTEGER}))},
         ),
     ),
     "DELETE /predictions/{id}": (
         Operation(
-            summary="Cancel a task.",
-            replies={
-                200: _done("It is canceled.", record({"id": STRING, "status": STRING})),
-                409: told("It is over already.", ref("Problem")),
-            },
+            summary="Delete a task; what still runs is ended.",
+            replies={200: _done("It is gone.", record({"id": STRING, "status": STRING}))},
         ),
     ),
     "POST /predictions": (
