@@ -100,6 +100,8 @@ async def test_an_expired_key_opens_no_address(front: Any) -> None:
     answers = await asked_everywhere(front, headers)
 
     assert [at for at, it in answers.items() if it.status_code not in (401, 403)] == []
+    strict = {"x-content-type-options", "content-security-policy", "referrer-policy"}
+    assert [at for at, it in answers.items() if not strict <= set(it.headers)] == []
     assert "valid" in answers["GET", "/v1/predictions"].json()["detail"]
 
 
