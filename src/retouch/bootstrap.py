@@ -50,6 +50,8 @@ log = structlog.get_logger(__name__)
 PRELOAD = {"toy": "retouch.engine.families.toy"}
 """What the worker's fork server imports ahead of time for some weights: everything slow."""
 
+MIN_SECRET_BYTES = 16
+
 PRELOAD_DEFAULT = "retouch.engine.families.flux1"
 
 
@@ -111,6 +113,63 @@ def open_eraser(settings: Settings, store: "SqlStore") -> "Eraser":
     from retouch.service.eraser import Eraser
 
     return Eraser(store=store, blobs=open_blobs(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup holds; `to` is a data folder that can be served."""
+
+    to: Path
+    database_bytes: int
+    files: int
+    files_bytes: int
+
+
+async def back_up(settings: Settings, to: Path) -> Backup:
+    """Copy the database as of one moment, every file and the secrets into a new data folder.
+
+    The database comes first, so that it names nothing younger than the files. The folder appears
+    when it is whole. Raises SettingsError when it exists, or the database is not SQLite.
+    """
+    from retouch.store import snapshot
+
+    _check_backup(settings, to)
+    draft = to.with_name(f".{to.name}.{os.getpid()}")
+    folder = DataFolder(draft)
+    try:
+        try:
+            await asyncio.to_thread(snapshot, settings.database_url, draft / "retouch.db")
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        files, files_bytes = await _copy_blobs(settings, draft)
+        folder.keep_secrets(_secrets(settings, DataFolder(settings.data)))
+        draft.rename(to)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Backup(to, (to / "retouch.db").stat().st_size, files, files_bytes)
+
+
+def _check_backup(settings: Settings, to: Path) -> None:
+    if to.exists():
+        raise SettingsError(f"{to} exists already; name a new folder")
+    if not settings.database and not (settings.data / "retouch.db").is_file():
+        raise NotFound("data folder", str(settings.data))
+
+
+async def _copy_blobs(settings: Settings, to: Path) -> tuple[int, int]:
+    """How many there were, and their bytes."""
+    found, size = open_blobs(settings), 0
+    copies = open_blobs(replace(settings, data=to, blobs=""))
+    keys = await found.list("")
+    copied = 0
+    for key in keys:
+        try:
+            data = await found.open(key)
+        except NotFound:  # deleted meanwhile
+            continue
+        await copies.put(key, data)
+        copied, size = copied + 1, size + len(data)
+    return copied, size
 
 
 def build_catalogue(settings: Settings) -> "Catalogue":
@@ -261,10 +320,11 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
     from retouch.service.predictions import Predictions
     from retouch.web.services import Services
 
-    secret = settings.secret.encode() or folder.secret()
+    secret, *older = _secrets(settings, folder)
     blobs, catalogue = open_blobs(settings), build_catalogue(settings)
     disk = DiskReserve(partial(_free_bytes, settings), settings.min_free_bytes)
-    links, tickets = Links(LinkSigner(secret), CLOCK, ttl_s=settings.link_ttl_s), Tickets(secret)
+    links = Links(LinkSigner(secret, *older), CLOCK, ttl_s=settings.link_ttl_s)
+    tickets = Tickets(secret, *older)
     return Services(
         catalogue=catalogue,
         intake=Intake(
@@ -295,6 +355,13 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
         tickets=tickets,
         signer=WebhookSigner(secret),
     )
+
+
+def _secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
+    found = tuple(secret.encode() for secret in settings.secret) or folder.secrets()
+    if not found or min(map(len, found)) < MIN_SECRET_BYTES:
+        raise SettingsError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
+    return found
 
 
 def _free_bytes(settings: Settings) -> int:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,18 @@ class DataFolder:
         self.path = path
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def secret(self) -> bytes:
-        """32 random bytes that sign links: made once, then the same at every start."""
-        return bytes.fromhex(self._once("secret", secrets.token_hex(32)))
+    def secrets(self) -> tuple[bytes, ...]:
+        """What signs links, one in each line of a file: the first signs, all are accepted.
+
+        Made once, of 32 random bytes, then the same at every start. A line is hexadecimal, or
+        else taken as it stands.
+        """
+        lines = self._once("secret", secrets.token_hex(32)).split()
+        return tuple(_bytes_of(line) for line in lines)
+
+    def keep_secrets(self, found: Sequence[bytes]) -> None:
+        """Write these as what signs links; does nothing once there are some."""
+        self._once("secret", "\n".join(secret.hex() for secret in found))
 
     def node(self) -> str:
         """This folder's own name, so that leases of an earlier server here can be told apart."""
@@ -55,3 +64,10 @@ class DataFolder:
             finally:
                 draft.unlink()
         return path.read_text()
+
+
+def _bytes_of(line: str) -> bytes:
+    try:
+        return bytes.fromhex(line)
+    except ValueError:
+        return line.encode()

@@ -59,9 +59,10 @@ class Settings:
     blobs: str = setting(
         "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."
     )
-    secret: str = setting(
-        "",
-        "Signs links and webhooks; empty is a file in the data folder, made once.",
+    secret: tuple[str, ...] = setting(
+        (),
+        "Signs links and webhooks, comma separated: the first signs, links of all are accepted; "
+        "empty is the file `secret` in the data folder, made once, one in each line.",
         is_secret=True,
     )
     public_url: str = setting("", "Origin written into answers; empty is the one the caller used.")

@@ -33,6 +33,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("models", "list the public model names and the weights that serve them"),
     ("predictions", "list, show, cancel and delete predictions"),
     ("webhooks", "list what webhooks were told, and send one again"),
+    ("backup", "copy everything a server keeps, while it serves"),
     ("doctor", "check this installation with one real edit"),
     ("settings", "list every setting, its default and its meaning"),
 )

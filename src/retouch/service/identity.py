@@ -31,16 +31,15 @@ def draw_seed(entropy: Entropy) -> int:
 
 
 class Tickets:
-    """Issues and reads tickets under one secret."""
+    """Issues tickets under the first secret and reads those of all, so that secrets can rotate."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, b"retouch ticket", hashlib.sha256)
+    def __init__(self, *secrets: bytes) -> None:
+        derived = (hmac.digest(it, b"retouch ticket", hashlib.sha256) for it in secrets)
+        self._first, *self._others = derived
 
     def issue(self, id: str) -> str:
         """The ticket of a prediction; empty for an id we did not draw."""
-        if len(id) != ID_LENGTH or not set(id) <= set(CROCKFORD):
-            return ""
-        return id.translate(_TO_RFC) + self._mac(id)
+        return _ticket(self._first, id)
 
     def read(self, ticket: str) -> str | None:
         """The id a ticket was issued for, or None when it is not one of ours."""
@@ -52,11 +51,17 @@ class Tickets:
         ):
             return None
         id = spelled.translate(_TO_CROCKFORD)
-        return id if hmac.compare_digest(ticket, self.issue(id)) else None
+        is_ours = False
+        for key in (self._first, *self._others):
+            is_ours |= hmac.compare_digest(ticket, _ticket(key, id))
+        return id if is_ours else None
 
-    def _mac(self, id: str) -> str:
-        mac = hmac.digest(self._key, id.encode(), hashlib.sha256)
-        return b32encode(mac).decode().lower()[:ID_LENGTH]
+
+def _ticket(key: bytes, id: str) -> str:
+    if len(id) != ID_LENGTH or not set(id) <= set(CROCKFORD):
+        return ""
+    mac = hmac.digest(key, id.encode(), hashlib.sha256)
+    return id.translate(_TO_RFC) + b32encode(mac).decode().lower()[:ID_LENGTH]
 
 
 _TO_RFC = str.maketrans(CROCKFORD, RFC_4648)

@@ -37,3 +37,12 @@ def test_a_ticket_that_was_changed_or_guessed_is_none() -> None:
 
     assert [tickets.read(it) for it in forged] == [None] * 6
     assert Tickets(b"another").read(ticket) is None
+
+
+def test_a_ticket_outlives_the_secret_that_made_it_while_that_is_listed() -> None:
+    id = draw_id(secrets.token_bytes)
+    old, new = Tickets(b"old"), Tickets(b"new", b"old")
+
+    assert new.read(old.issue(id)) == id
+    assert new.issue(id) == Tickets(b"new").issue(id) != old.issue(id)
+    assert Tickets(b"new").read(old.issue(id)) is None
