@@ -281,8 +281,8 @@ class Dialect:
         """Which predictions a DELETE_MANY speaks of; raises InvalidEdit."""
         raise NotFound("address", call.path)
 
-    def erased(self, call: Call, id: str) -> Answer:
-        """The answer to DELETE."""
+    def erased(self, call: Call, view: View) -> Answer:
+        """The answer to DELETE; the prediction as it was before."""
         raise NotFound("address", call.path)
 
     def erased_many(self, call: Call, count: int) -> Answer:

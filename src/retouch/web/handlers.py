@@ -140,8 +140,9 @@ async def cancel(visit: Visit) -> Reply:
 async def delete(visit: Visit) -> Reply:
     """End one prediction and forget it."""
     id = visit.dialect.prediction_id(visit.call)
+    view = visit.view(await visit.services.predictions.get(id, visit.owner))
     await visit.services.eraser.delete(id, visit.owner)
-    return visit.dialect.erased(visit.call, id)
+    return visit.dialect.erased(visit.call, view)
 
 
 async def delete_many(visit: Visit) -> Reply:

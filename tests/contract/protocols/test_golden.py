@@ -182,7 +182,7 @@ def rendered(dialect: Dialect, pair: dict[str, Any], call: Call, view: View) -> 
         case "cancel":
             return dialect.canceled(call, view, won=pair.get("won", True))
         case "delete":
-            return dialect.erased(call, view.prediction.id)
+            return dialect.erased(call, view)
         case "notification":
             sent = dialect.notification(call, view, NOTICE)
             return Answer(status=0, body=json.loads(sent.body), headers=sent.headers)

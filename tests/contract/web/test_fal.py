@@ -269,3 +269,19 @@ async def test_an_upload_of_another_protocol_is_a_picture(front: Any) -> None:
     assert await front.blobs.open(image.key) == b"\x89PNG\r\n\x1a\n0123"
     assert gone.status_code == 422
     assert gone.json()["detail"][0]["type"] == "file_download_error"
+
+
+async def test_a_deleted_request_leaves_no_picture_and_its_id(front: Any) -> None:
+    made = (await front.client.post(f"{EDIT}/text-to-image", json={"prompt": "x"})).json()
+    done = await front.finish_one()
+    url = f"/v1/models/requests/{made['request_id']}/payloads"
+
+    first, again = await front.client.delete(url), await front.client.delete(url)
+
+    (gone,) = first.json()["cdn_delete_results"]
+    assert done.id in gone["link"]
+    assert gone["exception"] is None
+    assert again.json() == {"cdn_delete_results": []}
+    assert await front.blobs.list("") == []
+    assert (await front.client.get(made["response_url"])).status_code == 404
+    assert (await front.client.get(made["status_url"])).json()["status"] == "COMPLETED"

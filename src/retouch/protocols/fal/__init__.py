@@ -52,6 +52,7 @@ MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
 """One prefix for each of the vendor's host names; without one, the queue is meant."""
 
 REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
+PAYLOADS = "/models/requests/{id}/payloads"  # on the vendor's platform host, under a version
 PROXY = "/api/fal/proxy"  # a call here means another address, or nothing
 SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
@@ -60,6 +61,7 @@ ROUTES = (
     Route("GET", f"{REQUEST}/status/stream", Verb.FOLLOW),
     Route("PUT", f"{REQUEST}/cancel", Verb.CANCEL),
     Route("GET", REQUEST, Verb.STATUS, "result"),
+    *(Route("DELETE", f"{version}{PAYLOADS}", Verb.DELETE) for version in ("", "/v1")),
     *(Route("POST", f"/{model.name}", Verb.SUBMIT) for model in MODELS),
     Route("POST", f"/{PREFIX}/{{name:path}}", Verb.SUBMIT),
     Route("POST", "/storage/upload/initiate", Verb.RESERVE),
@@ -118,6 +120,11 @@ class Fal(Dialect):
         word = "CANCELLATION_REQUESTED" if won else "ALREADY_COMPLETED"
         headers = headers_of(call, view.prediction.id)
         return Answer(status=202 if won else 400, body={"status": word}, headers=headers)
+
+    def erased(self, call: Call, view: View) -> Answer:
+        gone = [{"link": link, "exception": None} for link in view.outputs]
+        headers = headers_of(call, view.prediction.id)
+        return Answer(status=200, body={"cdn_delete_results": gone}, headers=headers)
 
     def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
         if "id" in call.params:

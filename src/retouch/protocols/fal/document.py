@@ -35,6 +35,7 @@ from retouch.protocols.schema import published
 
 NUMBERS_AS_TEXT = "Numbers and flags may come as text too."
 REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
+PAYLOADS = "/models/requests/{id}/payloads"
 SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 
@@ -181,6 +182,18 @@ SUBMITS = {
 }
 STREAMS = tuple(_submit(it.name, it.description, f"/{it.name}/stream", STREAMED) for it in MODELS)
 
+FORGOTTEN = Operation(
+    summary="Forget a request: its input, its pictures, its logs and its webhook.",
+    replies={
+        200: told(
+            "The pictures that are gone.",
+            record(
+                {"cdn_delete_results": many(record({"link": STRING, "exception": maybe(STRING)}))}
+            ),
+        )
+    },
+)
+
 REQUESTS = {
     f"GET {REQUEST}/status": (
         Operation(
@@ -209,6 +222,7 @@ REQUESTS = {
             },
         ),
     ),
+    **{f"DELETE {version}{PAYLOADS}": (FORGOTTEN,) for version in ("", "/v1")},
     f"GET {REQUEST}": (
         Operation(
             summary="The result of a request.",

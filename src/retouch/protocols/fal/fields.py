@@ -12,7 +12,8 @@ QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
 RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
 REST_HOSTS = frozenset({"rest.fal.ai", "rest.alpha.fal.ai"})
 CDN_HOSTS = frozenset({"v3.fal.media", "v3b.fal.media", "fal.media"})
-HOSTS = QUEUE_HOSTS | RUN_HOSTS | REST_HOSTS | CDN_HOSTS
+PLATFORM_HOSTS = frozenset({"api.fal.ai"})
+HOSTS = PLATFORM_HOSTS | QUEUE_HOSTS | RUN_HOSTS | REST_HOSTS | CDN_HOSTS
 
 MAX_SEED = 2**63 - 1
 MAX_PICTURES = 8

@@ -89,8 +89,8 @@ class WaveSpeed(Dialect):
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
         return notification(call, view, notice)
 
-    def erased(self, call: Call, id: str) -> Answer:
-        return success({"id": id, "status": "deleted"})
+    def erased(self, call: Call, view: View) -> Answer:
+        return success({"id": view.prediction.id, "status": "deleted"})
 
     def prediction_ids(self, call: Call) -> Sequence[str]:
         return ids_of(call)
