@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from retouch.service.catalogue import Catalogue
     from retouch.service.eraser import Eraser
     from retouch.service.keys import KeyService
-    from retouch.service.predictions import Predictions
     from retouch.store import SqlStore
     from retouch.web.server import WebServer
     from retouch.web.services import Services
@@ -285,13 +284,15 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             allowed_hosts=settings.allowed_hosts,
         )
         server = WebServer(create_app(services, options), listening, on_ready=_announce)
-        await _run_until_told(server, supervisor, services.predictions)
+        await _run_until_told(server, supervisor, services, settings.drain_s)
 
 
 async def _run_until_told(
-    server: "WebServer", supervisor: "Supervisor | None", predictions: "Predictions"
+    server: "WebServer", supervisor: "Supervisor | None", services: "Services", drain_s: float
 ) -> None:
-    """Serve until a signal; the worker drains first, so that pollers still get its results."""
+    """Serve until a signal. Then nothing new is taken, and the worker drains before the web
+    process goes, so that pollers still get its results; without one, held answers have `drain_s`.
+    """
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
@@ -301,9 +302,13 @@ async def _run_until_told(
         if supervisor is not None:
             await supervisor.start()
         await told.wait()
+        services.doors.close()
+        log.info("server.draining")
         if supervisor is not None:
             await supervisor.stop()
-        predictions.release()
+        else:
+            await services.predictions.unwatched(drain_s)
+        services.predictions.release()
         server.should_exit = True
 
 

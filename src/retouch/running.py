@@ -16,7 +16,14 @@ READY = re.compile(r"ready at (http\S+)")
 class RunningServer:
     """A server in a process group of its own. Its log lines are kept in `log`."""
 
-    def __init__(self, data: Path, *flags: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *flags: str,
+        command: str = "serve",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`command` is `serve`, or `web` for one without a worker. Raises RuntimeError."""
         self.data = data
         started = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603  our own command
@@ -24,7 +31,7 @@ class RunningServer:
                 sys.executable,
                 "-m",
                 "retouch.cli",
-                "serve",
+                command,
                 "--port",
                 "0",
                 "--data",

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -97,6 +99,65 @@ def test_sigterm_ends_everything_cleanly(tmp_path: Path) -> None:
     assert code == 0
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+def refusal(url: str, body: object = None) -> HTTPError:
+    with pytest.raises(HTTPError) as refused:
+        call(url, body)
+    refused.value.close()
+    return refused.value
+
+
+def test_a_draining_server_shows_what_it_has_and_takes_nothing_new(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path, *TOY)
+    call(server.url + MODEL, {"input": {"prompt": "go"}}, Prefer="wait=60")
+    (worker,) = worker_pids(server)
+    os.kill(worker, signal.SIGSTOP)  # so that the drain lasts until we let it end
+    try:
+        id = call(server.url + MODEL, {"input": {"prompt": "late"}})["id"]
+        server.process.send_signal(signal.SIGTERM)
+        while not any('"server.draining"' in line for line in server.log):
+            threading.Event().wait(0.01)
+
+        ready = refusal(f"{server.url}/readyz")
+        create = refusal(server.url + MODEL, {"input": {"prompt": "too late"}})
+        shown = call(f"{server.url}/v1/predictions/{id}")
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    code = server.stop()
+
+    assert (ready.code, create.code) == (503, 503)
+    assert int(create.headers["retry-after"]) >= 1
+    assert shown["status"] == "starting"
+    assert code == 0
+    with running_server(tmp_path, *TOY) as second:
+        assert ended(f"{second.url}/v1/predictions/{id}")["status"] == "succeeded"
+
+
+def test_a_web_process_and_a_worker_apart_serve_and_drain(tmp_path: Path) -> None:
+    flags = (*TOY, "--drain-s", "1")
+    web = RunningServer(tmp_path, *flags, command="web")
+    command = [sys.executable, "-m", "retouch.cli", "worker", "--data", str(tmp_path), *flags]
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603  ours
+    try:
+        done = call(web.url + MODEL, {"input": {"prompt": "go"}}, Prefer="wait=60")
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=30)
+        with ThreadPoolExecutor() as pool:
+            body = {"input": {"prompt": "nobody is there to make it"}}
+            held = pool.submit(call, web.url + MODEL, body, Prefer="wait=60")
+            while not call(f"{web.url}/v1/predictions")["results"][1:]:
+                threading.Event().wait(0.01)
+            code = web.stop()
+            left = held.result(timeout=30)
+    finally:
+        worker.kill()
+        web.kill()
+
+    assert done["status"] == "succeeded"
+    assert worker.returncode == 0
+    assert '"worker.drained"' in said
+    assert (code, left["status"]) == (0, "starting")
 
 
 def test_a_folder_in_use_is_refused(server: RunningServer) -> None:

@@ -8,7 +8,8 @@ RetouchError
 ├── TooLarge           the body or a file is over a limit
 ├── Throttled          the caller's key is at one of its limits; a retry may help
 ├── Busy               the server cannot take the request now; a retry may help
-│   └── Full           because too much is queued already
+│   ├── Full           because too much is queued already
+│   └── Stopping       because it is being stopped
 ├── BadInput           an image could not be fetched or decoded; fails the prediction
 ├── Blocked            a safety check refused the prompt or a picture; fails the prediction
 └── EngineFailed       the model could not finish the edit; fails the prediction
@@ -108,6 +109,13 @@ class Throttled(RetouchError):
     def hasty(cls, rate: object, wait_s: float) -> "Throttled":
         """Too many in a time; the next one is taken after `wait_s`."""
         return cls(f"this key's creates are limited to {rate}", wait_s)
+
+
+class Stopping(Busy):
+    """The server is being stopped and takes nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping", 5.0)
 
 
 class BadInput(RetouchError):

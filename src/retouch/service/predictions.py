@@ -29,6 +29,8 @@ class Predictions:
         self._follower: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._released = False
+        self._unwatched = asyncio.Event()
+        self._unwatched.set()
 
     async def get(self, id: str, owner: str | None) -> Prediction:
         """One prediction of this owner's (None: anybody's); raises NotFound."""
@@ -99,6 +101,7 @@ class Predictions:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id, set()).add(done)
         self._wanted.set()
+        self._unwatched.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await done
@@ -112,6 +115,14 @@ class Predictions:
     def is_released(self) -> bool:
         """Whether the server is stopping and nobody is held any more."""
         return self._released
+
+    async def unwatched(self, timeout_s: float) -> None:
+        """Return once nobody waits, at the latest after the timeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._unwatched.wait()
+        except TimeoutError:
+            return
 
     def release(self) -> None:
         """Let everybody who waits go, and hold nobody from now on: the server is stopping."""
@@ -173,3 +184,5 @@ class Predictions:
         waiters.discard(done)
         if not waiters:
             self._waiting.pop(id, None)
+        if not self._waiting:
+            self._unwatched.set()

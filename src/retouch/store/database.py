@@ -8,8 +8,9 @@ lock.
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,12 +38,26 @@ _PRAGMAS = (
 _PAUSES_S = (0.05, 0.2, 0.5)
 """Waits between tries while the database cannot be reached."""
 
+# Locked by another program, or the disk is full or broken.
+_SQLITE_OUTAGES = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+)
 # Serialisation failure, deadlock, too many connections; the classes 08 and 57P are below.
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "53300"})
 
 
 class _CommitUnknown(Exception):
-    """The connection broke during COMMIT: nobody can tell whether it happened."""
+    """The connection or the disk broke during COMMIT: nobody can tell whether it happened."""
+
+
+@contextmanager
+def _doubted() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            raise _CommitUnknown from error
+        raise
 
 
 class Database:
@@ -102,7 +117,8 @@ class Sqlite(Database):
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 result = work(connection)
-                connection.commit()
+                with _doubted():
+                    connection.commit()
                 return result
 
         async with self._writing:
@@ -129,12 +145,8 @@ class Postgres(Database):
     async def _write(self, work: Work[T]) -> T:
         async with self._writer.connect() as connection:
             result = await connection.run_sync(work)
-            try:
+            with _doubted():
                 await connection.commit()
-            except Exception as error:
-                if is_outage(error):
-                    raise _CommitUnknown from error
-                raise
             return result
 
 
@@ -180,7 +192,7 @@ def is_outage(error: BaseException) -> bool:
 def _is_transient(error: BaseException | None) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
-        return bool(code & 0xFF == sqlite3.SQLITE_BUSY)
+        return code & 0xFF in _SQLITE_OUTAGES
     state = getattr(error, "sqlstate", None) or ""
     return state in _TRANSIENT_STATES or state.startswith(("08", "57P"))
 

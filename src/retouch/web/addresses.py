@@ -53,6 +53,10 @@ SHARED_VERBS = frozenset({Verb.DESCRIBE, Verb.FILES})
 """Verbs whose answers, objects with keys of their own, can be joined."""
 
 
+NEW_WORK = frozenset({Verb.SUBMIT, Verb.UPLOAD, Verb.RESERVE})
+"""Verbs that a server which is stopping refuses."""
+
+
 def table(dialects: Sequence[Dialect]) -> list[tuple[str, Entries]]:
     """Every path with its methods, in the order the protocols list them, plain ones first.
 
@@ -124,6 +128,8 @@ class Address:
         if not is_open:
             caller = await desk.gate.caller(call.headers, peer_of(scope))
             caller.require(scope_of(verb))
+        if verb in NEW_WORK:
+            desk.services.doors.require_open()
         if any("\0" in value for value in call.params.values()):
             raise NotFound("address", self._path)  # no database takes it for a name
         request = Request(scope, self._limited(entry, call, receive))

@@ -122,7 +122,8 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_request: Request) -> Response:
-        missing = await services.ready()
+        closed = services.doors.is_closed
+        missing = "the server is stopping" if closed else await services.ready()
         if missing is None:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "detail": missing}, status_code=503)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from retouch.ports import Blobs
 from retouch.protocols.base import Signer
 from retouch.service.catalogue import Catalogue
+from retouch.service.doors import Doors
 from retouch.service.eraser import Eraser
 from retouch.service.files import Uploads
 from retouch.service.identity import Tickets
@@ -38,3 +39,4 @@ class Services:
     signer: Signer
     unheard: Unheard = field(default_factory=Unheard)
     ready: Callable[[], Awaitable[str | None]] = always_ready
+    doors: Doors = field(default_factory=Doors)

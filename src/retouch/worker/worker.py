@@ -6,7 +6,7 @@ Everything written is fenced by (worker, attempt): a worker that lost its lease 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -120,6 +120,7 @@ class Worker:
                     tasks.create_task(self._step_forever(thread, tasks))
                     await self._stopping.wait()
                     claiming.cancel()
+                    await asyncio.wait({claiming})
                     await self._drain()
                     raise _Drained
         except* _Drained:
@@ -137,15 +138,33 @@ class Worker:
             self._roomier.clear()
             await self._wait(self._roomier, self._options.poll_s)
             return
-        claimed = await self._store.claim(self.name, limit=room, lease_s=self._options.lease_s)
+        claiming = asyncio.ensure_future(
+            self._store.claim(self.name, limit=room, lease_s=self._options.lease_s)
+        )
+        try:
+            claimed = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await self._return_claimed(claiming)
+            raise
         for prediction in claimed:
-            held = Held(prediction, Fence(self.name, prediction.attempt))
-            self._held[prediction.id] = held
-            self._empty.clear()
             self._waiting += 1
-            tasks.create_task(self._prepare(held))
+            tasks.create_task(self._prepare(self._hold(prediction)))
         if not claimed:
             await self._store.changed(self._options.poll_s)
+
+    async def _return_claimed(self, claiming: Awaitable[Sequence[Prediction]]) -> None:
+        """Give back what a claim brings that was under way when the worker was stopped."""
+        try:
+            for prediction in await claiming:
+                await self._give_back(self._hold(prediction))
+        except Exception:
+            log.exception("worker.turn_failed", turn="_claim")
+
+    def _hold(self, prediction: Prediction) -> Held:
+        held = Held(prediction, Fence(self.name, prediction.attempt))
+        self._held[prediction.id] = held
+        self._empty.clear()
+        return held
 
     async def _prepare(self, held: Held) -> None:
         prediction = held.prediction
@@ -277,8 +296,16 @@ class Worker:
     async def _drain(self) -> None:
         await self._wait(self._empty, self._options.drain_s)
         for held in list(self._held.values()):
-            await self._store.advance(held.prediction.id, Requeue("interrupted"), fence=held.fence)
-            self._drop(held)
+            await self._give_back(held)
+
+    async def _give_back(self, held: Held) -> None:
+        """Requeue it with its attempt; when the store is away its lease lapses instead."""
+        id, move = held.prediction.id, Requeue("interrupted")
+        try:
+            await self._store.advance(id, move, fence=held.fence)
+        except Exception:
+            log.exception("prediction.give_back_failed", prediction=id)
+        self._drop(held)
 
     def _drop(self, held: Held) -> None:
         self._dropped.append(held)
@@ -286,7 +313,8 @@ class Worker:
         self._stepping.set()
 
     def _forget(self, held: Held) -> None:
-        del self._held[held.prediction.id]
+        if self._held.get(held.prediction.id) is held:  # a beat may have been first
+            del self._held[held.prediction.id]
         if not self._held:
             self._empty.set()
 

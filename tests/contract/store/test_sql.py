@@ -1,6 +1,7 @@
 """What only a real database can be asked: tables, plans, files, outages."""
 
 import asyncio
+import resource
 import sqlite3
 import stat
 from dataclasses import MISSING, fields
@@ -117,6 +118,27 @@ async def test_sqlite_is_set_up_to_lose_nothing(tmp_path):
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names]
 
     assert await with_connection(url, pragmas) == ["wal", 2, 1, 5000]
+
+
+async def test_a_full_disk_is_busy_and_the_store_goes_on(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    await migrate(url)
+    store = SqlStore(url)
+    await store.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        await store.add(make("before"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(Busy):
+            await store.add(make("during"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await store.add(make("after"))
+        ids = [found.id for found in await store.page(None, limit=9)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await store.stop()
+
+    assert sorted(ids) == ["after", "before"]
 
 
 # -- plans ---------------------------------------------------------------------------------------

@@ -108,3 +108,19 @@ async def test_a_stopping_server_lets_everybody_go(
 
     assert await asyncio.wait_for(waiting, 1) is False
     assert await asyncio.wait_for(predictions.wait(id, 60), 1) is False
+
+
+async def test_a_stopping_server_can_wait_until_nobody_is_held(
+    store: CountingStore, predictions: Predictions
+) -> None:
+    id = await queued(store, "a")
+    waiting = asyncio.create_task(predictions.wait(id, 60))
+    await asyncio.sleep(0)
+
+    await predictions.unwatched(0.01)
+    still = not waiting.done()
+    await store.advance(id, Cancel("owner"))
+    await asyncio.wait_for(predictions.unwatched(60), 20)
+
+    assert still
+    assert await waiting is True

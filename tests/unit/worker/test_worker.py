@@ -11,7 +11,15 @@ import pytest
 from retouch.domain.edit import BlobImage, Edit, UrlImage
 from retouch.domain.errors import BadInput, Busy, NotFound
 from retouch.domain.picture import Picture
-from retouch.domain.prediction import Cancel, Prediction, Progress, Requeue, Status
+from retouch.domain.prediction import (
+    Cancel,
+    Fence,
+    Move,
+    Prediction,
+    Progress,
+    Requeue,
+    Status,
+)
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import Stage, ToyFamily
 from retouch.ports import Beat, Job
@@ -372,3 +380,87 @@ async def test_a_prediction_claimed_again_by_the_same_worker_finishes_once() -> 
     assert (done.status, done.attempt) == (Status.SUCCEEDED, 2)
     names = [event.name for event in await store.events("p")]
     assert names == ["created", "started", "requeued", "started", "succeeded"]
+
+
+class SlowClaims(MemoryStore):
+    """A store whose claims answer only when told, after they have happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
+        found = await super().claim(worker, limit=limit, lease_s=lease_s)
+        if found:
+            self.claimed.set()
+            await self.answer.wait()
+        return found
+
+
+async def test_a_claim_under_way_at_the_stop_is_given_back() -> None:
+    store = SlowClaims()
+    await store.add(prediction())
+
+    async with working(store) as worker:
+        await asyncio.wait_for(store.claimed.wait(), 5)
+        worker.stop()
+        await asyncio.sleep(0)
+        store.answer.set()
+
+    found = await store.get("p")
+    assert found is not None
+    assert (found.status, found.attempt) == (Status.QUEUED, 0)
+
+
+class TellingBeats(MemoryStore):
+    """A store where a finished prediction is noticed by a beat before its worker hears of it."""
+
+    async def advance(
+        self, id: str, move: Move, *, fence: Fence | None = None
+    ) -> Prediction | None:
+        self.beaten, self.heard = asyncio.Event(), asyncio.Event()
+        moved = await super().advance(id, move, fence=fence)
+        await self.beaten.wait()
+        asyncio.get_running_loop().call_later(0.01, self.heard.set)
+        return moved
+
+    async def beat(
+        self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
+    ) -> Beat:
+        answer = await super().beat(worker, held, lease_s=lease_s)
+        if answer.lost:
+            self.beaten.set()
+        return answer
+
+
+async def test_a_beat_that_is_first_to_see_the_end_does_no_harm() -> None:
+    store = TellingBeats()
+
+    async with working(store):
+        for id in ("p", "q"):
+            await store.add(prediction(id))
+            done = await ended(store, id)
+            await asyncio.wait_for(store.heard.wait(), 5)
+
+            assert done.status is Status.SUCCEEDED
+
+
+async def test_a_store_that_is_away_at_the_end_of_a_drain_does_not_break_it() -> None:
+    class Away(MemoryStore):
+        async def advance(
+            self, id: str, move: Move, *, fence: Fence | None = None
+        ) -> Prediction | None:
+            raise Busy("the database cannot be reached")
+
+    store, gate = Away(), Gate()
+    await store.add(prediction())
+    options = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=0.01, retry_s=0.01)
+
+    async with working(store, family=ToyFamily(steps=10, sleep=gate), options=options) as worker:
+        await asyncio.to_thread(gate.reached.wait, 5)
+        worker.stop()
+        gate.opened.set()
+
+    found = await store.get("p")
+    assert found is not None
+    assert found.status is Status.RUNNING  # until its lease lapses

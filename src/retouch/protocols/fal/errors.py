@@ -12,6 +12,7 @@ from retouch.domain.errors import (
     InvalidEdit,
     NotFound,
     RetouchError,
+    Stopping,
     Throttled,
     TooLarge,
     Unauthenticated,
@@ -159,6 +160,9 @@ def _limit(it: Violation) -> Any:
 
 def refused(call: Call, error: RetouchError) -> Answer:
     match error:
+        case Stopping():
+            wait = str(round(error.retry_after_s))
+            return flat(call, 503, "The server is stopping.", retry_after=wait)
         case InvalidEdit():
             return listed(call, 422, error.violations)
         case NotFound(what="prediction") if call.method == "PUT":
