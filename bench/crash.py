@@ -23,15 +23,16 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from shared import FINAL_NAMES, finished, worker_pid
+
 from retouch.bootstrap import open_store
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import Prediction
 from retouch.ports import Store
 from retouch.running import RunningServer
 from retouch.settings import Settings
 
 MODEL = "black-forest-labs/flux-kontext-pro"
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "cat.jpg"
-FINAL_NAMES = {"succeeded", "failed", "canceled"}
 CALLERS = 4
 STEPS = 12  # enough that a kill finds edits half done
 BACKLOG = 40  # a caller pauses while this many wait: the queue must drain in the end
@@ -94,17 +95,6 @@ class Callers:
                     return
 
 
-async def finished(store: Store, ids: set[str], timeout_s: float) -> list[Prediction]:
-    """Wait until every id is final, or the time is over; all of them as they then are."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        statuses = await store.statuses(ids)
-        if len(statuses) == len(ids) and all(Status(s).is_final for s in statuses.values()):
-            break
-        await store.changed(0.5)
-    return [found for id in ids if (found := await store.get(id)) is not None]
-
-
 async def judge(store: Store, ids: set[str], timeout_s: float) -> dict[str, int]:
     """What became of the acknowledged predictions."""
     found = await finished(store, ids, timeout_s)
@@ -158,7 +148,9 @@ async def kill_workers(data: Path, rounds: int, flags: tuple[str, ...]) -> dict[
                 if running.status.is_final:
                     continue
                 killed = time.monotonic()
-                os.kill(worker_pid(server), signal.SIGKILL)
+                worker = worker_pid(server)
+                assert worker is not None  # noqa: S101  it runs the edit
+                os.kill(worker, signal.SIGKILL)
                 await attempt(store, id, 2)
                 again_s.append(time.monotonic() - killed)
                 print(f"  worker killed {n + 1}/{rounds}, again in {again_s[-1]:.2f} s", flush=True)
@@ -181,12 +173,6 @@ async def attempt(store: Store, id: str, number: int) -> Prediction:
         if found is not None and (found.status.is_final or found.attempt >= number):
             return found
         await store.changed(0.02)
-
-
-def worker_pid(server: RunningServer) -> int:
-    """The process id of the worker, from the server's own log."""
-    lines = [json.loads(line) for line in server.log if '"worker.started"' in line]
-    return int(lines[-1]["pid"])
 
 
 def main() -> None:

@@ -267,6 +267,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             courier=GuardedCourier(settings.allow_webhook),
             clock=CLOCK,
             random=secrets.SystemRandom().random,
+            name=_local_name(folder) if with_worker else "",
         )
         for service in (
             deliveries,
@@ -397,8 +398,7 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
     from retouch.worker.process import nursery, spawn
     from retouch.worker.supervisor import Supervisor
 
-    # One name for every worker this folder ever has: what a dead one held is freed by it.
-    name = f"serve-{folder.node()}"
+    name = _local_name(folder)
     preload = PRELOAD.get(settings.weights, PRELOAD_DEFAULT)
     return Supervisor(
         partial(spawn, nursery(preload), work, settings, name),
@@ -406,6 +406,11 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )
+
+
+def _local_name(folder: DataFolder) -> str:
+    """One name for every worker and sender this folder ever has: it frees what a dead one held."""
+    return f"serve-{folder.node()}"
 
 
 async def _readiness(store: "SqlStore", supervisor: "Supervisor") -> str | None:

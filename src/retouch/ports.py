@@ -194,6 +194,7 @@ class Delivery:
     attempt: int = 0  # tries begun
     state: DeliveryState = DeliveryState.WAITING
     note: str = ""  # how the last try ended, for the operator
+    sender: str = ""  # who is sending it, while it is claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +235,17 @@ class Outbox(Protocol):
     A move writes its delivery in its own transaction, so each is recorded exactly once.
     """
 
-    async def deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+    async def deliveries(
+        self, *, limit: int, lease_s: float, sender: str = ""
+    ) -> Sequence[Delivery]:
         """Claim up to `limit` due deliveries, longest due first, their attempt counted.
 
         One that is not settled is due again when its lease lapses. No delivery is given to two
         callers at once.
         """
+
+    async def release_deliveries(self, sender: str) -> int:
+        """Make due at once what a dead sender had claimed; how many that were."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Record how this attempt ended; False, and nothing written, once it is not current."""

@@ -291,13 +291,27 @@ class MemoryStore(Store, Outbox, Keys, Files):
 
     # -- webhooks --------------------------------------------------------------------------------
 
-    async def deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+    async def deliveries(
+        self, *, limit: int, lease_s: float, sender: str = ""
+    ) -> Sequence[Delivery]:
         now = self._clock.now()
         waiting = [it for it in self._deliveries.values() if it.state is DeliveryState.WAITING]
         due = sorted((it for it in waiting if it.due_at <= now), key=lambda it: it.due_at)
-        claimed = [replace(it, attempt=it.attempt + 1, due_at=now + lease_s) for it in due[:limit]]
+        taken = {"due_at": now + lease_s, "sender": sender}
+        claimed = [replace(it, attempt=it.attempt + 1, **taken) for it in due[:limit]]
         self._deliveries.update({it.id: it for it in claimed})
         return sorted(claimed, key=lambda it: (it.created_at, it.id))
+
+    async def release_deliveries(self, sender: str) -> int:
+        now = self._clock.now()
+        begun = [
+            it
+            for it in self._deliveries.values()
+            if it.state is DeliveryState.WAITING and it.due_at > now and it.sender == sender
+        ]
+        self._deliveries.update({it.id: replace(it, due_at=now, sender="") for it in begun})
+        self._ring()
+        return len(begun)
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         current = self._deliveries.get(delivery.id)
@@ -305,6 +319,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
             return False
         if current.attempt != delivery.attempt:
             return False
+        current = replace(current, sender="")
         self._deliveries[delivery.id] = _settled(current, outcome, self._clock.now())
         return True
 
@@ -316,7 +331,8 @@ class MemoryStore(Store, Outbox, Keys, Files):
         if id not in self._deliveries:
             return None
         now, state = self._clock.now(), DeliveryState.WAITING
-        self._deliveries[id] = replace(self._deliveries[id], state=state, attempt=0, due_at=now)
+        anew = {"state": state, "attempt": 0, "due_at": now, "sender": ""}
+        self._deliveries[id] = replace(self._deliveries[id], **anew)
         self._ring()
         return self._deliveries[id]
 

@@ -59,19 +59,22 @@ class Deliveries:
         courier: Courier,
         clock: Clock,
         random: Callable[[], float],
+        name: str = "",
         at_once: int = 64,
         per_host: int = 8,
         poll_s: float = 1.0,
         grace_s: float = 5.0,
     ) -> None:
-        """`random` draws from 0 to 1. At most `at_once` are being sent, `per_host` to one host.
+        """`name` is this sender's, the same after a restart, or empty. `random` draws from 0 to 1.
+
+        At most `at_once` are being sent, `per_host` to one host.
 
         `grace_s` is what those being sent get when the sender stops.
         """
         self._store, self._outbox = store, outbox
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._views, self._signer, self._courier = views, signer, courier
-        self._clock, self._random = clock, random
+        self._clock, self._random, self._name = clock, random, name
         self._at_once, self._per_host = at_once, per_host
         self._poll_s, self._grace_s = poll_s, grace_s
         self._busy: Counter[str] = Counter()
@@ -98,7 +101,9 @@ class Deliveries:
     async def turn(self) -> int:
         """Begin to send what is due, as far as there is room; how many that were."""
         room = self._at_once - len(self._sending)
-        due = await self._outbox.deliveries(limit=room, lease_s=LEASE_S) if room > 0 else ()
+        if room <= 0:
+            return 0
+        due = await self._outbox.deliveries(limit=room, lease_s=LEASE_S, sender=self._name)
         for delivery in due:
             task = asyncio.create_task(self._send(delivery), name=f"webhook {delivery.id}")
             self._sending.add(task)
@@ -111,6 +116,7 @@ class Deliveries:
             await asyncio.wait(self._sending)
 
     async def _run(self) -> None:
+        await self._resume()
         while True:
             # Listening starts before looking, so a change in between is not missed.
             changed = asyncio.ensure_future(self._store.changed(self._poll_s))
@@ -122,6 +128,14 @@ class Deliveries:
                 await asyncio.sleep(self._poll_s)
             finally:
                 changed.cancel()
+
+    async def _resume(self) -> None:
+        """Take up what a predecessor of this name was sending when it died."""
+        try:
+            if self._name and (begun := await self._outbox.release_deliveries(self._name)):
+                log.info("webhooks.resumed", begun=begun)
+        except Exception:
+            log.exception("webhooks.resume_failed")  # they are due as their leases lapse
 
     # -- one delivery ----------------------------------------------------------------------------
 

@@ -17,18 +17,26 @@ class SqlOutbox(Outbox):
     _database: Database
     _bell: Bell
 
-    async def deliveries(self, *, limit: int, lease_s: float) -> Sequence[Delivery]:
+    async def deliveries(
+        self, *, limit: int, lease_s: float, sender: str = ""
+    ) -> Sequence[Delivery]:
         def look(connection: sa.Connection) -> bool:
             return connection.execute(say.anything_due).first() is not None
 
         def claim(connection: sa.Connection) -> list[Delivery]:
-            taken = connection.execute(say.due(limit, lease_s)).all()
+            taken = connection.execute(say.due(limit, lease_s, sender)).all()
             return [rows.delivery_of_row(row) for row in taken]
 
         # A look first: whoever has nothing to send takes no write lock.
         if not await self._database.read(look):
             return []
         return sorted(await self._database.write(claim), key=lambda it: (it.created_at, it.id))
+
+    async def release_deliveries(self, sender: str) -> int:
+        result = await self._database.write(lambda c: c.execute(say.release_deliveries(sender)))
+        if result.rowcount:
+            self._bell.tell()
+        return result.rowcount
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         statement = say.settle(delivery.id, delivery.attempt, outcome)

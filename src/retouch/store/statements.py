@@ -431,7 +431,7 @@ anything_due = sa.select(d.id).where(WAITING, d.due_at <= NOW).limit(1)
 """A row if `due` may find something."""
 
 
-def due(limit: int, lease_s: float) -> Moved:
+def due(limit: int, lease_s: float, sender: str) -> Moved:
     """Claim the deliveries that have been due longest. Locked ones are stepped over."""
     first = (
         sa.select(d.id)
@@ -443,9 +443,15 @@ def due(limit: int, lease_s: float) -> Moved:
     return (
         sa.update(deliveries)
         .where(d.id.in_(_once(first)), WAITING)
-        .values(attempt=d.attempt + 1, due_at=NOW + lease_s)
+        .values(attempt=d.attempt + 1, due_at=NOW + lease_s, sender=sender)
         .returning(deliveries)
     )
+
+
+def release_deliveries(sender: str) -> sa.Update:
+    """Make due what a sender has claimed and not settled."""
+    claimed = sa.update(deliveries).where(WAITING, d.due_at > NOW, d.sender == sender)
+    return claimed.values(due_at=NOW, sender="")
 
 
 def settle(id: str, attempt: int, outcome: Outcome) -> sa.Update:
@@ -453,13 +459,13 @@ def settle(id: str, attempt: int, outcome: Outcome) -> sa.Update:
     current = sa.update(deliveries).where(d.id == id, d.attempt == attempt, WAITING)
     match outcome:
         case Delivered(note):
-            return current.values(state=DeliveryState.DELIVERED, note=text(note))
+            return current.values(sender="", state=DeliveryState.DELIVERED, note=text(note))
         case GiveUp(note):
-            return current.values(state=DeliveryState.GIVEN_UP, note=text(note))
+            return current.values(sender="", state=DeliveryState.GIVEN_UP, note=text(note))
         case Retry(in_s, note):
-            return current.values(due_at=NOW + in_s, note=text(note))
+            return current.values(sender="", due_at=NOW + in_s, note=text(note))
         case Postpone(in_s):
-            return current.values(due_at=NOW + in_s, attempt=d.attempt - 1)
+            return current.values(sender="", due_at=NOW + in_s, attempt=d.attempt - 1)
 
 
 def newest_deliveries(limit: int) -> Query:
@@ -472,7 +478,7 @@ def replay(id: str) -> Moved:
     return (
         sa.update(deliveries)
         .where(d.id == id)
-        .values(state=DeliveryState.WAITING, attempt=0, due_at=NOW)
+        .values(state=DeliveryState.WAITING, attempt=0, due_at=NOW, sender="")
         .returning(deliveries)
     )
 

@@ -188,6 +188,7 @@ deliveries = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
+    sa.Column("sender", sa.Text, nullable=False, server_default=""),
     sa.Index("ix_deliveries_age", "created_at", "id"),
     sa.Index("ix_deliveries_prediction", "prediction_id"),
 )

@@ -166,7 +166,8 @@ QUERIES = {
     "anything overdue": statements.anything_overdue,
     "expire": statements.expire(),
     "anything due": statements.anything_due,
-    "due": statements.due(4, 60.0),
+    "due": statements.due(4, 60.0, "s"),
+    "begun": statements.release_deliveries("s"),
     "newest deliveries": statements.newest_deliveries(20),
     "outdated inputs": statements.outdated(Kept.INPUTS, 1.0, 10),
     "outdated outputs": statements.outdated(Kept.OUTPUTS, 1.0, 10),
@@ -269,12 +270,12 @@ async def test_a_write_waits_for_another_programs_transaction(tmp_path):
     await store.stop()
 
 
-def test_only_a_busy_database_is_an_outage():
-    busy, full = sqlite3.OperationalError("locked"), sqlite3.OperationalError("full")
-    busy.sqlite_errorcode, full.sqlite_errorcode = 5 | 1 << 8, 13
+def test_a_database_that_is_locked_full_or_broken_is_an_outage_and_a_wrong_statement_is_not():
+    errors = {number: sqlite3.OperationalError() for number in (5 | 1 << 8, 10 | 3 << 8, 13, 1)}
+    for number, error in errors.items():
+        error.sqlite_errorcode = number
 
-    assert is_outage(busy)
-    assert not is_outage(full)
+    assert [is_outage(error) for error in errors.values()] == [True, True, True, False]
     assert is_outage(ConnectionRefusedError())
     assert not is_outage(ValueError())
 

@@ -235,3 +235,31 @@ async def test_the_newest_are_listed_first(lab):
     ids = [(await end_one(lab, id)).id for id in "abc"]
 
     assert [it.id for it in await lab.store.list_deliveries(limit=2)] == ids[:0:-1]
+
+
+async def test_what_a_dead_sender_had_begun_is_due_at_once(lab):
+    for id in ("begun", "told", "another's"):
+        await lab.add(id, webhook=ENDS)
+        await lab.store.advance(id, Cancel("ada"))
+    (begun,) = await lab.store.deliveries(limit=1, lease_s=60, sender="dead")
+    (told,) = await lab.store.deliveries(limit=1, lease_s=60, sender="dead")
+    await lab.store.deliveries(limit=1, lease_s=60, sender="alive")
+    await lab.store.settle(told, Delivered("it answered 200"))
+
+    released = await lab.store.release_deliveries("dead")
+
+    assert released == 1
+    (again,) = await due(lab.store)
+    assert (again.id, again.attempt) == (begun.id, 2)
+    assert await lab.store.settle(begun, Delivered("late")) is False
+
+
+async def test_a_delivery_that_waits_for_its_next_try_is_nobodys(lab):
+    await lab.add("a", webhook=ENDS)
+    await lab.store.advance("a", Cancel("ada"))
+    (delivery,) = await lab.store.deliveries(limit=1, lease_s=60, sender="w")
+
+    await lab.store.settle(delivery, Retry(3600.0, "it answered 500"))
+
+    assert await lab.store.release_deliveries("w") == 0
+    assert await due(lab.store) == []

@@ -326,3 +326,17 @@ async def test_the_running_sender_hears_of_an_end(site: Site) -> None:
 
     assert site.said == ["canceled"]
     assert (await site.only()).state is DeliveryState.DELIVERED
+
+
+async def test_a_sender_of_the_same_name_takes_up_what_the_dead_one_had_begun(site: Site) -> None:
+    await site.end()
+    await site.store.deliveries(limit=1, lease_s=LEASE_S, sender="serve-1")
+    site.options["name"] = "serve-1"
+    successor = site.another()
+
+    await successor.start()
+    await asyncio.wait_for(site.receiver.arrived.wait(), 5)
+    await successor.stop()
+
+    assert site.said == ["canceled"]
+    assert (await site.only()).attempt == 2
