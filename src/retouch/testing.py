@@ -297,8 +297,10 @@ class MemoryStore(Store, Outbox, Keys, Files):
         now = self._clock.now()
         waiting = [it for it in self._deliveries.values() if it.state is DeliveryState.WAITING]
         due = sorted((it for it in waiting if it.due_at <= now), key=lambda it: it.due_at)
-        taken = {"due_at": now + lease_s, "sender": sender}
-        claimed = [replace(it, attempt=it.attempt + 1, **taken) for it in due[:limit]]
+        until = now + lease_s
+        claimed = [
+            replace(it, attempt=it.attempt + 1, due_at=until, sender=sender) for it in due[:limit]
+        ]
         self._deliveries.update({it.id: it for it in claimed})
         return sorted(claimed, key=lambda it: (it.created_at, it.id))
 
@@ -331,8 +333,9 @@ class MemoryStore(Store, Outbox, Keys, Files):
         if id not in self._deliveries:
             return None
         now, state = self._clock.now(), DeliveryState.WAITING
-        anew = {"state": state, "attempt": 0, "due_at": now, "sender": ""}
-        self._deliveries[id] = replace(self._deliveries[id], **anew)
+        self._deliveries[id] = replace(
+            self._deliveries[id], state=state, attempt=0, due_at=now, sender=""
+        )
         self._ring()
         return self._deliveries[id]
 
