@@ -239,7 +239,9 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     from retouch.protocols import DIALECTS
     from retouch.service.deliveries import Deliveries
     from retouch.service.janitor import Janitor
+    from retouch.service.leases import LapsedLeases
     from retouch.service.periodic import Periodic
+    from retouch.service.reconcile import Reconciler
     from retouch.web.app import WebOptions, create_app
     from retouch.web.server import WebServer, listen
 
@@ -258,6 +260,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             clock=CLOCK,
             keep_s=_keep_s(settings),
         )
+        leases = LapsedLeases(store, CLOCK, lease_s=settings.lease_s)
+        reconciler = Reconciler(store=store, files=store, blobs=services.blobs, clock=CLOCK)
         deliveries = Deliveries(
             store=store,
             outbox=store,
@@ -271,7 +275,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         )
         for service in (
             deliveries,
-            Periodic("lapsed leases", store.release, every_s=settings.lease_s / 2),
+            Periodic("lapsed leases", leases.turn, every_s=leases.every_s),
+            Periodic("orphaned blobs", reconciler.turn, every_s=86_400.0),
             Periodic("passed deadlines", store.expire, every_s=1.0),
             Periodic("expired files", janitor.sweep, every_s=60.0),
         ):

@@ -3,7 +3,7 @@
 Each port is a few verbs. One conformance suite per port runs over every implementation.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -94,6 +94,9 @@ class Store(Protocol):
 
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
         """The status of each known id, in one query: what waiters follow."""
+
+    async def standings(self, ids: Collection[str]) -> Mapping[str, tuple[Status, int]]:
+        """The status and the attempt of each known id, in one query."""
 
     async def page(
         self,
@@ -369,6 +372,12 @@ class Blobs(Protocol):
 
     async def list(self, prefix: str) -> Sequence[str]:
         """Every key under a prefix."""
+
+    def written_before(self, when: float) -> AsyncIterator[Sequence[str]]:
+        """Every key last written before a time (UTC seconds), in batches and any order."""
+
+    async def tidy(self, before: float) -> None:
+        """Remove what writes that were cut short before a time left behind; no key is touched."""
 
 
 class Fetcher(Protocol):

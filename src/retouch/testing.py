@@ -156,6 +156,10 @@ class MemoryStore(Store, Outbox, Keys, Files):
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
         return {id: self._rows[id].prediction.status.value for id in ids if id in self._rows}
 
+    async def standings(self, ids: Collection[str]) -> Mapping[str, tuple[Status, int]]:
+        found = [self._rows[id].prediction for id in ids if id in self._rows]
+        return {it.id: (it.status, it.attempt) for it in found}
+
     async def page(
         self,
         owner: str | None,

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from asyncio import to_thread
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from retouch.domain.errors import Busy, NotFound
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_PARTIAL = re.compile(r"#[0-9]+$")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
 
@@ -96,6 +97,18 @@ class ObstoreBlobs:
             found = await obstore.list(self._store, prefix or None).collect_async()
         return sorted(meta["path"] for meta in found)
 
+    async def written_before(self, when: float) -> AsyncIterator[Sequence[str]]:
+        """Every key last written before a time (UTC seconds), in batches and any order."""
+        with _translated():
+            async for batch in obstore.list(self._store):
+                yield [it["path"] for it in batch if it["last_modified"].timestamp() < when]
+
+    async def tidy(self, before: float) -> None:
+        """Remove what writes that were cut short before a time left behind: a folder's alone."""
+        if self._folder is not None:
+            with _translated():
+                await to_thread(_remove_partials, self._folder, before)
+
 
 def _check(key: str) -> None:
     if not all(_PART.fullmatch(part) for part in key.split("/")) or len(key) > 900:
@@ -135,6 +148,14 @@ def _write(folder: Path, key: str, data: bytes) -> None:
         _sync(parent)
         if parent == folder:
             return
+
+
+def _remove_partials(folder: Path, before: float) -> None:
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names if _PARTIAL.search(name)):
+            with suppress(FileNotFoundError):  # it became whole meanwhile
+                if path.lstat().st_mtime < before:
+                    path.unlink()
 
 
 def _make(folder: Path, stop: Path) -> None:

@@ -86,6 +86,10 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         found = await self._all(say.statuses(ids)) if ids else ()
         return {row.id: row.status for row in found}
 
+    async def standings(self, ids: Collection[str]) -> Mapping[str, tuple[Status, int]]:
+        found = await self._all(say.standings(ids)) if ids else ()
+        return {row.id: (Status(row.status), row.attempt) for row in found}
+
     async def page(
         self,
         owner: str | None,

@@ -185,6 +185,11 @@ def statuses(ids: Collection[str]) -> sa.Select[str, str]:
     return sa.select(p.id, p.status).where(p.id.in_(list(ids)))
 
 
+def standings(ids: Collection[str]) -> sa.Select[str, str, int]:
+    """The status and attempt of each known id."""
+    return sa.select(p.id, p.status, p.attempt).where(p.id.in_(list(ids)))
+
+
 def page(owner: str | None, limit: int, after: Cursor | None, where: Filter) -> Query:
     """A stretch of the list, newest first."""
     query = sa.select(predictions).order_by(p.created_at.desc(), p.id.desc()).limit(limit)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,41 @@ async def test_a_bucket_that_does_not_answer_is_busy() -> None:
         await blobs.put(KEY, b"x")
 
     assert "127.0.0.1" not in str(caught.value)
+
+
+async def listed_before(blobs: ObstoreBlobs, when: float) -> list[str]:
+    return sorted([key async for keys in blobs.written_before(when) for key in keys])
+
+
+async def test_what_is_older_is_told_from_what_is_younger(blobs: ObstoreBlobs) -> None:
+    await blobs.put(KEY, b"x")
+    await blobs.put("inputs/a/0", b"y")
+
+    assert await listed_before(blobs, time.time() + 60) == ["inputs/a/0", KEY]
+    assert await listed_before(blobs, time.time() - 60) == []
+
+
+DIE_WHILE_WRITING = """
+import asyncio, os, signal, sys
+from retouch.blobs import ObstoreBlobs
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(ObstoreBlobs.at(sys.argv[1]).put("p/1/0.png", b"half"))
+"""
+
+
+async def test_what_a_killed_writer_left_is_no_blob_and_can_be_tidied(tmp_path: Path) -> None:
+    blobs = ObstoreBlobs.at(tmp_path.as_uri())
+    await blobs.put("p/1/1.png", b"whole")
+    command = [sys.executable, "-c", DIE_WHILE_WRITING, tmp_path.as_uri()]
+    killed = await asyncio.create_subprocess_exec(*command)
+    assert await killed.wait() == -9
+    files = len(list((tmp_path / "p/1").iterdir()))
+
+    listed = await blobs.list("")
+    await blobs.tidy(time.time() - 60)
+    young = len(list((tmp_path / "p/1").iterdir()))
+    await blobs.tidy(time.time() + 60)
+
+    assert listed == ["p/1/1.png"]
+    assert (files, young) == (2, 2)
+    assert [path.name for path in (tmp_path / "p/1").iterdir()] == ["1.png"]

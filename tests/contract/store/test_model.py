@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from retouch.domain.edit import Edit
 from retouch.domain.prediction import (
+    FINAL,
     Cancel,
     Fail,
     Fence,
@@ -21,7 +22,7 @@ from retouch.domain.prediction import (
     Succeed,
     Webhook,
 )
-from retouch.ports import Delivery
+from retouch.ports import Delivered, Delivery, GiveUp, Postpone, Retry
 from retouch.store import SqlStore, migrate
 from retouch.testing import FakeClock, MemoryStore
 
@@ -39,7 +40,27 @@ MOVES = st.sampled_from(
     ]
 )
 WEBHOOKS = st.sampled_from(
-    [None, Webhook(url="u", tells=frozenset({Status.RUNNING, Status.FAILED}), origin="o")]
+    [
+        None,
+        Webhook(url="u", tells=frozenset({Status.RUNNING, Status.FAILED}), origin="o"),
+        Webhook(url="u", tells=FINAL, origin="o"),
+    ]
+)
+TOLD = st.builds(
+    lambda id, tells, attempt: Delivery(
+        id=f"{id}-{tells}",
+        prediction_id=id,
+        tells=tells,
+        created_at=0.0,
+        due_at=0.0,
+        attempt=attempt,
+    ),
+    IDS,
+    st.sampled_from([Status.RUNNING, *sorted(FINAL)]),
+    st.integers(1, 3),
+)
+OUTCOMES = st.sampled_from(
+    [Delivered("200"), Retry(0, "500"), Retry(1000, "500"), Postpone(0), GiveUp("410")]
 )
 FENCES = st.none() | st.builds(Fence, WORKERS, ATTEMPTS)
 
@@ -95,6 +116,22 @@ class Lives(RuleBasedStateMachine):
     def release(self, worker, crashed):
         self._both("release", worker, crashed=crashed, in_any_order=True)
 
+    @rule(lease_s=st.sampled_from([0, 1000]), sender=WORKERS)
+    def deliveries(self, lease_s, sender):
+        self._both("deliveries", limit=50, lease_s=lease_s, sender=sender, in_any_order=True)
+
+    @rule(delivery=TOLD, outcome=OUTCOMES)
+    def settle(self, delivery, outcome):
+        self._both("settle", delivery, outcome)
+
+    @rule(sender=WORKERS)
+    def release_deliveries(self, sender):
+        self._both("release_deliveries", sender)
+
+    @rule(delivery=TOLD)
+    def replay(self, delivery):
+        self._both("replay", delivery.id)
+
     @rule(id=IDS)
     def position(self, id):
         self._both("position", id)
@@ -104,8 +141,28 @@ class Lives(RuleBasedStateMachine):
         self._both("page", None, limit=10)
         self._both("depth")
         self._both("list_deliveries", limit=20, in_any_order=True)
+        self._both("standings", "abcdef")
         for id in "abcdef":
             self._both("events", id)
+
+    @invariant()
+    def every_end_is_recorded_and_told_once(self):
+        told = [it.id for it in self._run(self._sqlite.list_deliveries(limit=50))]
+        for it in self._run(self._sqlite.page(None, limit=10)):
+            names = [event.name for event in self._run(self._sqlite.events(it.id))]
+            ends = [name for name in names if name in FINAL]
+            assert ends == ([it.status] if it.status.is_final else []), names
+            reached = {Status.RUNNING} if "started" in names else set()
+            wanted = (reached | set(ends)) & (it.webhook.tells if it.webhook else set())
+            about = [id for id in told if id.startswith(f"{it.id}-")]
+            assert sorted(about) == sorted(f"{it.id}-{status}" for status in wanted)
+
+    @invariant()
+    def what_was_crashed_under_runs_alone(self):
+        rows = self._run(self._sqlite.page(None, limit=10))
+        for worker in ("w1", "w2"):
+            held = [it for it in rows if it.status is Status.RUNNING and it.worker == worker]
+            assert len(held) <= 1 or not any(it.crashes for it in held)
 
     def _both(self, verb, *arguments, in_any_order=False, **options):
         answers = [
