@@ -16,6 +16,7 @@ from retouch.domain.errors import (
     InvalidEdit,
     NotFound,
     RetouchError,
+    Stopping,
     Throttled,
     TooLarge,
     Unauthenticated,
@@ -155,7 +156,7 @@ def _refusals(dialect: Dialect, route: Route, told_of: Operation) -> dict[int, R
         body=b"{}",
         mount=mount,
     )
-    errors: list[RetouchError] = [*MEETS[route.verb], Busy(""), RetouchError()]
+    errors: list[RetouchError] = [*MEETS[route.verb], Busy(""), Stopping(), RetouchError()]
     if not (route.is_open or route.verb in OPEN_VERBS):
         errors += [Unauthenticated(missing=True), Forbidden("")]
     if names:

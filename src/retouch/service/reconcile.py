@@ -1,8 +1,8 @@
 """Removes the blobs that a crash left behind: bytes that no row names.
 
-Bytes are always written before the row that names them, and never removed while one does, so a
-crash leaves bytes too many, never a row without its bytes. What is younger than a margin may
-belong to a row that is still to come. A sweep that is cut short is finished by the next one.
+Bytes are always written before the row that names them, so a crash leaves bytes too many, never
+an accepted prediction without its pictures. What is younger than a margin may belong to a row that
+is still to come. A sweep that is cut short is finished by the next one.
 """
 
 from collections.abc import Sequence
