@@ -146,7 +146,9 @@ class Store(Protocol):
         """
 
     async def expire(self) -> Sequence[Prediction]:
-        """Cancel (by `deadline`) whatever is past its deadline; the predictions it moved."""
+        """Cancel (by `deadline`) whatever is past its deadline, and fail what waits past its
+        `start_by`, which a claim clears; the predictions it moved.
+        """
 
     async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
         """Up to `limit` predictions that were over by then and still have this, oldest first."""

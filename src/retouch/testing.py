@@ -14,8 +14,10 @@ from typing import Any
 from retouch.domain.grant import NO_LIMITS, Limits
 from retouch.domain.prediction import (
     LEAVES,
+    NOT_STARTED,
     Cancel,
     Event,
+    Fail,
     Fence,
     Kept,
     Move,
@@ -237,15 +239,13 @@ class MemoryStore(Store, Outbox, Keys, Files):
         return [self._apply(row, move) for row in gone]
 
     async def expire(self) -> Sequence[Prediction]:
-        now, standing = self._clock.now(), (Status.QUEUED, Status.RUNNING)
-        late = [
-            row
-            for row in self._rows.values()
-            if row.prediction.status in standing
-            and row.prediction.deadline is not None
-            and row.prediction.deadline <= now
-        ]
-        return [self._apply(row, Cancel("deadline")) for row in late]
+        now = self._clock.now()
+        standing = [*self._standing(Status.QUEUED), *self._standing(Status.RUNNING)]
+        late = [row for row in standing if _is_past(row.prediction.deadline, now)]
+        canceled = [self._apply(row, Cancel("deadline")) for row in late]
+        waiting = self._standing(Status.QUEUED)
+        late = [row for row in waiting if _is_past(row.prediction.start_by, now)]
+        return canceled + [self._apply(row, Fail(NOT_STARTED)) for row in late]
 
     async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
         old = [
@@ -435,6 +435,10 @@ def _settled(delivery: Delivery, outcome: Outcome, now: float) -> Delivery:
             return replace(delivery, due_at=now + in_s, note=note)
         case Postpone(in_s):
             return replace(delivery, due_at=now + in_s, attempt=delivery.attempt - 1)
+
+
+def _is_past(moment: float | None, now: float) -> bool:
+    return moment is not None and moment <= now
 
 
 def _age(row: _Row) -> tuple[float, str]:

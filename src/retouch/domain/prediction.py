@@ -108,6 +108,7 @@ class Prediction:
     completed_at: float | None = None
     webhook: Webhook | None = None
     deadline: float | None = None  # when it is cancelled if it is not over
+    start_by: float | None = None  # when it fails if no worker has started it
     data_removed: bool = False  # its pictures are gone, or all but that it once was
 
 
@@ -179,6 +180,9 @@ ARRIVES: Mapping[type[Move], Status] = {
     Requeue: Status.QUEUED,
 }
 """The state each move arrives in."""
+
+NOT_STARTED = "No worker was free to start this prediction in the time its caller gave it."
+"""The error of a prediction that was not started by its `start_by`."""
 
 WORKER_LOST = f"The worker was lost {MAX_ATTEMPTS} times while running this prediction."
 """The error of a prediction whose attempts are spent."""

@@ -115,6 +115,7 @@ class Submission:
     streams: bool = False  # the answer is a stream of events, as of FOLLOW
     webhook: Webhook | None = None
     cancel_after_s: float | None = None  # counted from its creation
+    start_within_s: float | None = None  # fail it when nobody has started it by then
     priority: int = 0  # higher is claimed sooner; callers may only wait longer
     max_queued: int | None = None  # refuse it when more than so many wait already
 

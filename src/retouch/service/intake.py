@@ -155,7 +155,8 @@ class Intake:
         for data, image in kept.items():
             await self._blobs.put(image.key, data)
         images = [kept[it.data] if isinstance(it, InlineImage) else it for it in found]
-        edit, now, limit_s = submission.edit, self._clock.now(), submission.cancel_after_s
+        edit, now = submission.edit, self._clock.now()
+        limit_s, patience_s = submission.cancel_after_s, submission.start_within_s
         seed = draw_seed(self._entropy) if edit.seed is None else edit.seed
         return Prediction(
             id=id,
@@ -169,6 +170,7 @@ class Intake:
             priority=submission.priority,
             webhook=submission.webhook,
             deadline=None if limit_s is None else now + limit_s,
+            start_by=None if patience_s is None else now + patience_s,
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:

@@ -92,6 +92,7 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
                 worker=worker,
                 attempt=prediction.attempt + 1,
                 started_at=now,
+                start_by=None,
             )
         case Requeue(reason):
             prediction = replace(prediction, crashes=prediction.crashes + (reason == "crashed"))

@@ -136,6 +136,7 @@ def prediction_values(
         "completed_at": prediction.completed_at,
         "webhook": prediction.webhook and to_json(prediction.webhook),
         "deadline": prediction.deadline,
+        "start_by": prediction.start_by,
         "once": once,
     }
 
@@ -165,6 +166,7 @@ def prediction_of(row: AnyRow) -> Prediction:
         completed_at=row.completed_at,
         webhook=None if row.webhook is None else _decode_webhook(row.webhook),
         deadline=row.deadline,
+        start_by=row.start_by,
         data_removed=row.outputs_gone,
     )
 

@@ -5,6 +5,7 @@ database stays away; after a `Busy` that came out of a commit, look before doing
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 
 from retouch.domain.grant import NO_LIMITS, Limits
 from retouch.domain.prediction import (
-    Cancel,
     Event,
     Fence,
     Kept,
@@ -175,10 +175,12 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
 
     async def expire(self) -> Sequence[Prediction]:
-        if not await self._all(say.anything_overdue):
-            return []
-        statement, move = say.expire(), Cancel("deadline")
-        return self._told(await self._database.write(lambda c: _move(c, statement, move)))
+        moved = list[Prediction]()
+        for move, is_late in say.OVERDUE:
+            if await self._all(say.anything_overdue(is_late)):
+                write = partial(_move, statement=say.expire(move, is_late), move=move)
+                moved += self._told(await self._database.write(write))
+        return moved
 
     async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
         found = await self._all(say.outdated(kept, before, limit))

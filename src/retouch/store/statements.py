@@ -4,7 +4,7 @@ A move is one guarded UPDATE: it names the states it may leave, and its row coun
 won. Times of claims, beats and moves are the database's own, so hosts may disagree about the time.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from retouch.domain.prediction import (
     LEAVES,
     MAX_ATTEMPTS,
     MAX_CRASHES,
+    NOT_STARTED,
     WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
@@ -269,6 +270,7 @@ def claim(worker: str, chosen: Collection[int], lease_s: float) -> Moved:
             attempt=p.attempt + 1,
             lease_until=NOW + lease_s,
             started_at=NOW,
+            start_by=None,
         )
         .returning(predictions)
     )
@@ -300,17 +302,25 @@ def release(worker: str | None, move: Requeue) -> Moved:
     )
 
 
-anything_overdue = sa.select(p.seq).where(UNFINISHED, p.deadline <= NOW).limit(1)
-"""A row if `expire` may find something."""
+OVERDUE: Sequence[tuple[Move, sa.ColumnElement[bool]]] = (
+    (Cancel("deadline"), sa.and_(UNFINISHED, p.deadline <= NOW)),
+    (Fail(NOT_STARTED), sa.and_(QUEUED, p.start_by <= NOW)),
+)
+"""What becomes of predictions whose time has passed: the move, and what it is made of."""
 
 
-def expire() -> Moved:
-    """Cancel what is past its deadline. A locked row is being moved; its turn comes again."""
-    late = sa.select(p.seq).where(UNFINISHED, p.deadline <= NOW).with_for_update(skip_locked=True)
+def anything_overdue(is_late: sa.ColumnElement[bool]) -> Query:
+    """A row if `expire` may find something."""
+    return sa.select(p.seq).where(is_late).limit(1)
+
+
+def expire(move: Move, is_late: sa.ColumnElement[bool]) -> Moved:
+    """Make this move of what is late. A locked row is being moved; its turn comes again."""
+    late = sa.select(p.seq).where(is_late).with_for_update(skip_locked=True)
     return (
         sa.update(predictions)
-        .where(p.seq.in_(_once(late)), UNFINISHED)
-        .values(_effects(Cancel("deadline")))
+        .where(p.seq.in_(_once(late)), is_late)
+        .values(_effects(move))
         .returning(predictions, NOW.label("moved_at"))
     )
 

@@ -51,6 +51,7 @@ predictions = sa.Table(
     sa.Column("completed_at", sa.Double),
     sa.Column("webhook", sa.Text),
     sa.Column("deadline", sa.Double),
+    sa.Column("start_by", sa.Double),
     sa.Column("once", sa.Text),
     sa.Column("inputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("outputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -120,6 +121,14 @@ sa.Index(
     predictions.c.deadline,
     sqlite_where=_LIMITED,
     postgresql_where=_LIMITED,
+)
+
+_IMPATIENT = sa.and_(predictions.c.start_by.is_not(None), QUEUED)
+sa.Index(
+    "ix_predictions_start_by",
+    predictions.c.start_by,
+    sqlite_where=_IMPATIENT,
+    postgresql_where=_IMPATIENT,
 )
 
 HAVING = {

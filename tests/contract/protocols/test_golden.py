@@ -85,6 +85,7 @@ def test_a_call_means_its_submission(dialect: Dialect, pair: dict[str, Any]) -> 
         "is_retry": submission.is_retry,
         "webhook": submission.webhook and plain_webhook(submission.webhook),
         "cancel_after_s": submission.cancel_after_s,
+        "start_within_s": submission.start_within_s,
         "priority": submission.priority,
         "max_queued": submission.max_queued,
     }

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from retouch.domain.prediction import Cancel, Fence, Status, Succeed
+from retouch.domain.prediction import NOT_STARTED, Cancel, Fence, Requeue, Status, Succeed
 from retouch.ports import ONCE_WITHIN_S
 from retouch.testing import FakeClock
 
@@ -99,6 +99,30 @@ async def test_what_is_over_has_no_deadline_any_more(lab):
 
     assert await lab.store.expire() == []
     assert (await lab.store.get("a")).status is Status.SUCCEEDED
+
+
+async def test_what_nobody_started_in_time_fails(lab):
+    await lab.add("a", start_by=now(lab) - 1)
+    await lab.add("b", start_by=now(lab) + DAY_S)
+    await lab.add("c")
+
+    (moved,) = await lab.store.expire()
+
+    assert (moved.id, moved.status, moved.error) == ("a", Status.FAILED, NOT_STARTED)
+    assert await lab.store.get("a") == moved
+    assert await names(lab.store, "a") == ["created", "failed"]
+    assert await lab.store.expire() == []
+
+
+async def test_what_was_started_in_time_may_run_and_wait_again(lab):
+    await lab.add("a", start_by=now(lab) - 1)
+    (claimed,) = await lab.store.claim("w", limit=1, lease_s=60)
+
+    assert claimed.start_by is None
+    assert await lab.store.expire() == []
+    await lab.store.advance("a", Requeue("interrupted"), fence=Fence("w", 1))
+    assert await lab.store.expire() == []
+    assert (await lab.store.get("a")).status is Status.QUEUED
 
 
 async def test_a_deadline_and_an_owner_race_to_one_winner(lab):

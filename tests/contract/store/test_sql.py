@@ -163,8 +163,14 @@ QUERIES = {
     "forget once": statements.forget_once(["k"]),
     "unfinished of": statements.unfinished_of(["ada"]),
     "highest": statements.highest_seq,
-    "anything overdue": statements.anything_overdue,
-    "expire": statements.expire(),
+    **{
+        f"{name} after {move}": query
+        for move, late in statements.OVERDUE
+        for name, query in (
+            ("anything overdue", statements.anything_overdue(late)),
+            ("expire", statements.expire(move, late)),
+        )
+    },
     "anything due": statements.anything_due,
     "due": statements.due(4, 60.0, "s"),
     "begun": statements.release_deliveries("s"),

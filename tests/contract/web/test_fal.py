@@ -155,6 +155,33 @@ async def test_low_priority_waits_for_everything_else(front: Any) -> None:
     assert [(await front.start_one()).priority for _ in range(2)] == [0, -1]
 
 
+@pytest.mark.parametrize("name", ["X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"])
+async def test_a_request_that_nobody_starts_in_time_has_timed_out(front: Any, name: str) -> None:
+    late = await submitted(front, headers={name: "30.0"})
+    front.clock.advance(29)
+    assert await front.store.expire() == []
+    front.clock.advance(1)
+    await front.store.expire()
+
+    status = await front.client.get(late["status_url"])
+    result = await front.client.get(late["response_url"])
+
+    assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
+    assert status.json()["error_type"] == result.json()["error_type"] == "request_timeout"
+    assert result.status_code == 504
+    assert result.headers["x-fal-request-timeout-type"] == "user"
+    assert result.headers["x-fal-error-type"] == "request_timeout"
+
+
+async def test_a_start_timeout_never_limits_what_runs(front: Any) -> None:
+    made = await submitted(front, headers={"X-Fal-Request-Timeout": "30"})
+    await front.start_one()
+    front.clock.advance(60)
+
+    assert await front.store.expire() == []
+    assert (await front.client.get(made["status_url"])).json()["status"] == "IN_PROGRESS"
+
+
 async def test_a_queue_longer_than_the_caller_allows_is_too_long(front: Any) -> None:
     await submitted(front)
     await submitted(front)

@@ -143,6 +143,7 @@ FAILED = {
     422: told("The request breaks its rules, or what it names cannot be used.", ref("BrokenRules")),
     499: told("The request was cancelled.", ref("Problem")),
     500: told("The server failed.", either(ref("Problem"), ref("BrokenRules"))),
+    504: told("No worker was free in the time that the caller gave it.", ref("Problem")),
 }
 QUEUED_OR_DONE = told(
     "Its place in the queue; under `/run` its result.", either(ref("Queued"), ref("Result"))
@@ -160,6 +161,12 @@ MAX_QUEUE = Parameter(
     schema={**INTEGER, "minimum": 0, "maximum": 999_999_999},
     description="Refuse it when more requests than these wait.",
 )
+START_TIMEOUT = Parameter(
+    name="X-Fal-Request-Start-Timeout",
+    place="header",
+    schema={"type": "string", "pattern": "^[1-9][0-9]{0,8}(\\.[0-9]{1,9})?$"},
+    description="Seconds; fail it when no worker has started it by then.",
+)
 LOGS = Parameter(name="logs", description="`1` or `true`: the log lines too.")
 
 
@@ -170,7 +177,7 @@ def _submit(model_name: str, description: str, path: str, reply: Reply) -> Opera
         summary=description,
         body=body,
         replies=replies,
-        parameters=(WEBHOOK, MAX_QUEUE, PRIORITY),
+        parameters=(WEBHOOK, MAX_QUEUE, PRIORITY, START_TIMEOUT),
         refusals=(429,),
         path=path,
     )

@@ -19,7 +19,7 @@ from retouch.domain.errors import (
     Violation,
 )
 from retouch.domain.ids import as_uuid
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import NOT_STARTED, Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
 
@@ -140,7 +140,7 @@ def listed(call: Call, status: int, violations: Sequence[Violation], *, id: str 
 
 def _entry(call: Call, it: Violation) -> dict[str, Any]:
     kind = "json_invalid" if it.kind == "invalid_json" else it.kind
-    where, names = ("query", it.field[1:]) if it.field[:1] == "?" else ("body", it.field)
+    where, names = _place(it.field)
     loc = [where, *(int(n) if n.isdecimal() else n for n in names.split(".") if n)]
     entry: dict[str, Any] = {
         "loc": loc,
@@ -151,6 +151,13 @@ def _entry(call: Call, it: Violation) -> dict[str, Any]:
     if it.kind in LIMITS:
         entry["ctx"] = {LIMITS[it.kind]: _limit(it)}
     return entry
+
+
+def _place(field: str) -> tuple[str, str]:
+    """Where a field is, and its name: `?` begins a query's, `x-fal-` a header's."""
+    if field.startswith("?"):
+        return "query", field[1:]
+    return ("header" if field.startswith("x-fal-") else "body"), field
 
 
 def _limit(it: Violation) -> Any:
@@ -216,6 +223,7 @@ def _field_naming(fields: Mapping[str, Any], text: str) -> str:
 FAILURES = (
     (Blocked.REQUEST, "", "content_policy_violation"),
     (Blocked.RESULT, "", "content_policy_violation"),
+    (NOT_STARTED, "", "request_timeout"),
     ("The image URL", "", "file_download_error"),
     ("The input image", "pixels", "image_too_large"),
     ("The input image", "allowed", "file_too_large"),
@@ -244,6 +252,8 @@ def failure(call: Call, it: Prediction) -> Answer:
     if kind == "client_cancelled":
         return flat(call, 499, "The request was cancelled", kind, id=it.id)
     words = it.error or "The request failed"
+    if kind == "request_timeout":  # the header keeps clients from asking again
+        return flat(call, 504, words, kind, id=it.id, x_fal_request_timeout_type="user")
     if kind == "internal_server_error":
         return listed(call, 500, (Violation("", kind, words),), id=it.id)
     blocked = kind == "content_policy_violation"

@@ -43,6 +43,10 @@ OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
 OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 STREAM = "/stream"
 WEBHOOK, MAX_QUEUE = "fal_webhook", "fal_max_queue_length"
+START_WITHIN = ("x-fal-request-start-timeout", "x-fal-request-timeout")
+"""The header, and the older name that its clients still send."""
+MIN_PATIENCE_S = 0.1
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 COUNT = re.compile(r"[0-9]{1,9}")
 LOW = -1  # behind everything of normal priority
 FLAGS = {"true": True, "false": False}
@@ -63,6 +67,7 @@ def submission_of(call: Call) -> Submission:
     beside = _query_faults(call)
     if broken or beside:
         raise InvalidEdit((*beside, *_in_order(schema, broken)))
+    timeout = _start_timeout(call)
     return Submission(
         model=name,
         input=echo,
@@ -71,6 +76,7 @@ def submission_of(call: Call) -> Submission:
         streams=call.path.endswith(STREAM),
         webhook=_webhook(call),
         max_queued=int(most) if (most := call.query.get(MAX_QUEUE)) else None,
+        start_within_s=timeout and timeout[1],
         priority=LOW if call.headers.get("x-fal-queue-priority", "").lower() == "low" else 0,
     )
 
@@ -116,7 +122,20 @@ def _query_faults(call: Call) -> list[Violation]:
     if most and not COUNT.fullmatch(most):
         words = "Input should be a valid integer, unable to parse string as an integer"
         broken.append((f"?{MAX_QUEUE}", "int_parsing", words))
+    timeout = _start_timeout(call)
+    if timeout and timeout[1] <= MIN_PATIENCE_S:
+        words = f"Value error, must be seconds, more than {MIN_PATIENCE_S}"
+        broken.append((timeout[0], "value_error", words))
     return [Violation(*it) for it in broken]
+
+
+def _start_timeout(call: Call) -> tuple[str, float] | None:
+    """The header that says how long to wait for a worker, and its seconds; 0 for no time."""
+    name = next((name for name in START_WITHIN if call.headers.get(name)), None)
+    if name is None:
+        return None
+    text = call.headers[name].strip()
+    return name, float(text) if SECONDS.fullmatch(text) else 0.0
 
 
 def _webhook(call: Call) -> Webhook | None:
