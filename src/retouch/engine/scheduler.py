@@ -56,7 +56,7 @@ class Policy:
     """What a decision depends on besides the jobs."""
 
     token_budget: int = 16_384  # of one forward pass
-    patience: float = 8.0  # times its own work a job may be passed by shorter ones
+    patience: float = 3.5  # times its own work a job may be passed by shorter ones
     priority_s: float = 60.0  # how much sooner one step of priority makes a job due
     memory_bytes: int | None = None  # for all sessions together; None is no limit
 

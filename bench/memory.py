@@ -1,0 +1,123 @@
+"""A thousand edits in a row: does the engine give back what it takes?
+
+    python bench/memory.py [--quick] [--weights nano]
+
+Edits of mixed sizes and numbers of references, some of several pictures and some cancelled half
+way, one burst after the other through one engine. Resident memory of this process from /proc
+(Linux), after every tenth edit; the figure is how far it ever was from where it stood after the
+first hundred. Prints a table and, last, one JSON object.
+"""
+
+import argparse
+import gc
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.engine import StepEngine, load_family, load_memory
+from retouch.engine.memory import NoMemory
+from retouch.engine.scheduler import Policy
+from retouch.ports import Broken, Finished, Job
+
+SIDES = (16, 32, 48, 64)
+PROMPTS = ("make it black and white", "turn it into a sepia photo", "invert the colours", "blur it")
+MOST = 0.05
+BURST = 5
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        """UTC seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+
+def resident_mb() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def job(number: int, draw: random.Random) -> Job:
+    """An edit of a size of its own with one reference or two."""
+    width, height = draw.choice(SIDES), draw.choice(SIDES)
+    photos = tuple(
+        Picture(width, height, draw.randbytes(width * height * 3))
+        for _ in range(draw.choice((1, 1, 2)))
+    )
+    edit = Edit(
+        prompt=f"{draw.choice(PROMPTS)} {number}",
+        size=Size(width, height),
+        steps=draw.choice((1, 2, 3)),
+        count=draw.choice((1, 1, 1, 2)),
+        seed=number,
+    )
+    return Job(str(number), edit, photos)
+
+
+def step(engine: StepEngine) -> int:
+    """One iteration; how many edits it finished."""
+    events = engine.step()
+    for event in events:
+        if isinstance(event, Broken):
+            raise RuntimeError(event.error)
+    return sum(isinstance(event, Finished) for event in events)
+
+
+def main() -> None:
+    """Make the edits and print where the memory stood."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="200 edits")
+    parser.add_argument("--weights", default="nano")
+    options = parser.parse_args()
+    edits = 200 if options.quick else 1000
+    torch.set_num_threads(1)
+    family = load_family(options.weights)
+    memory = load_memory(options.weights) or NoMemory()
+    engine = StepEngine(family, clock=SystemClock(), policy=Policy(token_budget=512), memory=memory)
+    draw = random.Random(0)  # noqa: S311  not a secret
+    started, finished, cancelled = time.monotonic(), 0, 0
+    stands: dict[int, float] = {}
+    for first in range(0, edits, BURST):
+        for number in range(first, first + BURST):
+            engine.add(job(number, draw))
+        if draw.random() < 0.2:  # some are cancelled once the engine has begun with the burst
+            finished += step(engine)
+            engine.cancel(str(first))
+            cancelled += 1
+        while not engine.idle:
+            finished += step(engine)
+        if (first + BURST) % 10 == 0:
+            gc.collect()
+            stands[first + BURST] = resident_mb()
+    settled = stands[100]
+    later = [value for at, value in stands.items() if at >= 100]
+    drift = max(abs(value / settled - 1) for value in later)
+    print(f"{'edits':>6} {'resident MB':>12}")
+    for at in sorted({10, 50, *range(100, edits + 1, 100)}):
+        print(f"{at:>6} {stands[at]:>12.1f}")
+    met = "met" if drift <= MOST else "not met"
+    print(f"\nfarthest from the hundredth edit: {drift:.1%} (at most {MOST:.0%}: {met})")
+    figures = {
+        "finished": finished,
+        "cancelled": cancelled,
+        "resident_after_100_mb": round(settled, 1),
+        "resident_at_the_end_mb": round(later[-1], 1),
+        "drift": round(drift, 4),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

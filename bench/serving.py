@@ -1,0 +1,231 @@
+"""Many callers on one device, for real: our engine against diffusers, on the same small weights.
+
+    python bench/serving.py [--quick] [--rounds N]
+
+Random weights of the real classes; Poisson arrivals of edits of 128, 256 and 512 pixels and 2, 4
+or 6 steps, at loads of our own serial capacity. Ours against our engine one edit at a time in
+order of arrival (`fifo`), a diffusers pipeline one at a time (`fifo diffusers`) and a thread for
+each request on diffusers pipelines that share their weights (`threads`); the same arrivals for
+all, one after the other in each round.
+
+Everything runs on one core with one torch thread, and time is that of this process alone: seconds
+of its processor time, and waiting for the next arrival is leapt over. So neighbours on the machine
+change little. Prints a table with the targets and, last, one JSON object.
+"""
+
+import argparse
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from diffusers import FluxKontextPipeline
+from PIL import Image
+from serving_sim import (
+    KINDS,
+    LOADS,
+    STEPS,
+    TARGET_LOAD,
+    Latencies,
+    Request,
+    arrivals,
+    drive,
+    measures,
+    report,
+    serial_rate,
+)
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.engine import StepEngine, load_family
+from retouch.engine.calibration import Calibration, calibrate
+from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.scheduler import Policy
+from retouch.ports import Family, Job
+
+TEXT_TOKENS = 32
+PHOTOS = {
+    kind.side: Picture(kind.side, kind.side, bytes(range(256)) * (kind.side**2 * 3 // 256))
+    for kind in KINDS
+}
+
+
+class WorkClock:
+    """Processor seconds of this process, and whatever was leapt over."""
+
+    def __init__(self) -> None:
+        self._skipped = -time.process_time()
+
+    def now(self) -> float:
+        """The same as `monotonic`: nobody here asks for the date."""
+        return self.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return time.process_time() + self._skipped
+
+    def skip_to(self, at_s: float) -> None:
+        """Leap to a second."""
+        self._skipped += max(0.0, at_s - self.monotonic())
+
+
+# -- ours ------------------------------------------------------------------------------------------
+
+
+def ours(family: Family, learned: Calibration, max_jobs: int) -> Callable[..., Latencies]:
+    """Our engine with room for so many; with 1 it is one at a time, oldest first."""
+
+    def serve(requests: Sequence[Request]) -> Latencies:
+        clock = WorkClock()
+        policy = Policy(token_budget=learned.token_budget or Policy().token_budget)
+        engine = StepEngine(
+            family, clock=clock, max_jobs=max_jobs, policy=policy, pace=learned.pace
+        )
+        return drive(engine, requests, clock, job)
+
+    return serve
+
+
+def job(request: Request) -> Job:
+    """The request with a photo of its own size."""
+    return Job(request.id, request.edit, (PHOTOS[side(request.edit)],))
+
+
+def side(edit: Edit) -> int:
+    """The side of its square picture."""
+    if edit.size is None:
+        raise ValueError("the requests of this benchmark name their size")
+    return edit.size.width
+
+
+def service_times(family: Family, runs: int) -> dict[tuple[int, int], float]:
+    """Seconds of each (side, steps) alone: the median-like fastest of some runs."""
+    times: dict[tuple[int, int], float] = {}
+    serve = ours(family, Calibration(), 1)
+    for kind in KINDS:
+        for steps in STEPS:
+            edit = Edit(prompt="make it red", size=Size(kind.side, kind.side), steps=steps, seed=1)
+            alone = [serve([Request("0", kind.name, 0.0, edit)])["0"] for _ in range(runs)]
+            times[kind.side, steps] = fmean(alone)
+    return times
+
+
+# -- diffusers -------------------------------------------------------------------------------------
+
+
+class Diffusers:
+    """Pipelines over one set of weights; a scheduler keeps state, so each request has its own."""
+
+    def __init__(self, weights: Path) -> None:
+        self._pipeline = FluxKontextPipeline.from_pretrained(weights)
+
+    def edit(self, request: Request) -> None:
+        """One edit from the photo to the picture."""
+        parts = dict(self._pipeline.components)
+        parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config)
+        pipeline = FluxKontextPipeline(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        pixels = side(request.edit)
+        photo = Image.frombytes("RGB", (pixels, pixels), PHOTOS[pixels].data)
+        pipeline(
+            prompt=request.edit.prompt,
+            image=photo,
+            height=pixels,
+            width=pixels,
+            max_area=pixels * pixels,
+            num_inference_steps=request.edit.steps,
+            max_sequence_length=TEXT_TOKENS,
+            _auto_resize=False,
+        )
+
+    def one_at_a_time(self, requests: Sequence[Request]) -> Latencies:
+        """In order of arrival."""
+        clock, latencies = WorkClock(), {}
+        for request in requests:
+            clock.skip_to(request.at_s)
+            self.edit(request)
+            latencies[request.id] = clock.monotonic() - request.at_s
+        return latencies
+
+    def thread_each(self, requests: Sequence[Request]) -> Latencies:
+        """A thread for each as it arrives."""
+        clock, latencies = WorkClock(), {}
+        threads: list[threading.Thread] = []
+
+        def run(request: Request) -> None:
+            self.edit(request)
+            latencies[request.id] = clock.monotonic() - request.at_s
+
+        for request in requests:
+            while clock.monotonic() < request.at_s:
+                if any(thread.is_alive() for thread in threads):
+                    time.sleep(0.001)
+                else:
+                    clock.skip_to(request.at_s)
+            threads.append(threading.Thread(target=run, args=(request,)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        if len(latencies) != len(requests):
+            raise RuntimeError("a thread died")
+        return latencies
+
+
+# -- all of it -------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Serve every load in every way and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one load, few requests")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    loads, rounds, count = (
+        ((TARGET_LOAD,), 1, 40) if options.quick else (LOADS, options.rounds, 120)
+    )
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = {"max_sequence_length": TEXT_TOKENS, "area": 256 * 256, "steps": 4}
+        weights = write_checkpoint(Path(folder), heads=4, recipe=recipe)
+        family, diffusers = load_family(weights), Diffusers(weights)
+        learned = calibrate(family, WorkClock())
+        times = service_times(family, 2 if options.quick else 5)
+        capacity = serial_rate(lambda it: times[side(it.edit), it.edit.steps or 0])
+        ways: dict[str, Callable[[Sequence[Request]], Latencies]] = {
+            "ours": ours(family, learned, 8),
+            "fifo": ours(family, learned, 1),
+            "fifo diffusers": diffusers.one_at_a_time,
+            "threads": diffusers.thread_each,
+        }
+        warm = arrivals(3, 1.0, 99)
+        rows: dict[float, dict[str, dict[str, float]]] = {}
+        for load in loads:
+            pooled: dict[str, list[tuple[str, float]]] = {who: [] for who in ways}
+            for seed in range(rounds):
+                requests = arrivals(count, load * capacity, seed)
+                kinds = {request.id: request.kind for request in requests}
+                for who, serve in ways.items():
+                    serve(warm)
+                    pooled[who] += [(kinds[id], s) for id, s in serve(requests).items()]
+            rows[load] = {who: measures(pairs) for who, pairs in pooled.items()}
+    figures = report(rows)
+    figures |= {
+        "requests_per_s_serial": round(capacity, 2),
+        "token_budget": learned.token_budget,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

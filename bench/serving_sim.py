@@ -1,0 +1,300 @@
+"""Many callers on one device, simulated: the real engine and scheduler, a cost model, no tensors.
+
+    python bench/serving_sim.py [--quick]
+
+Poisson arrivals of small, medium and large edits at three loads of the device's own serial
+capacity. Ours against one edit at a time in order of arrival (`fifo`) and against a thread for
+each request sharing the device evenly (`threads`), with the same costs and the same arrivals, so
+the figures are of the order of work alone. Latencies are simulated seconds. Prints a table with
+the targets and, last, one JSON object.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, quantiles
+from typing import Protocol
+
+from retouch.domain.edit import Edit, Size
+from retouch.engine.calibration import calibrate
+from retouch.engine.engine import StepEngine
+from retouch.engine.families.toy import ToyFamily, ToySession
+from retouch.engine.scheduler import Policy
+from retouch.ports import Finished, Job, Plan
+from retouch.testing import FakeClock
+
+LOADS = (0.5, 0.8, 0.95)
+TARGET_LOAD = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A class of edits: its size, and its share of the arrivals."""
+
+    name: str
+    side: int
+    share: float
+
+
+KINDS = (Kind("small", 128, 0.6), Kind("medium", 256, 0.3), Kind("large", 512, 0.1))
+STEPS = (2, 4, 6)  # an edit takes one of these
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An edit that arrives at some second."""
+
+    id: str
+    kind: str
+    at_s: float
+    edit: Edit
+
+
+class BenchClock(Protocol):
+    """A clock that can leap over time in which nothing happens."""
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+    def skip_to(self, at_s: float) -> None: ...
+
+
+Latencies = Mapping[str, float]
+"""Seconds from the arrival to the picture, by request."""
+
+
+# -- arrivals --------------------------------------------------------------------------------------
+
+
+def arrivals(count: int, rate: float, seed: int) -> list[Request]:
+    """That many requests at so many a second, the same for the same seed."""
+    draw = random.Random(seed)  # noqa: S311  not a secret
+    requests, at_s = [], 0.0
+    for number in range(count):
+        at_s += draw.expovariate(rate)
+        (kind,) = draw.choices(KINDS, [kind.share for kind in KINDS])
+        edit = Edit(
+            prompt="make it red", size=Size(kind.side, kind.side), steps=draw.choice(STEPS), seed=1
+        )
+        requests.append(Request(str(number), kind.name, at_s, edit))
+    return requests
+
+
+def serial_rate(service_s: Callable[[Request], float], seed: int = 0) -> float:
+    """Requests a second the device could do one after the other."""
+    return 1 / fmean(service_s(request) for request in arrivals(2000, 1.0, seed))
+
+
+def drive(
+    engine: StepEngine, requests: Sequence[Request], clock: BenchClock, job: Callable[..., Job]
+) -> Latencies:
+    """Give an engine its requests as they arrive and it has room; how long each took."""
+    coming, queue = deque(requests), deque[Request]()
+    arrived = {request.id: request.at_s for request in requests}
+    latencies: dict[str, float] = {}
+    while coming or queue or not engine.idle:
+        if engine.idle and not queue:
+            clock.skip_to(coming[0].at_s)
+            queue.append(coming.popleft())
+        while coming and coming[0].at_s <= clock.monotonic():
+            queue.append(coming.popleft())
+        while queue and engine.room():
+            engine.add(job(queue.popleft()))
+        for event in engine.step():
+            if isinstance(event, Finished):
+                latencies[event.id] = clock.monotonic() - arrived[event.id]
+    if len(latencies) != len(requests):
+        raise RuntimeError(f"{len(requests) - len(latencies)} requests were lost")
+    return latencies
+
+
+# -- the simulated device --------------------------------------------------------------------------
+
+
+class SimClock(FakeClock):
+    """Time that passes when the device works, from 0 so that it adds up exactly."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def skip_to(self, at_s: float) -> None:
+        """Leap to a second."""
+        self.advance(max(0.0, at_s - self.monotonic()))
+
+
+class SimFamily(ToyFamily):
+    """The toy with a device's costs: seconds for a pass, a bit more to open and to decode.
+
+    A pass costs a fixed part, and for each picture a part that grows with its tokens (linears) and
+    one with their square (attention); fitted to the bundled weights on a processor core.
+    """
+
+    PASS_S, TOKEN_S, SQUARE_S, OPEN_S, PIXEL_S = 0.004, 1.8e-4, 1.0e-7, 0.01, 6e-8
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._time = clock
+
+    def cost(self, plan: Plan) -> float:
+        """Seconds of one step, without the fixed part."""
+        return self.TOKEN_S * plan.tokens + self.SQUARE_S * plan.tokens**2
+
+    def open(self, plan: Plan, edit: Edit, images: Sequence[object]) -> ToySession:
+        """Takes its time."""
+        self._time.advance(self.OPEN_S)
+        return super().open(plan, edit, ())
+
+    def step(self, sessions: Sequence[ToySession]) -> None:
+        """Takes its time."""
+        self._time.advance(self.PASS_S + sum(self.cost(session.plan) for session in sessions))
+        super().step(sessions)
+
+    def close(self, session: ToySession) -> object:
+        """Takes its time."""
+        size = session.plan.size
+        self._time.advance(self.PIXEL_S * size.width * size.height)
+        return super().close(session)
+
+    def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
+        """The edit with one reference of its own size."""
+        return super().plan(edit, [edit.size] if edit.size else images, seed)
+
+    def service_s(self, request: Request) -> float:
+        """Seconds of such a request alone."""
+        plan = self.plan(request.edit, (), 0)
+        pixels = plan.size.width * plan.size.height
+        step_s = self.PASS_S + self.cost(plan)
+        return self.OPEN_S + plan.steps * step_s + self.PIXEL_S * pixels
+
+
+def simulated_engine(clock: SimClock, max_jobs: int) -> StepEngine:
+    """As a worker builds it: measured first."""
+    family = SimFamily(clock)
+    learned = calibrate(family, clock)
+    policy = Policy(token_budget=learned.token_budget or Policy().token_budget)
+    return StepEngine(family, clock=clock, max_jobs=max_jobs, policy=policy, pace=learned.pace)
+
+
+def simulated(requests: Sequence[Request], max_jobs: int) -> Latencies:
+    """Our engine with room for so many jobs; with 1 it is one at a time, oldest first."""
+    clock = SimClock()
+    engine = simulated_engine(clock, max_jobs)
+    began = clock.monotonic()
+    later = [Request(it.id, it.kind, began + it.at_s, it.edit) for it in requests]
+    return drive(engine, later, clock, lambda it: Job(it.id, it.edit, ()))
+
+
+def shared_evenly(requests: Sequence[Request], service_s: Callable[[Request], float]) -> Latencies:
+    """A thread for each: all that are there get on at the same speed."""
+    coming = deque(requests)
+    left: dict[str, float] = {}
+    arrived = {request.id: request.at_s for request in requests}
+    latencies: dict[str, float] = {}
+    now = 0.0
+    while coming or left:
+        first = min(left, key=lambda id: left[id], default=None)
+        ends_at = now + left[first] * len(left) if first else float("inf")
+        until = min(ends_at, coming[0].at_s if coming else float("inf"))
+        each_s = (until - now) / len(left) if left else 0.0
+        left = {id: rest - each_s for id, rest in left.items()}
+        now = until
+        if first and until == ends_at:
+            del left[first]
+            latencies[first] = now - arrived[first]
+        while coming and coming[0].at_s <= now:
+            request = coming.popleft()
+            left[request.id] = service_s(request)
+    return latencies
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Ours may take at most `most` of what `against` takes."""
+
+    name: str
+    measure: str
+    against: str
+    most: float
+
+
+TARGETS = (
+    Target("mean latency", "mean", "fifo", 0.75),
+    Target("mean latency", "mean", "threads", 0.45),
+    Target("small, mean", "small_mean", "fifo", 0.30),
+    Target("large, p95", "large_p95", "fifo", 1.25),
+)
+
+
+def measures(latencies: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Mean and p95 of all and of each class, from (class, seconds)."""
+    pairs = list(latencies)
+    found: dict[str, float] = {}
+    for name in ("", *(kind.name for kind in KINDS)):
+        values = [seconds for kind, seconds in pairs if name in ("", kind)]
+        prefix = f"{name}_" if name else ""
+        found[f"{prefix}mean"] = fmean(values)
+        found[f"{prefix}p95"] = quantiles(values, n=20, method="inclusive")[-1]
+    return found
+
+
+def report(rows: Mapping[float, Mapping[str, Mapping[str, float]]]) -> dict[str, object]:
+    """Print the table of {load: {who: measures}} and the targets; the figures."""
+    names = list(next(iter(next(iter(rows.values())).values())))
+    print(f"{'load':<6}{'who':<16}" + "".join(f"{name:>13}" for name in names))
+    for load, by_who in rows.items():
+        for who, found in by_who.items():
+            print(f"{load:<6}{who:<16}" + "".join(f"{found[name]:>13.3f}" for name in names))
+    figures: dict[str, object] = {}
+    at = rows.get(TARGET_LOAD, {})
+    print(f"\n{'target at load 0.8':<22}{'against':<10}{'at most':>8}{'ours':>8}")
+    for target in TARGETS:
+        ratio = at["ours"][target.measure] / at[target.against][target.measure]
+        met = "met" if ratio <= target.most else "not met"
+        print(f"{target.name:<22}{target.against:<10}{target.most:>8.2f}{ratio:>8.2f}  {met}")
+        figures[f"{target.measure}_against_{target.against}"] = round(ratio, 3)
+    figures["latencies_s"] = {
+        str(load): {
+            who: {name: round(value, 4) for name, value in found.items()}
+            for who, found in by_who.items()
+        }
+        for load, by_who in rows.items()
+    }
+    return figures
+
+
+def main() -> None:
+    """Simulate every load and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    rounds, count = (2, 300) if quick else (4, 1000)
+    started = time.monotonic()
+    service_s = SimFamily(SimClock()).service_s
+    capacity = serial_rate(service_s)
+    rows: dict[float, dict[str, dict[str, float]]] = {}
+    for load in LOADS:
+        pooled: dict[str, list[tuple[str, float]]] = {}
+        for seed in range(rounds):
+            requests = arrivals(count, load * capacity, seed)
+            kinds = {request.id: request.kind for request in requests}
+            for who, latencies in (
+                ("ours", simulated(requests, 8)),
+                ("fifo", simulated(requests, 1)),
+                ("threads", shared_evenly(requests, service_s)),
+            ):
+                pooled.setdefault(who, []).extend((kinds[id], s) for id, s in latencies.items())
+        rows[load] = {who: measures(pairs) for who, pairs in pooled.items()}
+    budget = simulated_engine(SimClock(), 1)._policy.token_budget
+    figures = report(rows)
+    figures |= {"token_budget": budget, "seconds": round(time.monotonic() - started, 1)}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
