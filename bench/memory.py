@@ -110,7 +110,7 @@ def main() -> None:
     print(f"\nfarthest from the hundredth edit: {drift:.1%} (at most {MOST:.0%}: {met})")
     figures = {
         "finished": finished,
-        "cancelled": cancelled,
+        "cancels": cancelled,
         "resident_after_100_mb": round(settled, 1),
         "resident_at_the_end_mb": round(later[-1], 1),
         "drift": round(drift, 4),
