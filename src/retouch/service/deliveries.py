@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from retouch.domain.errors import Busy
 from retouch.domain.prediction import Prediction, Status, Webhook
 from retouch.ports import (
     Clock,
@@ -40,6 +41,9 @@ JITTER = 0.1
 
 LEASE_S = 90.0
 """How long a claimed delivery is nobody else's: longer than a try and its settling take."""
+
+SETTLE_TRIES = 30
+"""How often a try's end is written, `poll_s` apart; then the lease lapses and it is sent again."""
 
 MAX_RETRY_AFTER_S = 36_000.0
 GONE = 410
@@ -142,11 +146,24 @@ class Deliveries:
     async def _send(self, delivery: Delivery) -> None:
         try:
             outcome = await self._tried(delivery)
-            await self._outbox.settle(delivery, outcome)
+        except Busy:  # the store is away, and nothing was sent
+            outcome = Postpone(self._later(SCHEDULE_S[0]))
         except Exception:
             log.exception("webhook.error", delivery=delivery.id)  # due again as its lease lapses
-        else:
-            _tell(delivery, outcome)
+            return
+        await self._settle(delivery, outcome)
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Record it, again while the store is away: what was told is not to be told twice."""
+        for _ in range(SETTLE_TRIES):
+            try:
+                await self._outbox.settle(delivery, outcome)
+            except Exception:
+                log.exception("webhook.settle_failed", delivery=delivery.id)
+                await asyncio.sleep(self._poll_s)
+            else:
+                _tell(delivery, outcome)
+                return
 
     async def _tried(self, delivery: Delivery) -> Outcome:
         prediction = await self._store.get(delivery.prediction_id)
