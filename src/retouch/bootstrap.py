@@ -197,6 +197,8 @@ def build_engine(
         device=settings.device,
         dtype=settings.dtype,
         loras=Path(settings.loras) if settings.loras else None,
+        cache_bytes=settings.cache_bytes,
+        fast_tolerance=settings.fast_tolerance,
     )
     memory = load_memory(settings.weights, device=settings.device) or NoMemory()
     learned = Calibration() if measure is None else measure(family)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from retouch.domain.edit import Edit, Size
+from retouch.domain.edit import Edit, Mode, Size
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Event, Fence, Kept, Move, Prediction, Progress, Status
@@ -485,6 +485,7 @@ class Plan:
     guidance: float | None
     seed: int
     tokens: int  # in one forward: text + target + references
+    mode: Mode = "exact"
     held_bytes: int = 0  # what its session keeps between steps, as estimated; 0 is not known
     peak_bytes: int = 0  # the most one of its stages takes on top
 
@@ -523,6 +524,12 @@ class Family(Protocol):
 
     def step_index(self, session: Any) -> int:
         """Steps a session has done."""
+
+    def metrics(self, session: Any) -> Mapping[str, float]:
+        """Figures of a session beyond its steps, by name; what pictures of one job have is added.
+
+        A family that does anything but exact arithmetic says here what it did.
+        """
 
     def preview(self, session: Any) -> Picture | None:
         """The picture a session heads for, decoded; changes nothing. None when it cannot tell.

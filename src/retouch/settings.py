@@ -55,6 +55,12 @@ class Settings:
         "its worker is ended and restarted. 0 waits for ever.",
     )
     loras: str = setting("", "Folder of LoRA files that edits may name; empty: none may.")
+    cache_bytes: int = setting(
+        256_000_000, "Encoded instructions and pictures kept on the device for the next request."
+    )
+    fast_tolerance: float = setting(
+        0.1, "How far a step may stray for an edit that asks for fast; 0 refuses such edits."
+    )
     database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
     blobs: str = setting(
         "", "Where pictures are kept, a file:// or s3:// URL; empty is the data folder."

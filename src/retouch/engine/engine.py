@@ -5,6 +5,7 @@ the work. It is synchronous and called from one thread.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,6 +51,7 @@ class _Run:
     pictures: dict[int, Picture] = field(default_factory=dict)
     step: int = 0  # steps done, averaged over its pictures and rounded down
     previews: int = 0  # of those it wants, how many have been made or left out
+    metrics: Counter[str] = field(default_factory=Counter)  # of its finished pictures, by name
 
     @property
     def plan(self) -> Plan:
@@ -254,6 +256,7 @@ class StepEngine:
                 yield from self._fail(turn, picture)
                 continue
             run.pictures[turn.number] = picture
+            run.metrics.update(self.family.metrics(self._session(turn)))
             del run.sessions[turn.number]
             self._schedule = self._schedule.finish(turn)
             if len(run.pictures) == len(run.plans):
@@ -300,7 +303,7 @@ class StepEngine:
         run = self._runs[id]
         pictures = tuple(run.pictures[number] for number in sorted(run.pictures))
         elapsed_s = self._elapsed_s(run)
-        metrics = {"steps": float(run.plan.steps), "predict_time": elapsed_s}
+        metrics = {"steps": float(run.plan.steps), "predict_time": elapsed_s, **run.metrics}
         logs = self._logs(run)
         self.cancel(id)
         return Finished(id, pictures, metrics, logs)
@@ -318,6 +321,8 @@ class StepEngine:
             f"Using seed: {run.plan.seed}",
             f"Served by the weights {self.family.name}, {size.width}x{size.height} pixels",
         ]
+        if run.plan.mode != "exact":
+            lines.append(f"Mode: {run.plan.mode}, not exact: {dict(run.metrics)}")
         if run.step:
             lines.append(progress_line(run.step, run.plan.steps, self._elapsed_s(run)))
         return "\n".join(lines) + "\n"

@@ -1,11 +1,12 @@
 """Model families, the only place of tensors. This shop window itself imports none of their modules.
 
 To add a family: a module with a class that answers `retouch.ports.Family` and has a classmethod
-`load(folder, *, name, device, dtype, loras)`, and a line in `FAMILIES`.
+`load(folder, *, name, device, dtype, options)`, and a line in `FAMILIES`.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,22 @@ from retouch.domain.errors import RetouchError
 from retouch.ports import Family, Memory
 
 DType = Literal["float32", "bfloat16", "float16"]
+
+CACHE_BYTES = 256_000_000
+"""Encoded instructions and pictures a family keeps where nobody chose how many."""
+
+FAST_TOLERANCE = 0.1
+"""How much the first block's part of a step may change for the others to be reused in fast mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What an operator chooses beside weights, device and precision."""
+
+    loras: Path | None = None  # folder of those that edits may name
+    cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
+    fast_tolerance: float = FAST_TOLERANCE  # 0 refuses edits that ask for `fast`
+
 
 BUNDLED = frozenset({"nano"})
 """Weights that ship with the package, in `retouch/weights/NAME`."""
@@ -36,10 +53,13 @@ def load_family(
     device: str = "cpu",
     dtype: str = "float32",
     loras: Path | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    fast_tolerance: float = FAST_TOLERANCE,
 ) -> Family:
     """A family with its weights loaded: a bundled name, `toy`, or a folder in diffusers' layout.
 
-    Edits may name the LoRAs in the folder `loras`; without one there are none.
+    Edits may name the LoRAs in the folder `loras`; without one there are none. The rest of its
+    choices are those of `Options`.
     `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
     component or its configuration is not usable.
     """
@@ -61,7 +81,8 @@ def load_family(
     place, precision = choose(device, dtype)
     module, class_name = FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
-    loaded = family.load(folder, name=folder.name, device=place, dtype=precision, loras=loras)
+    options = Options(loras=loras, cache_bytes=cache_bytes, fast_tolerance=fast_tolerance)
+    loaded = family.load(folder, name=folder.name, device=place, dtype=precision, options=options)
     return cast("Family", loaded)
 
 

@@ -8,9 +8,6 @@ from torch import Tensor
 
 T = TypeVar("T", bound=tuple[Tensor, ...])
 
-CACHE_BYTES = 256_000_000
-"""The bound where nobody chose one."""
-
 
 class TensorCache:
     """Tensors by key, the least recently used thrown out beyond a bound in bytes.

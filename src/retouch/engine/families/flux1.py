@@ -9,30 +9,44 @@ Noise is float32 from a CPU generator seeded with the plan's seed, then cast: a 
 picture on every device and in every batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, Lora, ReferenceLayout, Size
+from retouch.domain.edit import Edit, Lora, Mode, ReferenceLayout, Size
 from retouch.domain.errors import InvalidEdit
 from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
-from retouch.engine.families import DType, WeightsError, pixels, schedule
+from retouch.engine.families import DType, Options, WeightsError, pixels, schedule
 from retouch.engine.families.bounds import violations
+from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import Parts, read_parts
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed import Request, prepare, velocity
+from retouch.engine.families.packed import (
+    Recall,
+    Recalled,
+    Request,
+    modulations,
+    prepare,
+    recalled_velocity,
+    velocity,
+)
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import reference_sizes, stitched_size
-from retouch.engine.families.text import TextEncoder
+from retouch.engine.families.text import Text, TextEncoder
 from retouch.ports import Plan
+
+Fit = Callable[[Picture, Size], Picture]
 
 TOKEN = 16
 """Pixels along a token's side: the codec shrinks by 8, packing by 2."""
@@ -47,6 +61,8 @@ class Session:
     latents: Tensor  # (target tokens, C), in the model's precision
     sigmas: Tensor  # (steps + 1,), float32, on the CPU
     index: int = 0  # steps done
+    recall: Recall | None = None  # in fast mode, what the last whole step is remembered by
+    reused: int = 0  # steps that were cut short by it
     is_watched: bool = False  # whether somebody wants previews
     estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
     loras: tuple[Lora, ...] = ()
@@ -55,23 +71,25 @@ class Session:
 class Flux1Family:
     """`retouch.ports.Family` over a FLUX.1 Kontext checkpoint."""
 
-    def __init__(self, parts: Parts, recipe: Recipe, loras: Path | None = None) -> None:
+    def __init__(self, parts: Parts, recipe: Recipe, options: Options) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
-        self._shelf = LoraShelf(self._model, "FluxLoraLoaderMixin", loras)
+        self._shelf = LoraShelf(self._model, "FluxLoraLoaderMixin", options.loras)
         self._text = TextEncoder(
             parts.clip, parts.clip_tokenizer, parts.t5, parts.t5_tokenizer,
             recipe.max_sequence_length,
         )  # fmt: skip
+        self._cache = TensorCache(options.cache_bytes)
+        self._fast_tolerance = options.fast_tolerance
         self._device: torch.device = self._model.device
         self._dtype: torch.dtype = self._model.dtype
         self._takes_guidance: bool = self._model.config.guidance_embeds
 
     @classmethod
     def load(
-        cls, folder: Path, *, name: str, device: str, dtype: DType, loras: Path | None = None
+        cls, folder: Path, *, name: str, device: str, dtype: DType, options: Options
     ) -> "Flux1Family":
         """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
@@ -79,14 +97,15 @@ class Flux1Family:
         parts = read_parts(folder, device=device, dtype=getattr(torch, dtype))
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
-        return cls(parts, recipe, loras)
+        return cls(parts, recipe, options)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
 
         What the edit leaves open is the recipe's; guidance is None for weights that take none.
         """
-        broken = [*violations(edit, len(images)), *self._shelf.violations(edit.loras)]
+        modes: tuple[Mode, ...] = ("exact", "fast") if self._fast_tolerance else ("exact",)
+        broken = [*violations(edit, len(images), modes=modes), *self._shelf.violations(edit.loras)]
         if broken:
             raise InvalidEdit(tuple(broken))
         recipe = self.recipe
@@ -105,15 +124,16 @@ class Flux1Family:
             steps=recipe.steps if edit.steps is None else edit.steps,
             guidance=guidance if self._takes_guidance else None,
             seed=seed,
+            mode=edit.mode,
             tokens=recipe.max_sequence_length + sum(rows * columns for rows, columns in grids),
         )
-        return with_footprint(plan, self._model, self._parts.vae)
+        return with_footprint(plan, self._model, self._parts.vae, modulations(self._model))
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
         with guarded():
             self._shelf.wear(edit.loras)
-            text = self._text.encode(edit.prompt)
+            text = self._encoded(edit.prompt)
             target, layout = _grid(plan.size), self._layout(edit)
             ids = position_ids(
                 len(text.tokens),
@@ -122,15 +142,19 @@ class Flux1Family:
                 layout="offset" if layout == "stitch" else layout,
                 origin=self.recipe.position_origin,
             )
+            sigmas = torch.from_numpy(
+                schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
+            )
             request = prepare(
                 self._model,
                 text.tokens.to(self._dtype),
                 text.pooled.to(self._dtype),
                 self._references(plan, self._stitched(plan, edit, images)),
                 ids.to(self._device),
+                self._timesteps(sigmas),
+                plan.guidance,
             )
-            sigmas = schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
-            session = Session(plan, request, self._noise(plan), torch.from_numpy(sigmas))
+            session = Session(plan, request, self._noise(plan), sigmas)
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             return session
@@ -138,22 +162,32 @@ class Flux1Family:
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with guarded():
-            velocities = self._velocities(sessions)
+            steps = self._passes(sessions)
             moved = [
-                euler(session.latents, each, session.sigmas[session.index : session.index + 2])
-                for session, each in zip(sessions, velocities, strict=True)
+                euler(
+                    session.latents,
+                    step.velocity,
+                    session.sigmas[session.index : session.index + 2],
+                )
+                for session, step in zip(sessions, steps, strict=True)
             ]
-            for session, each in zip(sessions, velocities, strict=True):
+            for session, step in zip(sessions, steps, strict=True):
                 if session.is_watched:
                     ends = session.sigmas[[session.index, -1]]
-                    session.estimate = euler(session.latents, each, ends)
-        for session, latents in zip(sessions, moved, strict=True):
+                    session.estimate = euler(session.latents, step.velocity, ends)
+        for session, latents, step in zip(sessions, moved, steps, strict=True):
             session.latents = latents
             session.index += 1
+            session.recall = step.recall
+            session.reused += step.is_reused
 
     def step_index(self, session: Session) -> int:
         """Steps a session has done."""
         return session.index
+
+    def metrics(self, session: Session) -> dict[str, float]:
+        """In fast mode, the steps that were cut short."""
+        return {"reused_steps": float(session.reused)} if session.plan.mode == "fast" else {}
 
     def preview(self, session: Session) -> Picture | None:
         """The estimate of the last step, x - sigma * velocity, decoded by the real codec."""
@@ -186,20 +220,27 @@ class Flux1Family:
             return images
         return [pixels.stitch(images, plan.references[0])]
 
-    def _velocities(self, sessions: Sequence[Session]) -> list[Tensor]:
-        """Of each session; one forward pass for each set of LoRAs among them."""
-        found: dict[int, Tensor] = {}
+    def _passes(self, sessions: Sequence[Session]) -> list[Recalled]:
+        """Each session's step; one forward pass for each set of LoRAs and mode among them."""
+        found: dict[int, Recalled] = {}
         for places in self._shelf.turns([session.loras for session in sessions]):
-            alike = [sessions[place] for place in places]
-            velocities = velocity(
-                self._model,
-                [session.request for session in alike],
-                [session.latents for session in alike],
-                self._timesteps(alike),
-                self._guidance(alike),
-            )
-            found.update(zip(places, velocities, strict=True))
+            for mode in get_args(Mode):
+                alike = [place for place in places if sessions[place].plan.mode == mode]
+                if alike:
+                    steps = self._pass(mode, [sessions[place] for place in alike])
+                    found.update(zip(alike, steps, strict=True))
         return [found[place] for place in range(len(sessions))]
+
+    def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Recalled]:
+        requests = [session.request for session in sessions]
+        latents = [session.latents for session in sessions]
+        steps = [session.index for session in sessions]
+        if mode == "exact":
+            return [Recalled(each) for each in velocity(self._model, requests, latents, steps)]
+        recalls = [session.recall for session in sessions]
+        return recalled_velocity(
+            self._model, requests, latents, steps, recalls, self._fast_tolerance
+        )
 
     def _noise(self, plan: Plan) -> Tensor:
         """Packed noise, (target tokens, C)."""
@@ -215,25 +256,31 @@ class Flux1Family:
         empty = torch.empty(0, self._model.config.in_channels)
         tokens = [empty.to(self._device, self._dtype)]
         for image, size in zip(images, plan.references, strict=True):
-            tensor = pixels.to_tensor(fit(image, size)).to(self._device, self._dtype)
-            tokens.append(pixels.pack(pixels.encode(self._parts.vae, tensor)))
+            key = (sha256(image.data).digest(), image.width, size)
+            tokens += self._cache.of(key, partial(self._latents, fit, image, size))
         return torch.cat(tokens)
+
+    def _latents(self, fit: Fit, image: Picture, size: Size) -> tuple[Tensor, ...]:
+        """A reference's packed latents, (tokens, C)."""
+        tensor = pixels.to_tensor(fit(image, size)).to(self._device, self._dtype)
+        return (pixels.pack(pixels.encode(self._parts.vae, tensor)),)
+
+    def _encoded(self, prompt: str) -> Text:
+        def encode() -> tuple[Tensor, ...]:
+            text = self._text.encode(prompt)
+            return text.tokens, text.pooled
+
+        return Text(*self._cache.of(sha256(prompt.encode()).digest(), encode))
 
     def _decoded(self, session: Session, latents: Tensor) -> Picture:
         latent = pixels.unpack(latents, *_grid(session.plan.size))
         return pixels.to_picture(pixels.decode(self._parts.vae, latent))
 
-    def _timesteps(self, sessions: Sequence[Session]) -> Tensor:
-        """Noise levels (B,) as the pipeline hands them over: t = 1000 sigma in the model's
+    def _timesteps(self, sigmas: Tensor) -> Tensor:
+        """Noise levels (steps,) as the pipeline hands them over: t = 1000 sigma in the model's
         precision, divided by 1000 there."""
-        now = torch.stack([session.sigmas[session.index] for session in sessions])
-        return (now * self._parts.shift.num_train_timesteps).to(self._device, self._dtype) / 1000
-
-    def _guidance(self, sessions: Sequence[Session]) -> Tensor | None:
-        if not self._takes_guidance:
-            return None
-        values = [session.plan.guidance for session in sessions]
-        return torch.tensor(values, dtype=torch.float32, device=self._device)
+        now = sigmas[:-1] * self._parts.shift.num_train_timesteps
+        return now.to(self._device, self._dtype) / 1000
 
 
 def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:

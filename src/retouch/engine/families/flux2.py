@@ -8,6 +8,8 @@ are guided by a second request without a prompt, packed into the same pass.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from retouch.domain.edit import Edit, Lora, Size
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.domain.geometry import MULTIPLE, target_size
 from retouch.domain.picture import Picture
-from retouch.engine.families import DType, WeightsError, pixels, read_json
+from retouch.engine.families import DType, Options, WeightsError, pixels, read_json
 from retouch.engine.families.bounds import violations
+from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import read_model, read_shift, read_tokenizer
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.flux1 import euler
@@ -73,22 +76,26 @@ class Flux2Family:
     """`retouch.ports.Family` over a FLUX.2 klein checkpoint."""
 
     def __init__(
-        self, parts: Parts, recipe: Recipe, *, takes_guidance: bool, loras: Path | None = None
+        self, parts: Parts, recipe: Recipe, *, takes_guidance: bool, options: Options
     ) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
-        self._shelf = LoraShelf(self._model, "Flux2LoraLoaderMixin", loras)
+        self._shelf = LoraShelf(self._model, "Flux2LoraLoaderMixin", options.loras)
         self._device: torch.device = self._model.device
         self._dtype: torch.dtype = self._model.dtype
+        self._cache = TensorCache(options.cache_bytes)
         self._takes_guidance = takes_guidance
 
     @classmethod
     def load(
-        cls, folder: Path, *, name: str, device: str, dtype: DType, loras: Path | None = None
+        cls, folder: Path, *, name: str, device: str, dtype: DType, options: Options
     ) -> "Flux2Family":
-        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
+        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError.
+
+        It has no fast mode.
+        """
         check_device(device)
         index = read_json(folder / "model_index.json")
         is_distilled = bool(index.get("is_distilled", False))
@@ -106,7 +113,7 @@ class Flux2Family:
             shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
         )
         _check_widths(folder, parts)
-        return cls(parts, recipe, takes_guidance=not is_distilled, loras=loras)
+        return cls(parts, recipe, takes_guidance=not is_distilled, options=options)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
@@ -152,7 +159,7 @@ class Flux2Family:
             ).to(self._device)
             prompts = (edit.prompt, "") if _is_guided(plan.guidance) else (edit.prompt,)
             requests = tuple(
-                prepare(self._model, self._text(prompt).to(self._dtype), references, ids)
+                prepare(self._model, self._encoded(prompt).to(self._dtype), references, ids)
                 for prompt in prompts
             )
             tokens = target[0] * target[1]
@@ -180,6 +187,10 @@ class Flux2Family:
         """Steps a session has done."""
         return session.index
 
+    def metrics(self, session: Session) -> dict[str, float]:
+        """Nothing of its own."""
+        return {}
+
     def preview(self, session: Session) -> Picture | None:
         """The estimate of the last step, decoded by the real codec."""
         with guarded():
@@ -201,6 +212,11 @@ class Flux2Family:
         return float(passes * layers * (linear + 4 * width * tokens**2) / 1e12)
 
     # -- what a session is made of ---------------------------------------------------------------
+
+    def _encoded(self, prompt: str) -> Tensor:
+        key = sha256(prompt.encode()).digest()
+        (tokens,) = self._cache.of(key, lambda: (self._text(prompt),))
+        return tokens
 
     def _text(self, prompt: str) -> Tensor:
         """(max_sequence_length, joint_attention_dim). Padding takes part, as in training."""
@@ -257,13 +273,18 @@ class Flux2Family:
         empty = torch.empty(0, self._model.config.in_channels)
         tokens = [empty.to(self._device, self._dtype)]
         for image, size in zip(images, plan.references, strict=True):
-            fitted = pixels.cut(pixels.capped(image, self.recipe.area), size)
-            tensor = pixels.to_tensor(fitted).to(self._device, self._dtype)
-            latent = self._parts.vae.encode(tensor).latent_dist.mode()
-            patches = pixels.patch(latent)
-            mean, deviation = self._statistics(patches)
-            tokens.append(_rows((patches - mean) / deviation))
+            key = (sha256(image.data).digest(), image.width, size)
+            tokens += self._cache.of(key, partial(self._latents, image, size))
         return torch.cat(tokens)
+
+    def _latents(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
+        """A reference's packed latents, (tokens, C)."""
+        fitted = pixels.cut(pixels.capped(image, self.recipe.area), size)
+        tensor = pixels.to_tensor(fitted).to(self._device, self._dtype)
+        latent = self._parts.vae.encode(tensor).latent_dist.mode()
+        patches = pixels.patch(latent)
+        mean, deviation = self._statistics(patches)
+        return (_rows((patches - mean) / deviation),)
 
     def _decoded(self, session: Session, latents: Tensor) -> Picture:
         latent = self.unpacked(latents, session.plan.size)

@@ -20,8 +20,11 @@ output at twice that width, and what a convolution makes of them."""
 FLOAT32 = 4
 
 
-def with_footprint(plan: Plan, model: Any, vae: Any) -> Plan:
-    """The plan with what its session will hold and the most a stage takes on top."""
+def with_footprint(plan: Plan, model: Any, vae: Any, modulations: int = 0) -> Plan:
+    """The plan with what its session will hold and the most a stage takes on top.
+
+    `modulations` are what it keeps for each step, in model widths.
+    """
     config = model.config
     width, itemsize = config.num_attention_heads * config.attention_head_dim, model.dtype.itemsize
     embedded = plan.tokens * width * itemsize
@@ -31,6 +34,6 @@ def with_footprint(plan: Plan, model: Any, vae: Any) -> Plan:
     decoding = pixels * channels * DECODED_LAYERS * vae.dtype.itemsize
     return replace(
         plan,
-        held_bytes=embedded + rotary,
+        held_bytes=embedded + rotary + plan.steps * modulations * width * itemsize,
         peak_bytes=max(PASS_WIDTHS * embedded, decoding),
     )

@@ -9,8 +9,8 @@ and quantised layers keep working.
 Shapes below: B requests, N rows in all, d the model's width, h heads of D, C features per token.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from retouch.engine.families.rows import (
     bounded,
     heads,
     interleave,
+    joined,
     modulate,
     per_row,
     rotate,
@@ -36,79 +37,233 @@ class Request:
 
     text: Tensor  # (text tokens, d), embedded
     references: Tensor  # (reference tokens, d), embedded; no rows when there are none
-    pooled: Tensor  # (pooled width,)
     rope: Rope  # for [text | target | references]
     target_tokens: int
+    tables: Tensor  # (steps, all modulations), in the order of `_norms`
+    widths: tuple[int, ...]  # of each norm's modulations
 
 
-def prepare(model: Any, tokens: Tensor, pooled: Tensor, references: Tensor, ids: Tensor) -> Request:
-    """The constants of a request.
+def prepare(
+    model: Any,
+    tokens: Tensor,
+    pooled: Tensor,
+    references: Tensor,
+    ids: Tensor,
+    timesteps: Tensor,
+    guidance: float | None,
+) -> Request:
+    """The constants of a request: everything that does not see the latents, for all its steps.
 
-    `tokens` (text tokens, text width) and `pooled` come from the text encoders, `references`
-    (reference tokens, C) are packed latents, `ids` (all tokens, 3) the positions in the order
-    [text | target | references].
+    `tokens` (text tokens, text width) and `pooled` (pooled width,) come from the text encoders,
+    `references` (reference tokens, C) are packed latents, `ids` (all tokens, 3) the positions in
+    the order [text | target | references]. `timesteps` (steps,) are noise levels in 0..1 in the
+    model's precision; `guidance` is None for a model without guidance embedding.
     """
+    condition = _condition(model, pooled, timesteps, guidance)
+    tables = [norm.linear(norm.silu(condition)) for norm in _norms(model)]
     return Request(
         text=model.context_embedder(tokens),
         references=model.x_embedder(references),
-        pooled=pooled,
         rope=turns(*model.pos_embed(ids)),
         target_tokens=len(ids) - len(tokens) - len(references),
+        tables=torch.cat(tables, dim=1),
+        widths=tuple(table.shape[1] for table in tables),
     )
 
 
 def velocity(
+    model: Any, requests: Sequence[Request], latents: Sequence[Tensor], steps: Sequence[int]
+) -> list[Tensor]:
+    """The velocity of each request's target at its step, (target tokens, C), as its `latents` are.
+
+    `steps` count from 0.
+    """
+    begun = _begin(model, requests, latents, steps)
+    return _end(model, begun, _go_on(model, _first(model, begun)))
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What the blocks added to the target rows in the last whole pass of a request."""
+
+    first: Tensor  # the first block, (target tokens, d)
+    rest: Tensor  # all others together, likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A step that may have been cut short."""
+
+    velocity: Tensor
+    recall: Recall | None = None  # for the next step
+    is_reused: bool = False  # whether all blocks but the first were recalled
+
+
+def recalled_velocity(
     model: Any,
     requests: Sequence[Request],
     latents: Sequence[Tensor],
-    timesteps: Tensor,
-    guidance: Tensor | None,
-) -> list[Tensor]:
-    """The velocity of each request's target, (target tokens, C), as its `latents` are.
+    steps: Sequence[int],
+    recalls: Sequence[Recall | None],
+    tolerance: float,
+) -> list[Recalled]:
+    """`velocity`, approximately: where the first block adds nearly what it added in a request's
+    last whole pass, the others are taken to add what they added then.
 
-    `timesteps` (B,) are noise levels in 0..1 in the model's precision, `guidance` (B,) is float32,
-    or None for a model without guidance embedding.
+    "Nearly" is a mean absolute change of at most `tolerance` of its mean size. Each request is
+    judged by itself, and those that need the other blocks go on in one pass.
     """
-    rows = Rows.of(requests, timesteps.device)
-    table = _condition(model, requests, timesteps, guidance)
-    rope = torch.cat([request.rope for request in requests])
-    targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
-    image = interleave(targets, [request.references for request in requests])
-    text = torch.cat([request.text for request in requests])
+    begun = _begin(model, requests, latents, steps)
+    entered = _targets(begun)
+    through = _first(model, begun)
+    left = _targets(through)
+    added = [after - before for before, after in zip(entered, left, strict=True)]
+    is_reused = [
+        recall is not None and _change(first, recall.first) <= tolerance
+        for first, recall in zip(added, recalls, strict=True)
+    ]
+    whole = [number for number, is_short in enumerate(is_reused) if not is_short]
+    ended = [
+        target if recall is None else target + recall.rest
+        for target, recall in zip(left, recalls, strict=True)
+    ]
+    kept = list(recalls)
+    if whole:
+        part = _part(through, whole)
+        for number, target in zip(
+            whole, torch.split(_go_on(model, part), part.rows.targets), strict=True
+        ):
+            ended[number] = target
+            kept[number] = Recall(added[number], target - left[number])
+    velocities = _end(model, begun, joined(ended))
+    return [Recalled(*each) for each in zip(velocities, kept, is_reused, strict=True)]
 
-    for block in model.transformer_blocks:
-        text, image = _double(block, text, image, table, rows, rope)
-    joint = interleave(torch.split(text, rows.texts), torch.split(image, rows.images))
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A pass under way: its requests' rows between two blocks."""
+
+    requests: Sequence[Request]
+    rows: Rows
+    tables: Sequence[Tensor]  # each norm's modulations now, (B, k * d), in the order of `_norms`
+    rope: Rope
+    text: Tensor
+    image: Tensor
+
+
+def _begin(
+    model: Any, requests: Sequence[Request], latents: Sequence[Tensor], steps: Sequence[int]
+) -> _Pass:
+    rows = Rows.of(requests, latents[0].device)
+    targets = torch.split(model.x_embedder(joined(latents)), rows.targets)
+    lines = [request.tables[step, None] for request, step in zip(requests, steps, strict=True)]
+    return _Pass(
+        requests=requests,
+        rows=rows,
+        tables=torch.split(joined(lines), list(requests[0].widths), dim=1),
+        rope=joined([request.rope for request in requests]),
+        text=joined([request.text for request in requests]),
+        image=interleave(targets, [request.references for request in requests]),
+    )
+
+
+def _first(model: Any, begun: _Pass) -> _Pass:
+    """After the first double block."""
+    return _through(begun, model.transformer_blocks[0], 0)
+
+
+def _go_on(model: Any, begun: _Pass) -> Tensor:
+    """The target rows after all blocks but the first, (target rows, d)."""
+    rows, rope = begun.rows, begun.rope
+    for number, block in enumerate(model.transformer_blocks[1:], start=1):
+        begun = _through(begun, block, number)
+    joint = interleave(torch.split(begun.text, rows.texts), torch.split(begun.image, rows.images))
     *blocks, last = model.single_transformer_blocks
-    for block in blocks:
+    *tables, last_table, _ = begun.tables[2 * len(model.transformer_blocks) :]
+    for block, table in zip(blocks, tables, strict=True):
         joint = _single(block, joint, table, rows, rope)
-    target = _last(last, joint, table, rows, rope)
-
-    scale, shift = model.norm_out.linear(model.norm_out.silu(table)).chunk(2, dim=1)
-    target = modulate(model.norm_out.norm(target), shift, scale, rows.target_of)
-    return list(torch.split(model.proj_out(target), rows.targets))
+    return _last(last, joint, last_table, rows, rope)
 
 
-def _condition(
-    model: Any, requests: Sequence[Request], timesteps: Tensor, guidance: Tensor | None
-) -> Tensor:
-    """The modulation table, (B, d): timestep, guidance and pooled text, each x1000 as trained."""
-    pooled = torch.stack([request.pooled for request in requests])
+def _through(begun: _Pass, block: Any, number: int) -> _Pass:
+    image_table, text_table = begun.tables[2 * number : 2 * number + 2]
+    text, image = _double(
+        block, begun.text, begun.image, image_table, text_table, begun.rows, begun.rope
+    )
+    return replace(begun, text=text, image=image)
+
+
+def _end(model: Any, begun: _Pass, target: Tensor) -> list[Tensor]:
+    scale, shift = begun.tables[-1].chunk(2, dim=1)
+    target = modulate(model.norm_out.norm(target), shift, scale, begun.rows.target_of)
+    return list(torch.split(model.proj_out(target), begun.rows.targets))
+
+
+def _targets(begun: _Pass) -> list[Tensor]:
+    """Each request's target rows."""
+    images = torch.split(begun.image, begun.rows.images)
+    return [image[:count] for image, count in zip(images, begun.rows.targets, strict=True)]
+
+
+def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
+    """Some of the requests of a pass."""
+    if len(numbers) == len(begun.requests):
+        return begun
+    requests = [begun.requests[number] for number in numbers]
+    texts = torch.split(begun.text, begun.rows.texts)
+    images = torch.split(begun.image, begun.rows.images)
+    return _Pass(
+        requests=requests,
+        rows=Rows.of(requests, begun.text.device),
+        tables=[table[list(numbers)] for table in begun.tables],
+        rope=joined([request.rope for request in requests]),
+        text=joined([texts[number] for number in numbers]),
+        image=joined([images[number] for number in numbers]),
+    )
+
+
+def _change(now: Tensor, then: Tensor) -> float:
+    """How far two tensors are apart, as a part of their size."""
+    apart, size = (now - then).abs().mean(), then.abs().mean()
+    return (apart / size).item()
+
+
+def modulations(model: Any) -> int:
+    """Values that `prepare` keeps for each step of a request, in model widths."""
+    return 12 * len(model.transformer_blocks) + 3 * len(model.single_transformer_blocks) + 2
+
+
+def _norms(model: Any) -> Iterator[Any]:
+    """Every norm that is modulated, in the order of a pass."""
+    for block in model.transformer_blocks:
+        yield from (block.norm1, block.norm1_context)
+    yield from (block.norm for block in model.single_transformer_blocks)
+    yield model.norm_out
+
+
+def _condition(model: Any, pooled: Tensor, timesteps: Tensor, guidance: float | None) -> Tensor:
+    """What modulations are made of, (steps, d): timestep, guidance and pooled text, the first two
+    x1000 as trained."""
     vectors = [timesteps * 1000]
     if guidance is not None:
-        vectors.append(guidance.to(timesteps.dtype) * 1000)
-    table: Tensor = model.time_text_embed(*vectors, pooled)
-    return table
+        strength = torch.full(timesteps.shape, guidance, dtype=torch.float32)
+        vectors.append(strength.to(timesteps) * 1000)
+    condition: Tensor = model.time_text_embed(*vectors, pooled.expand(len(timesteps), -1))
+    return condition
 
 
 def _double(
-    block: Any, text: Tensor, image: Tensor, table: Tensor, rows: Rows, rope: Rope
+    block: Any,
+    text: Tensor,
+    image: Tensor,
+    image_table: Tensor,
+    text_table: Tensor,
+    rows: Rows,
+    rope: Rope,
 ) -> tuple[Tensor, Tensor]:
     """`FluxTransformerBlock`: two streams with weights of their own that attend to each other."""
-    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = _modulation(block.norm1, table, 6)
-    t_shift, t_scale, t_gate, t_mlp_shift, t_mlp_scale, t_mlp_gate = _modulation(
-        block.norm1_context, table, 6
-    )
+    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = image_table.chunk(6, dim=1)
+    t_shift, t_scale, t_gate, t_mlp_shift, t_mlp_scale, t_mlp_gate = text_table.chunk(6, dim=1)
     normed = modulate(block.norm1.norm(image), shift, scale, rows.image_of)
     t_normed = modulate(block.norm1_context.norm(text), t_shift, t_scale, rows.text_of)
 
@@ -128,7 +283,7 @@ def _double(
     )
     pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
     split = torch.split(attended, pieces)
-    t_attended, attended = torch.cat(split[0::2]), torch.cat(split[1::2])
+    t_attended, attended = joined(split[0::2]), joined(split[1::2])
     attended = attn.to_out[1](attn.to_out[0](attended))
     t_attended = attn.to_add_out(t_attended)
 
@@ -144,7 +299,7 @@ def _double(
 
 def _single(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> Tensor:
     """`FluxSingleTransformerBlock`: one stream, attention and MLP side by side."""
-    shift, scale, gate = _modulation(block.norm, table, 3)
+    shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
     attn = block.attn
     query = rotate(heads(attn, attn.to_q(normed), attn.norm_q), rope)
@@ -157,7 +312,7 @@ def _single(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) ->
 
 def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> Tensor:
     """`_single` for the target rows only, (target rows, d): nobody reads the others any more."""
-    shift, scale, gate = _modulation(block.norm, table, 3)
+    shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
     target = normed[rows.target_at]
     attn = block.attn
@@ -168,7 +323,3 @@ def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> T
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(target))], dim=1)
     kept = joint[rows.target_at]
     return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed))
-
-
-def _modulation(norm: Any, table: Tensor, parts: int) -> tuple[Tensor, ...]:
-    return norm.linear(norm.silu(table)).chunk(parts, dim=1)  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ from retouch.engine.families.rows import (
     bounded,
     heads,
     interleave,
+    joined,
     modulate,
     per_row,
     rotate,
@@ -65,10 +66,10 @@ def velocity(
     image_table = model.double_stream_modulation_img(table)
     text_table = model.double_stream_modulation_txt(table)
     joint_table = model.single_stream_modulation(table)
-    rope = torch.cat([request.rope for request in requests])
+    rope = joined([request.rope for request in requests])
     targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
     image = interleave(targets, [request.references for request in requests])
-    text = torch.cat([request.text for request in requests])
+    text = joined([request.text for request in requests])
 
     for block in model.transformer_blocks:
         text, image = _double(block, text, image, text_table, image_table, rows, rope)
@@ -114,7 +115,7 @@ def _double(
     )
     pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
     split = torch.split(attended, pieces)
-    t_attended, attended = torch.cat(split[0::2]), torch.cat(split[1::2])
+    t_attended, attended = joined(split[0::2]), joined(split[1::2])
     attended = attn.to_out[1](attn.to_out[0](attended))
     t_attended = attn.to_add_out(t_attended)
 

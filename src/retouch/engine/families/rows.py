@@ -113,6 +113,11 @@ def owners(counts: list[int], device: torch.device) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
 
 
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """One after the other; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
 def interleave(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """[first of request 1 | second of request 1 | first of request 2 ...]."""
     return torch.cat([part for pair in zip(first, second, strict=True) for part in pair])

@@ -59,24 +59,31 @@ def write_checkpoint(
     double_blocks: int = 2,
     single_blocks: int = 2,
     heads: int = 2,
+    head_dim: int = 16,
     codec: Literal["kl", "dct"] = "kl",
+    vae_widths: tuple[int, int, int, int] = (4, 4, 8, 8),
     text_width: int = 24,
     seed: int = 0,
 ) -> Path:
-    """Write one to a folder and return it. `recipe` becomes its `retouch.json`."""
+    """Write one to a folder and return it. `recipe` becomes its `retouch.json`.
+
+    `head_dim` is a multiple of 16 and `text_width` one of 8; larger ones make a model to time.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        vae, vae_class = (_autoencoder(), INDEX["vae"]) if codec == "kl" else (DctCodec(), DCT)
+        vae, vae_class = (
+            (_autoencoder(vae_widths), INDEX["vae"]) if codec == "kl" else (DctCodec(), DCT)
+        )
         transformer = FluxTransformer2DModel(
             in_channels=4 * vae.config.latent_channels,
             num_layers=double_blocks,
             num_single_layers=single_blocks,
-            attention_head_dim=16,
+            attention_head_dim=head_dim,
             num_attention_heads=heads,
             joint_attention_dim=text_width,
             pooled_projection_dim=POOLED_WIDTH,
             guidance_embeds=guidance_embeds,
-            axes_dims_rope=(4, 6, 6),
+            axes_dims_rope=_axes(head_dim),
         )
         for name, weight in transformer.named_parameters():
             if ".norm_" in name and weight.ndim == 1:  # born as ones, which would hide a mix-up
@@ -92,11 +99,17 @@ def write_checkpoint(
     return folder
 
 
-def _autoencoder() -> Any:
+def _axes(head_dim: int) -> tuple[int, int, int]:
+    """How FLUX.1 divides a head's channels, 128 as 16 + 56 + 56, for any size."""
+    side = 2 * (head_dim * 7 // 32)
+    return head_dim - 2 * side, side, side
+
+
+def _autoencoder(widths: tuple[int, int, int, int]) -> Any:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(4, 4, 8, 8),
+        block_out_channels=widths,
         layers_per_block=1,
         latent_channels=16,
         norm_num_groups=2,

@@ -93,6 +93,10 @@ class ToyFamily:
         """Steps a session has done."""
         return session.index
 
+    def metrics(self, session: ToySession) -> dict[str, float]:
+        """Nothing of its own."""
+        return {}
+
     def preview(self, session: ToySession) -> Picture:
         """Black that takes on its colour, a share with each step."""
         self._check("preview", session.prompt)

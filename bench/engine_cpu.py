@@ -1,0 +1,180 @@
+"""One edit on the processor: ours beside diffusers' own pipeline, on the same weights.
+
+    python bench/engine_cpu.py [--quick] [--threads 1]
+
+Whole edits (text, reference, steps, decoding) by `FluxKontextPipeline` and by the family, taking
+turns in one process: a random Kontext of 71 M parameters and the bundled nano, one square
+reference, in bfloat16 and float32. `again` is ours for the second request with the same prompt and
+photo. Seconds are CPU time of the process, which neighbours disturb least; ratios are medians of
+their time over ours, in CPU time and in wall time. Few steps stand for many: they are alike.
+"""
+
+import argparse
+import json
+import logging
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers import FluxKontextPipeline
+from PIL import Image
+
+from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
+from retouch.engine.families import load_family, weights_folder
+from retouch.engine.families.attention import fastest
+from retouch.engine.families.flux1 import Flux1Family
+from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.families.wide import pays
+
+SIDES = (256, 512)
+DTYPES = ("bfloat16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Seconds of one edit."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured in one row of the table."""
+
+    weights: str
+    folder: Path
+    dtype: str
+    side: int
+    steps: int
+    repeats: int
+
+
+def main() -> None:
+    """Print the table, then the figures as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one size, one step, under a minute")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for library in ("diffusers", "transformers"):  # they report what is missing
+        logging.getLogger(library).setLevel(logging.ERROR)
+    started = time.perf_counter()
+    figures: dict[str, Any] = {
+        "quick": options.quick,
+        "threads": options.threads,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "bfloat16_attention": fastest(torch.bfloat16).__name__,
+        "bfloat16_products_in_float32": pays(torch.bfloat16),
+    }
+    print(f"{'weights':<8} {'precision':<9} {'pixels':>6} {'diffusers':>10} {'ours':>9} "
+          f"{'again':>9} {'ratio':>7} {'again':>7} {'wall':>7}")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases(Path(folder), quick=options.quick):
+            report(figures, case, measured(case))
+    figures["seconds"] = round(time.perf_counter() - started, 1)
+    print(json.dumps(figures))
+
+
+def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
+    """Every row, the quickest last."""
+    recipe = {"name": "random", "max_sequence_length": 512, "steps": 1 if quick else 2}
+    random_kontext = write_checkpoint(
+        folder, recipe=recipe, double_blocks=4, single_blocks=8, heads=4, head_dim=128,
+        vae_widths=(8, 8, 16, 16), text_width=512,
+    )  # fmt: skip
+    for dtype in DTYPES:
+        for side in SIDES[:1] if quick else SIDES:
+            yield Case("random", random_kontext, dtype, side, recipe["steps"], 1 if quick else 3)
+            yield Case("nano", weights_folder("nano"), dtype, side, 2, 3 if quick else 9)
+
+
+def measured(case: Case) -> dict[str, list[Taken]]:
+    """Times of diffusers, ours, and ours again, taking turns."""
+    family = cast("Flux1Family", load_family(case.folder, dtype=case.dtype))
+    family.recipe = replace(family.recipe, area=case.side**2)
+    pipeline = FluxKontextPipeline.from_pretrained(case.folder, dtype=getattr(torch, case.dtype))
+    pipeline.set_progress_bar_config(disable=True)
+    times: dict[str, list[Taken]] = {"diffusers": [], "ours": [], "again": []}
+    theirs(pipeline, family, "warm", noise(64, 0), replace(case, side=64, steps=1))
+    ours(family, "warm", noise(64, 0), replace(case, side=64, steps=1))
+    for number in range(case.repeats):
+        prompt, photo = f"make it {number} times as red", noise(case.side, number)
+        mine = lambda: ours(family, prompt, photo, case)  # noqa: B023, E731  called in this turn
+        times["diffusers"].append(
+            taken(lambda: theirs(pipeline, family, prompt, photo, case))  # noqa: B023  likewise
+        )
+        times["ours"].append(taken(mine))
+        times["again"].append(taken(mine))
+    return times
+
+
+def ours(family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Picture:
+    """One edit by our family."""
+    size = Size(case.side, case.side)
+    edit = Edit(prompt=prompt, seed=1, size=size, steps=case.steps)
+    session = family.open(family.plan(edit, [Size(photo.width, photo.height)], 1), edit, [photo])
+    for _ in range(case.steps):
+        family.step([session])
+    return family.close(session)
+
+
+def theirs(pipeline: Any, family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Any:
+    """The same edit by diffusers' pipeline."""
+    return pipeline(
+        prompt=prompt,
+        image=Image.frombytes("RGB", (photo.width, photo.height), photo.data),
+        height=case.side,
+        width=case.side,
+        max_area=case.side**2,
+        num_inference_steps=case.steps,
+        guidance_scale=family.recipe.guidance or 1.0,
+        max_sequence_length=family.recipe.max_sequence_length,
+        generator=torch.Generator("cpu").manual_seed(1),
+        _auto_resize=False,
+    ).images[0]
+
+
+def taken(run: Callable[[], object]) -> Taken:
+    """CPU and wall seconds of one call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return Taken(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def report(figures: dict[str, Any], case: Case, times: dict[str, list[Taken]]) -> None:
+    """A line of the table and its figures."""
+    cpu = {who: statistics.median(each.cpu for each in taken) for who, taken in times.items()}
+    ratio, again, wall = (
+        statistics.median(
+            getattr(them, unit) / getattr(us, unit)
+            for them, us in zip(times["diffusers"], times[who], strict=True)
+        )
+        for who, unit in (("ours", "cpu"), ("again", "cpu"), ("ours", "wall"))
+    )
+    print(f"{case.weights:<8} {case.dtype:<9} {case.side:>6} {cpu['diffusers']:>9.3f}s "
+          f"{cpu['ours']:>8.3f}s {cpu['again']:>8.3f}s {ratio:>6.2f}x {again:>6.2f}x "
+          f"{wall:>6.2f}x", flush=True)  # fmt: skip
+    key = f"{case.weights}_{case.side}_{case.dtype}"
+    figures[f"{key}_ratio"] = round(ratio, 2)
+    figures[f"{key}_again_ratio"] = round(again, 2)
+    figures[f"{key}_wall_ratio"] = round(wall, 2)
+    for who, seconds in cpu.items():
+        figures[f"{key}_{who}_cpu_s"] = round(seconds, 4)
+
+
+def noise(side: int, seed: int) -> Picture:
+    """A square picture of random pixels."""
+    return Picture(side, side, random.Random(seed).randbytes(side * side * 3))  # noqa: S311
+
+
+if __name__ == "__main__":
+    main()
