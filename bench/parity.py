@@ -1,8 +1,10 @@
 """How near our numbers are to diffusers' own, and packed requests to the same requests alone.
 
 Tiny random weights of the real classes; no download, no accelerator. Needs the `engine` extra.
-The pipeline rows compare final latents given the same noise, the packed rows one step in company
-with the same step alone; both state the largest absolute difference.
+The pipeline rows compare final latents given the same noise. FLUX.1's pipeline takes one picture;
+for more, `model` rows drive its own transformer, encoders and scheduler with our positions. The
+packed rows compare one step in company with the same step alone. All state the largest absolute
+difference.
 """
 
 import argparse
@@ -15,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import Flux2KleinPipeline, FluxKontextPipeline
+from diffusers.pipelines.flux.pipeline_flux_kontext import calculate_shift
 from PIL import Image
 
 from retouch.domain.edit import Edit, Size
@@ -24,6 +28,8 @@ from retouch.domain.picture import Picture
 from retouch.engine.families import load_family
 from retouch.engine.families.flux1 import Flux1Family
 from retouch.engine.families.flux2 import Flux2Family
+from retouch.engine.families.pixels import stretch
+from retouch.engine.families.positions import position_ids
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
@@ -54,6 +60,9 @@ def main() -> None:
                 for references, size, value in pipeline_rows(weights, dtype, side):
                     what = f"{references} references, {size}, {embeds} guidance"
                     report(figures, "flux1", "pipeline", dtype, what, value)
+                for references, size, value in model_rows(weights, dtype, side):
+                    what = f"{references} references, {size}, {embeds} guidance"
+                    report(figures, "flux1", "model", dtype, what, value)
         for dtype in DTYPES:
             for count, value in packed_rows(load_family(weights, dtype=dtype), side):
                 report(figures, "flux1", "alone", dtype, f"{count} requests in one pass", value)
@@ -112,6 +121,69 @@ def pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, s
                 _auto_resize=False,
             ).images[0]
             yield references, f"{size.width}x{size.height}", difference(session.latents, theirs)
+
+
+def model_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
+    """Our whole loop with 2 and 3 references against the pipeline's parts put together by hand."""
+    family = load_family(weights, dtype=dtype)
+    pipeline = FluxKontextPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
+    pictures = [noise(side, side), noise(side // 2, side), noise(side, side // 2)]
+    for count in (2, 3):
+        edit = Edit(prompt="make it 7 times as red", seed=3, size=Size(side, side), guidance=3.0)
+        session = opened(family, edit, pictures[:count])
+        start, plan = session.latents, session.plan
+        for _ in range(plan.steps):
+            family.step([session])
+        fitted = [
+            stretch(picture, size) for picture, size in zip(pictures, plan.references, strict=False)
+        ]
+        value = difference(session.latents, composed(pipeline, edit, plan.steps, start, fitted))
+        yield count, f"{side}x{side}", value
+
+
+@torch.inference_mode()
+def composed(
+    pipeline: Any, edit: Edit, steps: int, latents: torch.Tensor, pictures: list[Picture]
+) -> torch.Tensor:
+    """Final latents of several references by the stock transformer, encoders and scheduler."""
+    model, count = pipeline.transformer, len(latents)
+    text, pooled, _ = pipeline.encode_prompt(
+        edit.prompt, None, max_sequence_length=TEXT_TOKENS, device=torch.device("cpu")
+    )
+    shown, grids = [], []
+    for picture in pictures:
+        image = Image.frombytes("RGB", (picture.width, picture.height), picture.data)
+        pixels = pipeline.image_processor.preprocess(image, picture.height, picture.width)
+        latent = pipeline._encode_vae_image(pixels.to(model.dtype), generator=None)
+        shown.append(pipeline._pack_latents(latent, *latent.shape))
+        grids.append((picture.height // 16, picture.width // 16))
+    ids = position_ids(
+        TEXT_TOKENS,
+        (edit.size.height // 16, edit.size.width // 16),
+        grids,
+        layout="offset",
+        origin="corner",
+    )
+    config = pipeline.scheduler.config
+    mu = calculate_shift(
+        count, config.base_image_seq_len, config.max_image_seq_len, config.base_shift,
+        config.max_shift,
+    )  # fmt: skip
+    pipeline.scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+    guidance = torch.full([1], edit.guidance) if model.config.guidance_embeds else None
+    latents = latents[None]
+    for timestep in pipeline.scheduler.timesteps:
+        velocity = model(
+            hidden_states=torch.cat([latents, *shown], dim=1),
+            timestep=timestep.expand(1).to(latents.dtype) / 1000,
+            guidance=guidance,
+            pooled_projections=pooled,
+            encoder_hidden_states=text,
+            txt_ids=ids[:TEXT_TOKENS],
+            img_ids=ids[TEXT_TOKENS:],
+        ).sample[:, :count]
+        latents = pipeline.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+    return latents[0]
 
 
 def flux2_pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:

@@ -9,7 +9,7 @@ and quantised layers keep working.
 Shapes below: B requests, N rows in all, d the model's width, h heads of D, C features per token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,14 +71,36 @@ def prepare(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How the blocks of a pass are called: as written, or compiled on the packed layout."""
+
+    double: Callable[..., tuple[Tensor, Tensor]]
+    single: Callable[..., Tensor]
+    last: Callable[..., Tensor]
+
+    @classmethod
+    def compiled(cls, **options: Any) -> "Blocks":
+        """Compiled once for all blocks of a kind; `options` are `torch.compile`'s."""
+        return cls(
+            torch.compile(_double, **options),
+            torch.compile(_single, **options),
+            torch.compile(_last, **options),
+        )
+
+
 def velocity(
-    model: Any, requests: Sequence[Request], latents: Sequence[Tensor], steps: Sequence[int]
+    model: Any,
+    requests: Sequence[Request],
+    latents: Sequence[Tensor],
+    steps: Sequence[int],
+    blocks: Blocks | None = None,
 ) -> list[Tensor]:
     """The velocity of each request's target at its step, (target tokens, C), as its `latents` are.
 
     `steps` count from 0.
     """
-    begun = _begin(model, requests, latents, steps)
+    begun = _begin(model, requests, latents, steps, blocks)
     return _end(model, begun, _go_on(model, _first(model, begun)))
 
 
@@ -149,10 +171,15 @@ class _Pass:
     rope: Rope
     text: Tensor
     image: Tensor
+    blocks: Blocks
 
 
 def _begin(
-    model: Any, requests: Sequence[Request], latents: Sequence[Tensor], steps: Sequence[int]
+    model: Any,
+    requests: Sequence[Request],
+    latents: Sequence[Tensor],
+    steps: Sequence[int],
+    blocks: Blocks | None = None,
 ) -> _Pass:
     rows = Rows.of(requests, latents[0].device)
     targets = torch.split(model.x_embedder(joined(latents)), rows.targets)
@@ -164,6 +191,7 @@ def _begin(
         rope=joined([request.rope for request in requests]),
         text=joined([request.text for request in requests]),
         image=interleave(targets, [request.references for request in requests]),
+        blocks=blocks or Blocks(_double, _single, _last),
     )
 
 
@@ -181,13 +209,13 @@ def _go_on(model: Any, begun: _Pass) -> Tensor:
     *blocks, last = model.single_transformer_blocks
     *tables, last_table, _ = begun.tables[2 * len(model.transformer_blocks) :]
     for block, table in zip(blocks, tables, strict=True):
-        joint = _single(block, joint, table, rows, rope)
-    return _last(last, joint, last_table, rows, rope)
+        joint = begun.blocks.single(block, joint, table, rows, rope)
+    return begun.blocks.last(last, joint, last_table, rows, rope)
 
 
 def _through(begun: _Pass, block: Any, number: int) -> _Pass:
     image_table, text_table = begun.tables[2 * number : 2 * number + 2]
-    text, image = _double(
+    text, image = begun.blocks.double(
         block, begun.text, begun.image, image_table, text_table, begun.rows, begun.rope
     )
     return replace(begun, text=text, image=image)
@@ -219,6 +247,7 @@ def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
         rope=joined([request.rope for request in requests]),
         text=joined([texts[number] for number in numbers]),
         image=joined([images[number] for number in numbers]),
+        blocks=begun.blocks,
     )
 
 

@@ -1,0 +1,268 @@
+"""Step times of the 12 B Kontext transformer on an accelerator: ours beside diffusers.
+
+    python bench/engine_gpu.py [--quick] [--device cuda]
+
+Random weights in the shape of FLUX.1 Kontext [dev], made on the device, in bfloat16. Each row is
+one denoising step of one edit: diffusers as it comes, diffusers compiled with fused QKV, and our
+packed forward as written, compiled, and compiled with CUDA graphs. TFLOP are counted on the stock
+forward; `peak` is the best rate of a large matrix product measured in this run. Then the curve of
+tokens in one pass, and a mixed pass against each of its requests alone.
+
+`--quick`, and any run on the processor, is the dry run: a tiny transformer, small pictures, blocks
+traced but not compiled. It goes the same way and its times mean nothing.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers import FluxTransformer2DModel
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from retouch.engine.families.packed import Blocks, Request, prepare, velocity
+from retouch.engine.families.positions import position_ids
+
+KONTEXT_DEV: dict[str, Any] = {
+    "in_channels": 64, "num_layers": 19, "num_single_layers": 38, "attention_head_dim": 128,
+    "num_attention_heads": 24, "joint_attention_dim": 4096, "pooled_projection_dim": 768,
+    "guidance_embeds": True, "axes_dims_rope": (16, 56, 56),
+}  # fmt: skip
+TINY: dict[str, Any] = KONTEXT_DEV | {
+    "num_layers": 2, "num_single_layers": 2, "num_attention_heads": 2, "joint_attention_dim": 64,
+    "pooled_projection_dim": 32,
+}  # fmt: skip
+
+ROWS = ((1024, (1024,)), (1024, (512,)), (512, (512,)), (256, (256,)), (1024, (1024, 1024)))
+"""Sides of the target and of its references."""
+
+STEPS = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a run measures with."""
+
+    config: dict[str, Any]
+    device: torch.device
+    text_tokens: int
+    shrink: int  # sides are divided by it
+    warm_ups: int  # they compile too
+    repeats: int
+    packs: Sequence[int]  # requests in one pass, for the curve
+    matrix: int  # side of the matrices that measure the peak
+    compile_with: dict[str, Any]
+    graphs_with: dict[str, Any] | None  # None: no CUDA graphs here
+
+    @classmethod
+    def full(cls, device: torch.device) -> "Scale":
+        """The real thing."""
+        return cls(
+            KONTEXT_DEV, device, 512, 1, 3, 10, (1, 2, 4, 8, 16), 8192, {},
+            {"mode": "reduce-overhead"},
+        )  # fmt: skip
+
+    @classmethod
+    def dry(cls, device: torch.device) -> "Scale":
+        """The same way in seconds."""
+        return cls(TINY, device, 16, 8, 1, 1, (1, 2), 256, {"backend": "eager"}, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A request for both: ours prepared, theirs as the stock forward wants it."""
+
+    request: Request
+    latents: Tensor
+    stock: dict[str, Tensor]
+    tokens: int
+
+
+def main() -> None:
+    """Print the tables, then the figures as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the dry run")
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=best)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    is_dry = options.quick or device.type == "cpu"
+    scale = Scale.dry(device) if is_dry else Scale.full(device)
+    started = time.perf_counter()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    figures: dict[str, Any] = {"dry_run": is_dry, "device": name, "torch": torch.__version__}
+    with torch.inference_mode():
+        model = random_model(scale, device)
+        figures["peak_tflops"] = round(peak_tflops(scale), 3)
+        print(f"{name}: matrix products reach {figures['peak_tflops']} TFLOP/s")
+        figures["rows"] = list(rows(model, scale, figures["peak_tflops"]))
+        figures["curve"] = list(curve(model, scale))
+        figures["packed_against_alone_max_abs"] = packed_error(model, scale)
+        print(f"packed against alone, max abs: {figures['packed_against_alone_max_abs']:.1e}")
+    if is_dry:
+        print("A dry run: the times above mean nothing.")
+    figures["seconds"] = round(time.perf_counter() - started, 1)
+    print(json.dumps(figures))
+
+
+def random_model(scale: Scale, device: torch.device) -> Any:
+    """The transformer with random weights, made where it runs."""
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with device:
+            model = FluxTransformer2DModel(**scale.config)
+    finally:
+        torch.set_default_dtype(before)
+    return model.eval().requires_grad_(False)
+
+
+def rows(model: Any, scale: Scale, peak: float) -> Iterator[dict[str, Any]]:
+    """One edit at a time: ours first, since diffusers' fused weights stay in the model."""
+    ways: dict[str, Callable[[Made], Any]] = {
+        "ours": partial(ours, model),
+        "ours_compiled": partial(ours, model, blocks=Blocks.compiled(**scale.compile_with)),
+    }
+    if scale.graphs_with is not None:
+        ways["ours_graphs"] = partial(ours, model, blocks=Blocks.compiled(**scale.graphs_with))
+    ways["diffusers"] = partial(theirs, model)
+    shapes = [made(model, scale, *row) for row in ROWS]
+    counted = [tflop(scale, each) for each in shapes]
+    times = {
+        way: [milliseconds(scale, partial(run, it)) for it in shapes] for way, run in ways.items()
+    }
+    model.fuse_qkv_projections()
+    model.compile_repeated_blocks(**scale.compile_with)
+    times["diffusers_compiled"] = [milliseconds(scale, partial(theirs, model, it)) for it in shapes]
+    print(f"{'step':<16} {'TFLOP':>8} " + " ".join(f"{way:>18}" for way in times) + "   of peak")
+    for place, ((side, references), work) in enumerate(zip(ROWS, counted, strict=True)):
+        what = "+".join(str(each) for each in (side, *references))
+        taken = {way: round(each[place], 3) for way, each in times.items()}
+        fastest = min(each for way, each in taken.items() if way.startswith("ours"))
+        rate = work / (fastest / 1000)
+        print(f"{what:<16} {work:>8.3f} " + " ".join(f"{each:>15.2f} ms" for each in taken.values())
+              + f"   {rate / peak:.0%}")  # fmt: skip
+        yield {"step": what, "tflop": round(work, 4), "ms": taken, "tflops": round(rate, 3),
+               "of_peak": round(rate / peak, 3)}  # fmt: skip
+
+
+def curve(model: Any, scale: Scale) -> Iterator[dict[str, float]]:
+    """Steps of several small edits in one pass: what a tick carries and how fast."""
+    one = made(model, scale, 256, (256,))
+    for count in scale.packs:
+        pack = [one] * count
+        taken = milliseconds(scale, lambda pack=pack: together(model, pack))
+        tokens = one.tokens * count
+        rate = tokens / taken * 1000
+        print(f"{count:>3} x 256+256: {tokens:>6} tokens a pass, {taken:>9.2f} ms, {rate:>9.0f}/s")
+        yield {
+            "requests": count,
+            "tokens": tokens,
+            "ms": round(taken, 3),
+            "tokens_per_s": round(rate),
+        }
+
+
+def packed_error(model: Any, scale: Scale) -> float:
+    """The largest difference of a mixed pass to each of its requests alone."""
+    mixed = [made(model, scale, *row) for row in ((512, (512,)), (256, ()), (256, (512, 256)))]
+    alone = [ours(model, each) for each in mixed]
+    return max(
+        (one - other).abs().max().item()
+        for one, other in zip(together(model, mixed), alone, strict=True)
+    )
+
+
+def made(model: Any, scale: Scale, side: int, references: Sequence[int]) -> Made:
+    """A random request of these sides."""
+    generator = torch.Generator().manual_seed(side)
+    grids = [(each // scale.shrink // 16,) * 2 for each in (side, *references)]
+    target, *others = (rows * columns for rows, columns in grids)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(scale.device, torch.bfloat16)
+
+    config = scale.config
+    tokens = draw(scale.text_tokens, config["joint_attention_dim"])
+    pooled = draw(config["pooled_projection_dim"])
+    latents, shown = draw(target, 64), draw(sum(others), 64)
+    ids = position_ids(scale.text_tokens, grids[0], grids[1:], layout="offset", origin="corner").to(
+        scale.device
+    )
+    timesteps = torch.linspace(1, 1 / STEPS, STEPS).to(scale.device, torch.bfloat16)
+    stock = {
+        "hidden_states": torch.cat([latents, shown])[None],
+        "encoder_hidden_states": tokens[None],
+        "pooled_projections": pooled[None],
+        "timestep": timesteps[:1],
+        "guidance": torch.full((1,), 2.5, device=scale.device),
+        "txt_ids": ids[: scale.text_tokens],
+        "img_ids": ids[scale.text_tokens :],
+    }
+    request = prepare(model, tokens, pooled, shown, ids, timesteps, 2.5)
+    return Made(request, latents, stock, len(ids))
+
+
+def ours(model: Any, it: Made, blocks: Blocks | None = None) -> Tensor:
+    """A step of one request by the packed forward."""
+    torch.compiler.cudagraph_mark_step_begin()  # lets graphs of the last step be reused
+    return velocity(model, [it.request], [it.latents], [0], blocks)[0]
+
+
+def together(model: Any, pack: Sequence[Made]) -> list[Tensor]:
+    """A step of several in one pass."""
+    return velocity(
+        model, [it.request for it in pack], [it.latents for it in pack], [0] * len(pack)
+    )
+
+
+def theirs(model: Any, it: Made) -> Tensor:
+    """The same step by diffusers' own forward."""
+    sample: Tensor = model(**it.stock).sample
+    return sample
+
+
+def tflop(scale: Scale, it: Made) -> float:
+    """Matrix products and attention of the stock forward, counted without computing them."""
+    shape = random_model(scale, torch.device("meta"))
+    with FlopCounterMode(display=False) as counter:
+        shape(**{name: tensor.to("meta") for name, tensor in it.stock.items()})
+    return counter.get_total_flops() / 1e12
+
+
+def peak_tflops(scale: Scale) -> float:
+    """The best rate of a square matrix product in bfloat16."""
+    side = scale.matrix
+    one, other = (torch.randn(side, side, device=scale.device).bfloat16() for _ in range(2))
+    return 2 * side**3 / 1e9 / milliseconds(scale, lambda: one @ other)
+
+
+def milliseconds(scale: Scale, run: Callable[[], object]) -> float:
+    """The median of some runs after those that warm up."""
+    for _ in range(scale.warm_ups):
+        run()
+    taken = []
+    for _ in range(scale.repeats):
+        synchronize(scale.device)
+        started = time.perf_counter()
+        run()
+        synchronize(scale.device)
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()
