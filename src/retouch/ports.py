@@ -153,11 +153,11 @@ class Store(Protocol):
     async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
         """Up to `limit` predictions that were over by then and still have this, oldest first."""
 
-    async def erase(self, id: str, kept: Kept) -> bool:
-        """Forget this of a prediction that is over; its bytes are gone already.
+    async def erase(self, ids: Collection[str], kept: Kept) -> int:
+        """Forget this of predictions that are over; its bytes are gone already.
 
         The record goes with its events, its webhook and what that was to be told; id, owner,
-        model, status and times stay. False, and nothing written, when there is nothing of it.
+        model, status and times stay. Those with nothing of it are passed over; how many had some.
         """
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:

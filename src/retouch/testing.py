@@ -258,7 +258,10 @@ class MemoryStore(Store, Outbox, Keys, Files):
         ]
         return sorted(old, key=lambda it: it.completed_at or 0.0)[:limit]
 
-    async def erase(self, id: str, kept: Kept) -> bool:
+    async def erase(self, ids: Collection[str], kept: Kept) -> int:
+        return sum(self._erase(id, kept) for id in ids)
+
+    def _erase(self, id: str, kept: Kept) -> bool:
         row = self._rows.get(id)
         if row is None or kept in row.gone or not row.prediction.status.is_final:
             return False

@@ -16,12 +16,13 @@ class Eraser:
     def __init__(self, *, store: Store, blobs: Blobs) -> None:
         self._store, self._blobs = store, blobs
 
-    async def erase(self, prediction: Prediction, kept: Kept) -> bool:
-        """Forget this of a prediction that is over; False when there was nothing of it."""
-        for prefix in _PREFIXES[kept]:
-            for key in await self._blobs.list(prefix.format(id=prediction.id)):
+    async def erase(self, predictions: Sequence[Prediction], kept: Kept) -> int:
+        """Forget this of predictions that are over; how many had something of it."""
+        ids = [prediction.id for prediction in predictions]
+        for prefix in (prefix.format(id=id) for id in ids for prefix in _PREFIXES[kept]):
+            for key in await self._blobs.list(prefix):
                 await self._blobs.delete(key)
-        return await self._store.erase(prediction.id, kept)
+        return await self._store.erase(ids, kept)
 
     async def delete(self, id: str, owner: str | None) -> bool:
         """End a prediction if it is not over and forget all of it but that it was.
@@ -32,7 +33,7 @@ class Eraser:
         if prediction is None:
             raise NotFound("prediction", id)
         await self._store.advance(id, Cancel(by="owner" if owner else "operator"))
-        return await self.erase(prediction, Kept.RECORD)
+        return bool(await self.erase([prediction], Kept.RECORD))
 
 
 _PREFIXES: Mapping[Kept, Sequence[str]] = {

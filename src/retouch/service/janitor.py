@@ -37,8 +37,7 @@ class Janitor:
     async def _sweep_predictions(self, kept: Kept, keep_s: float) -> int:
         removed, before = 0, self._clock.now() - keep_s
         while old := await self._store.outdated(kept, before=before, limit=BATCH):
-            for prediction in old:
-                removed += await self._eraser.erase(prediction, kept)
+            removed += await self._eraser.erase(old, kept)
         return removed
 
     async def _sweep_files(self) -> int:

@@ -186,17 +186,17 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         found = await self._all(say.outdated(kept, before, limit))
         return [rows.prediction_of(row) for row in found]
 
-    async def erase(self, id: str, kept: Kept) -> bool:
-        def forget(connection: sa.Connection) -> bool:
-            row = connection.execute(say.erasable(id, kept)).one_or_none()
-            if row is None:
-                return False
-            left = rows.left_values(erased(rows.prediction_of(row), kept))
-            connection.execute(say.keep_only(id, kept, left))
-            if kept is Kept.RECORD:
-                connection.execute(say.forget_events(id))
-                connection.execute(say.forget_deliveries(id))
-            return True
+    async def erase(self, ids: Collection[str], kept: Kept) -> int:
+        def forget(connection: sa.Connection) -> int:
+            found = connection.execute(say.erasable(ids, kept)).all()
+            for row in found:
+                left = rows.left_values(erased(rows.prediction_of(row), kept))
+                connection.execute(say.keep_only(row.id, kept, left))
+            if found and kept is Kept.RECORD:
+                gone = [row.id for row in found]
+                connection.execute(say.forget_events(gone))
+                connection.execute(say.forget_deliveries(gone))
+            return len(found)
 
         return await self._database.write(forget)
 

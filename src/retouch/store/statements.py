@@ -414,11 +414,12 @@ def outdated(kept: Kept, before: float, limit: int) -> Query:
     return old.order_by(p.completed_at).limit(limit)
 
 
-def erasable(id: str, kept: Kept) -> Query:
-    """A prediction that is over and of which this is not gone."""
+def erasable(ids: Collection[str], kept: Kept) -> Query:
+    """Those of these that are over and of which this is not gone, locked in one order."""
     gone = {Kept.INPUTS: p.inputs_gone, Kept.OUTPUTS: p.outputs_gone, Kept.RECORD: p.record_gone}
     over = sa.not_(UNFINISHED)
-    return sa.select(predictions).where(p.id == id, over, ~gone[kept]).with_for_update()
+    found = sa.select(predictions).where(p.id.in_(sorted(ids)), over, ~gone[kept])
+    return found.order_by(p.id).with_for_update()
 
 
 def keep_only(id: str, kept: Kept, left: Mapping[str, Any]) -> sa.Update:
@@ -429,14 +430,14 @@ def keep_only(id: str, kept: Kept, left: Mapping[str, Any]) -> sa.Update:
     return sa.update(predictions).where(p.id == id).values({**left, **gone})
 
 
-def forget_events(id: str) -> sa.Delete:
-    """Drop a prediction's events."""
-    return sa.delete(events).where(events.c.prediction_id == id)
+def forget_events(ids: Collection[str]) -> sa.Delete:
+    """Drop these predictions' events."""
+    return sa.delete(events).where(events.c.prediction_id.in_(list(ids)))
 
 
-def forget_deliveries(id: str) -> sa.Delete:
-    """Drop what its webhook was told or was to be told."""
-    return sa.delete(deliveries).where(d.prediction_id == id)
+def forget_deliveries(ids: Collection[str]) -> sa.Delete:
+    """Drop what their webhooks were told or were to be told."""
+    return sa.delete(deliveries).where(d.prediction_id.in_(list(ids)))
 
 
 # -- webhooks ------------------------------------------------------------------------------------

@@ -35,9 +35,9 @@ async def test_what_is_over_is_outdated_once_its_time_has_passed(lab, kept):
 
     assert [p.id for p in await lab.store.outdated(kept, before=FOREVER, limit=9)] == ["a"]
     assert await lab.store.outdated(kept, before=done.completed_at - 1, limit=9) == []
-    assert await lab.store.erase("a", kept)
+    assert await lab.store.erase(["a"], kept)
     assert await lab.store.outdated(kept, before=FOREVER, limit=9) == []
-    assert not await lab.store.erase("a", kept)
+    assert not await lab.store.erase(["a"], kept)
 
 
 async def test_only_what_has_outputs_has_outputs_to_forget(lab):
@@ -61,7 +61,7 @@ async def test_the_oldest_is_forgotten_first(lab):
 async def test_forgotten_inputs_leave_the_words_and_the_result(lab):
     done = await finished(lab)
 
-    await lab.store.erase("a", Kept.INPUTS)
+    await lab.store.erase(["a"], Kept.INPUTS)
 
     left = await lab.store.get("a")
     assert left.input == {"prompt": "make it snow", "image": None}
@@ -72,7 +72,7 @@ async def test_forgotten_inputs_leave_the_words_and_the_result(lab):
 async def test_forgotten_outputs_are_told_of(lab):
     await finished(lab)
 
-    await lab.store.erase("a", Kept.OUTPUTS)
+    await lab.store.erase(["a"], Kept.OUTPUTS)
 
     left = await lab.store.get("a")
     assert (left.outputs, left.data_removed, left.logs) == ((), True, "a log")
@@ -82,7 +82,7 @@ async def test_a_forgotten_record_leaves_only_that_it_was(lab):
     done = await finished(lab)
     assert len(await lab.store.list_deliveries(limit=9)) == 1
 
-    await lab.store.erase("a", Kept.RECORD)
+    await lab.store.erase(["a"], Kept.RECORD)
 
     left = await lab.store.get("a", owner="ada")
     assert left.data_removed
@@ -93,22 +93,31 @@ async def test_a_forgotten_record_leaves_only_that_it_was(lab):
     assert await lab.store.events("a") == []
     assert await lab.store.list_deliveries(limit=9) == []
     assert await lab.store.first("once a") is None
-    assert not await lab.store.erase("a", Kept.INPUTS)  # it went with the record
+    assert not await lab.store.erase(["a"], Kept.INPUTS)  # it went with the record
+
+
+async def test_many_are_forgotten_at_once_and_only_they_count(lab):
+    for id in ("a", "b"):
+        await finished(lab, id)
+    await lab.add("queued")
+
+    assert await lab.store.erase(["a", "b", "queued", "unknown"], Kept.RECORD) == 2
+    assert [len(await lab.store.events(id)) for id in ("a", "b", "queued")] == [0, 0, 1]
 
 
 async def test_what_is_not_over_is_not_forgotten(lab):
     await lab.add("queued")
     await lab.add("running")
 
-    assert not await lab.store.erase("queued", Kept.RECORD)
-    assert not await lab.store.erase("unknown", Kept.RECORD)
+    assert not await lab.store.erase(["queued"], Kept.RECORD)
+    assert not await lab.store.erase(["unknown"], Kept.RECORD)
     assert (await lab.store.get("queued")).input
 
 
 async def test_a_list_may_leave_out_what_is_forgotten(lab):
     await finished(lab, "a")
     await finished(lab, "b")
-    await lab.store.erase("a", Kept.RECORD)
+    await lab.store.erase(["a"], Kept.RECORD)
 
     intact = await lab.store.page("ada", limit=9, where=Filter(intact=True))
 
@@ -120,7 +129,7 @@ async def test_events_keep_their_order_after_some_are_forgotten(lab):
     await finished(lab, "a")
     await lab.add("b")
     (before,) = await lab.store.events("b")
-    await lab.store.erase("a", Kept.RECORD)
+    await lab.store.erase(["a"], Kept.RECORD)
 
     await lab.store.advance("b", Cancel("ada"))
 

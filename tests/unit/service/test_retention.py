@@ -68,7 +68,7 @@ async def test_a_crash_between_bytes_and_row_is_finished_by_the_next_sweep(front
     class Crash(Exception):
         pass
 
-    async def crash(*_: Any) -> bool:
+    async def crash(*_: Any) -> int:
         raise Crash
 
     erase, front.store.erase = front.store.erase, crash
@@ -117,7 +117,7 @@ async def test_nobody_deletes_what_is_anothers(front: Any) -> None:
 async def test_every_protocol_shows_what_is_left(front: Any, kept: Kept) -> None:
     await front.client.post("/v1/flux-kontext-pro", json={"prompt": "x"})
     id = (await front.finish_one()).id
-    await front.services.eraser.erase(await front.store.get(id), kept)
+    await front.services.eraser.erase([await front.store.get(id)], kept)
     name = "fal-ai/flux-pro/kontext"
 
     answers = {
