@@ -56,12 +56,24 @@ async def test_a_failure_and_a_cancel_are_told(
     if error:
         await front.finish_one(error=error)
     else:
-        await front.client.delete(f"/api/v3/predictions/{made['id']}")
+        await front.client.post(f"/v1/predictions/{made['id']}/cancel")
     await sent()
 
     said = json.loads(receiver.arrivals[0].body)
     assert (said["status"], said["code"]) == ("failed", 1405)
     assert said["error"] == error or "canceled" in said["error"]
+
+
+async def test_a_task_that_is_deleted_tells_nothing_any_more(
+    front: Any, receiver: Any, sent: Any
+) -> None:
+    made = await submit(front, f"webhook={receiver.url()}")
+
+    await front.client.delete(f"/api/v3/predictions/{made['id']}")
+    await sent()
+
+    assert receiver.arrivals == []
+    assert await front.store.list_deliveries(limit=9) == []
 
 
 async def test_an_address_is_called_whole_though_it_was_not_encoded(
