@@ -11,7 +11,7 @@ import pytest
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
-from retouch.domain.prediction import Fail, Fence, Kept, Output, Prediction, Succeed
+from retouch.domain.prediction import Fail, Fence, Kept, Output, Prediction, Progress, Succeed
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.protocols import DIALECTS
@@ -114,7 +114,19 @@ class Front:
 
     async def finish_one(self, *, error: str = "", pictures: int = 1) -> Prediction:
         """Claim the next prediction and finish it with tiny pictures, or fail it."""
-        running = await self.start_one()
+        return await self.finish(await self.start_one(), error=error, pictures=pictures)
+
+    async def preview(self, running: Prediction, *previews: bytes) -> None:
+        """Store what has been previewed of it so far, and say so, as a worker would."""
+        for number, data in enumerate(previews):
+            await self.blobs.put(running.preview_key(number), data)
+        told = {running.id: (running.attempt, Progress(1, 4, len(previews)))}
+        await self.store.beat("worker", told, lease_s=10)
+
+    async def finish(
+        self, running: Prediction, *, error: str = "", pictures: int = 1
+    ) -> Prediction:
+        """Finish what runs with tiny pictures, or fail it."""
         self.clock.advance(1)
         fence = Fence("worker", running.attempt)
         if error:

@@ -29,7 +29,8 @@ from retouch.domain.grant import Limits
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Kept
 from retouch.folder import DataFolder
-from retouch.ports import Broken, Family, Finished, Job, Stepped
+from retouch.ports import Broken, Family, Finished, Job, Stepped, Upsampler
+from retouch.service.safety import Safety
 from retouch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             Periodic("orphaned blobs", reconciler.turn, every_s=86_400.0),
             Periodic("passed deadlines", store.expire, every_s=1.0),
             Periodic("expired files", janitor.sweep, every_s=60.0),
+            Periodic("old previews", janitor.drop_previews, every_s=30.0),
         ):
             await service.start()
             stack.push_async_callback(service.stop)
@@ -452,7 +454,8 @@ def work(settings: Settings, name: str = "", ready: "Connection[None, None] | No
     name = name or f"{platform.node()}-{os.getpid()}"
     engine = build_engine(settings, partial(_measure, settings))
     log.info("worker.loaded", worker=name, weights=engine.family.name)
-    asyncio.run(_work(settings, name, engine, ready))
+    safety = build_safety(settings)
+    asyncio.run(_work(settings, name, engine, safety, ready))
     return 0
 
 
@@ -465,7 +468,11 @@ def _measure(settings: Settings, family: Family) -> "Calibration":
 
 
 async def _work(
-    settings: Settings, name: str, engine: "StepEngine", ready: "Connection[None, None] | None"
+    settings: Settings,
+    name: str,
+    engine: "StepEngine",
+    safety: Safety,
+    ready: "Connection[None, None] | None",
 ) -> None:
     from retouch.images.decode import Limits
     from retouch.images.process import ProcessDecoder
@@ -495,6 +502,8 @@ async def _work(
             decoder=decoder,
             engine=engine,
             watchdog=Watchdog(settings.step_floor_s),
+            safety=safety,
+            upsampler=build_upsampler(settings),
             options=options,
         )
         await run_until_told(worker, partial(ready.send, None) if ready else _nothing)
@@ -502,6 +511,44 @@ async def _work(
 
 def _nothing() -> None:
     return
+
+
+def build_safety(settings: Settings) -> Safety:
+    """The configured checks; imports torch if one is a classifier.
+
+    Raises SettingsError for a list of words that cannot be read, and WeightsError.
+    """
+    from retouch.service.words import WordList
+
+    match settings.safety_words:
+        case "built-in":
+            prompts: WordList | None = WordList.built_in()
+        case "none":
+            prompts = None
+        case path:
+            try:
+                prompts = WordList.read(Path(path))
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"setting 'safety_words' is {path!r}: {error}") from None
+    if not settings.safety_classifier:
+        return Safety(prompts)
+    from retouch.engine.families.classifier import ImageClassifier
+
+    return Safety(prompts, ImageClassifier.load(settings.safety_classifier))
+
+
+def build_upsampler(settings: Settings) -> Upsampler | None:
+    """What elaborates prompts, None when that is off."""
+    from retouch.net.chat import ChatUpsampler
+
+    if not settings.upsampling_url:
+        return None
+    return ChatUpsampler(
+        settings.upsampling_url,
+        model=settings.upsampling_model,
+        key=settings.upsampling_key,
+        timeout_s=settings.upsampling_timeout_s,
+    )
 
 
 # -- one edit, here and now ------------------------------------------------------------------------

@@ -136,6 +136,9 @@ class Store(Protocol):
         Only named ids are renewed, so one claimed while the beat is in flight is untouched.
         """
 
+    async def drop_previews(self, *, ended_for_s: float, limit: int) -> Sequence[str]:
+        """Forget the previews of what ended at least so long ago; the ids, whose blobs may go."""
+
     async def release(
         self, worker: str | None = None, *, crashed: bool = False
     ) -> Sequence[Prediction]:
@@ -396,6 +399,43 @@ class Decoder(Protocol):
         """An upright sRGB picture; raises BadInput with a sentence fit for the caller.
 
         Raises Busy, and blames no image, once the decoder is stopping.
+        """
+
+
+class NotUpsampled(Exception):
+    """A prompt could not be elaborated; the message is the reason, for its logs."""
+
+
+class Upsampler(Protocol):
+    """Elaborates prompts."""
+
+    name: str  # what it is called in logs
+
+    async def upsample(self, prompt: str, pictures: int) -> str:
+        """The prompt at greater length, for an edit of so many pictures; raises NotUpsampled."""
+
+
+# -- safety --------------------------------------------------------------------------------------
+
+
+class PromptCheck(Protocol):
+    """Judges words."""
+
+    name: str  # what it is called in logs
+
+    def judge(self, prompt: str, tolerance: int) -> str | None:
+        """What a prompt is refused for at a tolerance of 0 (strict) to 6; None lets it pass."""
+
+
+class PictureCheck(Protocol):
+    """Judges pictures. Called from any thread."""
+
+    name: str
+
+    def judge(self, picture: Picture, tolerance: int) -> str | None:
+        """What a picture is refused for at a tolerance of 0 to 5; None lets it pass.
+
+        Raises EngineFailed when it cannot tell.
         """
 
 

@@ -108,6 +108,19 @@ class Settings:
     keep_record_s: float = setting(
         2_592_000.0, "How long after its end all else of a prediction is kept; 0 is for ever."
     )
+    safety_words: str = setting(
+        "built-in", "List that prompts are checked by: built-in, none, or a file of your own."
+    )
+    safety_classifier: str = setting(
+        "",
+        "Image classifier that pictures are checked by, a folder or a repository; empty is none.",
+    )
+    upsampling_url: str = setting(
+        "", "OpenAI-compatible endpoint that elaborates prompts, up to its /v1; empty is off."
+    )
+    upsampling_model: str = setting("", "Model named to that endpoint; empty names none.")
+    upsampling_key: str = setting("", "Key sent to that endpoint.", is_secret=True)
+    upsampling_timeout_s: float = setting(20.0, "Longest wait for an elaborated prompt.")
     lease_s: float = setting(10.0, "A worker silent for this long loses its predictions.")
     beat_s: float = setting(0.5, "How often a worker renews its leases and publishes progress.")
     drain_s: float = setting(20.0, "Time running edits get to finish when the server stops.")

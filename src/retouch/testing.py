@@ -220,7 +220,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
             if row is not None and _holds(row.prediction, worker, attempt):
                 row.lease_until = self._clock.now() + lease_s
                 if progress is not None:
-                    row.prediction = replace(row.prediction, progress=progress)
+                    row.prediction = _at(row.prediction, progress)
             elif row is not None and row.prediction.status is Status.CANCELED:
                 canceled.add(id)
             else:
@@ -273,6 +273,17 @@ class MemoryStore(Store, Outbox, Keys, Files):
             for told in [it.id for it in self._deliveries.values() if it.prediction_id == id]:
                 del self._deliveries[told]
         return True
+
+    async def drop_previews(self, *, ended_for_s: float, limit: int) -> Sequence[str]:
+        until = self._clock.now() - ended_for_s
+        found: list[str] = []
+        for row in self._rows.values():
+            it = row.prediction
+            ended = it.completed_at is not None and it.completed_at <= until
+            if ended and it.progress is not None and it.progress.previews and len(found) < limit:
+                row.prediction = replace(it, progress=replace(it.progress, previews=0))
+                found.append(it.id)
+        return found
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [event for event in self._events if event.prediction_id == id and event.seq > after]
@@ -442,6 +453,11 @@ def _settled(delivery: Delivery, outcome: Outcome, now: float) -> Delivery:
 
 def _is_past(moment: float | None, now: float) -> bool:
     return moment is not None and moment <= now
+
+
+def _at(prediction: Prediction, progress: Progress) -> Prediction:
+    kept = prediction.progress.previews if prediction.progress else 0
+    return replace(prediction, progress=replace(progress, previews=progress.previews or kept))
 
 
 def _age(row: _Row) -> tuple[float, str]:

@@ -14,15 +14,19 @@ from retouch.cli.table import print_json
 from retouch.domain.edit import Edit
 from retouch.domain.errors import RetouchError
 from retouch.domain.picture import Picture
-from retouch.settings import Settings
+from retouch.settings import Settings, SettingsError
 
 GIGABYTE = 1e9
+STRICT = 0
+"""The safety tolerance at which every check looks."""
+
+SAFETY = ("safety_words", "safety_classifier")
 ENGINE_PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-    setting_flags(parser, "data", "database", "weights", "device", "dtype")
+    setting_flags(parser, "data", "database", "weights", "device", "dtype", *SAFETY)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -38,7 +42,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for name, check in checks:
         try:
             is_ok, found = True, check(settings)
-        except (RetouchError, OSError, ImportError) as error:
+        except (RetouchError, SettingsError, OSError, ImportError) as error:
             is_ok, found = False, str(error)
         results.append({"check": name, "ok": is_ok, "found": found})
         if not arguments.json:
@@ -98,8 +102,13 @@ def _edit(settings: Settings) -> str:
     )
 
 
-def _safety(_settings: Settings) -> str:
-    return "no checker is configured: prompts and pictures are not screened"
+def _safety(settings: Settings) -> str:
+    from retouch.bootstrap import build_safety
+
+    safety = build_safety(settings)
+    safety.check_prompt("make it black and white", STRICT)
+    asyncio.run(safety.check_inputs([_gradient()], STRICT))
+    return safety.told(STRICT).strip() or "no check is configured: nothing is screened"
 
 
 def _gradient(side: int = 256) -> Picture:

@@ -40,6 +40,9 @@ class Status(StrEnum):
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
+PREVIEW = "preview-"
+"""How the names of previews begin, among a prediction's blobs."""
+
 FINAL = frozenset(status for status in Status if status.is_final)
 """The states no move leaves."""
 
@@ -61,14 +64,16 @@ class Output:
     width: int
     height: int
     size_bytes: int
+    is_judged: bool = False  # whether a safety check looked at it, and let it pass
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Denoising steps done so far, of how many."""
+    """Denoising steps done so far, of how many; how many previews this attempt has stored."""
 
     step: int
     steps: int
+    previews: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,10 @@ class Prediction:
     deadline: float | None = None  # when it is cancelled if it is not over
     start_by: float | None = None  # when it fails if no worker has started it
     data_removed: bool = False  # its pictures are gone, or all but that it once was
+
+    def preview_key(self, number: int) -> str:
+        """Where the attempt under way keeps a preview's bytes, counted from 0."""
+        return f"{self.id}/{self.attempt}/{PREVIEW}{number}.{self.edit.output_format.extension}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ class View:
     outputs: tuple[str, ...] = ()  # absolute URLs, in order; data URIs if `Dialect.inlines`
     ticket: str = ""  # 52 letters that open this prediction's event stream
     position: int | None = None  # predictions ahead of it in the queue
+    previews: tuple[str, ...] = ()  # data URIs, in order, if `Dialect.shows_previews`
 
 
 class Signer(Protocol):
@@ -245,6 +246,7 @@ class Dialect:
     description: Description = Description()  # its part of the OpenAPI document
     upload_limit_bytes: int = 100 * 1024 * 1024
     shows_position: bool = False  # whether its answers tell a place in the queue
+    shows_previews: bool = False  # whether its streams show a picture being made
 
     def prediction_id(self, call: Call) -> str:
         """Which prediction a STATUS, CANCEL or DELETE speaks of."""
@@ -305,6 +307,10 @@ class Dialect:
     def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
         """The events of FOLLOW for what is new since `before`; None at the start."""
         raise NotFound("address", call.path)
+
+    def interrupted(self, call: Call, view: View) -> Sequence[ServerEvent]:
+        """The events of FOLLOW when the server stops before the prediction is over."""
+        return ()
 
     def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
         """What the answer to FOLLOW carries besides its events."""

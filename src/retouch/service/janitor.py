@@ -1,16 +1,17 @@
-"""Removes what has been kept long enough: uploads, and predictions part by part.
+"""Removes what has been kept long enough: uploads, predictions part by part, and previews.
 
 The bytes go first, then the row. A crash in between leaves a row without bytes, which the next
-sweep finishes.
+sweep finishes. Previews, which their prediction's outputs take along too, go the other way round.
 """
 
 from collections.abc import Mapping
 
-from retouch.domain.prediction import Kept
+from retouch.domain.prediction import PREVIEW, Kept
 from retouch.ports import Blobs, Clock, Files, Store
 from retouch.service.eraser import Eraser
 
 BATCH = 100
+PREVIEWS_KEPT_S = 60.0
 
 
 class Janitor:
@@ -48,3 +49,14 @@ class Janitor:
                 await self._files.delete_file(file.id)
             removed += len(expired)
         return removed
+
+    async def drop_previews(self) -> int:
+        """Remove the previews of predictions that are over; how many predictions those were."""
+        dropped = 0
+        while ids := await self._store.drop_previews(ended_for_s=PREVIEWS_KEPT_S, limit=BATCH):
+            for id in ids:
+                for key in await self._blobs.list(id):  # of every attempt
+                    if key.rpartition("/")[2].startswith(PREVIEW):
+                        await self._blobs.delete(key)
+            dropped += len(ids)
+        return dropped

@@ -49,7 +49,7 @@ async def check(database: Database) -> None:
 
 
 def head() -> tuple[str, ...]:
-    """The newest migration's revision."""
+    """The newest migrations' revisions: several when they were made at the same time."""
     return tuple(ScriptDirectory.from_config(_config()).get_heads())
 
 
@@ -58,7 +58,7 @@ def _upgrade(connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, "heads")  # of two made at once neither has to wait for the other
 
 
 def _config() -> Config:

@@ -155,6 +155,7 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
                 "lease_s": lease_s,
                 "at_step": progress and progress.step,
                 "of_steps": progress and progress.steps,
+                "shown": (progress and progress.previews) or None,
             }
             for id, (attempt, progress) in sorted(held.items())
         ]
@@ -199,6 +200,14 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
             return len(found)
 
         return await self._database.write(forget)
+
+    async def drop_previews(self, *, ended_for_s: float, limit: int) -> Sequence[str]:
+        dropping = say.drop_previews(ended_for_s, limit)
+
+        def drop(connection: sa.Connection) -> list[str]:
+            return [row.id for row in connection.execute(dropping)]
+
+        return await self._database.write(drop) if await self._all(say.anything_previewed) else []
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
         return [rows.event_of_row(row) for row in await self._all(say.history(id, after))]

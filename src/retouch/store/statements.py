@@ -43,6 +43,7 @@ from retouch.ports import (
 from retouch.store.rows import text, to_json
 from retouch.store.tables import (
     HAVING,
+    PREVIEWED,
     QUEUED,
     RUNNING,
     UNFINISHED,
@@ -337,9 +338,25 @@ renew = (
         lease_until=NOW + sa.bindparam("lease_s", type_=sa.Double),
         step=sa.func.coalesce(sa.bindparam("at_step", type_=sa.Integer), p.step),
         steps=sa.func.coalesce(sa.bindparam("of_steps", type_=sa.Integer), p.steps),
+        previews=sa.func.coalesce(sa.bindparam("shown", type_=sa.Integer), p.previews),
     )
 )
 """Renew one lease and publish its progress, by the holder of that attempt only."""
+
+
+anything_previewed = sa.select(p.seq).where(PREVIEWED, p.completed_at.is_not(None)).limit(1)
+"""A row if `drop_previews` may find something, now or before long."""
+
+
+def drop_previews(ended_for_s: float, limit: int) -> Moved:
+    """Forget the previews of what ended so long ago."""
+    old = sa.select(p.seq).where(PREVIEWED, p.completed_at <= NOW - ended_for_s).limit(limit)
+    return (
+        sa.update(predictions)
+        .where(p.seq.in_(_once(old.with_for_update(skip_locked=True))))
+        .values(previews=None)
+        .returning(p.id)
+    )
 
 
 def holders(ids: Collection[str]) -> sa.Select[str, str, str | None, int]:
@@ -370,6 +387,7 @@ def _effects(move: Move) -> Mapping[str, Any]:
                 "logs": _pick(spent, "", p.logs),
                 "step": _pick(spent, p.step, None),
                 "steps": _pick(spent, p.steps, None),
+                "previews": _pick(spent, p.previews, None),
                 "started_at": _pick(spent, p.started_at, None),
                 "completed_at": _pick(spent, NOW, None),
             }
@@ -381,6 +399,7 @@ def _effects(move: Move) -> Mapping[str, Any]:
                 "attempt": p.attempt - 1,
                 "step": None,
                 "steps": None,
+                "previews": None,
                 "started_at": None,
             }
     over = {

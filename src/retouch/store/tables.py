@@ -57,6 +57,7 @@ predictions = sa.Table(
     sa.Column("outputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("record_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("previews", sa.Integer),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
     postgresql_with={"fillfactor": 80},
@@ -144,6 +145,14 @@ for _kept, _having in HAVING.items():
         sqlite_where=_having,
         postgresql_where=_having,
     )
+
+PREVIEWED = predictions.c.previews.is_not(None)
+sa.Index(
+    "ix_predictions_previewed",
+    predictions.c.completed_at,
+    sqlite_where=PREVIEWED,
+    postgresql_where=PREVIEWED,
+)
 
 lanes = sa.Table(
     "lanes",

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from retouch.domain.errors import NotFound, TooLarge
 from retouch.domain.grant import Scope
-from retouch.domain.prediction import Output, Prediction
+from retouch.domain.prediction import Prediction
 from retouch.protocols.base import (
     Answer,
     Call,
@@ -64,19 +65,33 @@ class Visit:
         """A prediction with its links, under the origin this caller used."""
         return self.services.views.of(prediction, self.call.origin, position=position)
 
-    async def current_view(self, prediction: Prediction) -> View:
-        """The same, with its place in the queue or its pictures where the protocol shows them."""
+    async def current_view(self, prediction: Prediction, before: View | None = None) -> View:
+        """The same, with its place in the queue or its pictures where the protocol shows them.
+
+        `before` is an earlier view of it, whose previews stand.
+        """
         shown = self.dialect.shows_position and not prediction.status.is_final
         position = await self.services.predictions.position(prediction.id) if shown else None
         view = self.view(prediction, position)
+        if self.dialect.shows_previews:
+            view = replace(view, previews=await self._previews(prediction, before))
         if prediction.outputs and self.dialect.inlines(self.call, prediction):
-            outputs = [await self._inline(it) for it in prediction.outputs]
+            outputs = [await self._inline(it.key, it.content_type) for it in prediction.outputs]
             return replace(view, outputs=tuple(outputs))
         return view
 
-    async def _inline(self, output: Output) -> str:
-        data = base64.b64encode(await self.services.blobs.open(output.key)).decode()
-        return f"data:{output.content_type};base64,{data}"
+    async def _previews(self, prediction: Prediction, before: View | None) -> tuple[str, ...]:
+        found = list(before.previews if before else ())
+        stored = prediction.progress.previews if prediction.progress else 0
+        with suppress(NotFound):  # removed after the prediction's end
+            for number in range(len(found), stored):
+                key, form = prediction.preview_key(number), prediction.edit.output_format
+                found.append(await self._inline(key, form.content_type))
+        return tuple(found)
+
+    async def _inline(self, key: str, content_type: str) -> str:
+        data = base64.b64encode(await self.services.blobs.open(key)).decode()
+        return f"data:{content_type};base64,{data}"
 
 
 async def submit(visit: Visit) -> Reply:

@@ -13,6 +13,9 @@ KEEP_ALIVE_S = 15.0
 LOOK_S = 0.5  # between looks at a prediction whose every change is told
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
+ViewOf = Callable[[Prediction, View | None], Awaitable[View]]
+"""What is to be shown of a prediction, given what was shown before."""
+
 
 def stream(dialect: Dialect, call: Call, prediction: Prediction, services: Services) -> Response:
     """Follow a prediction to its end. A client that goes away changes nothing."""
@@ -42,7 +45,7 @@ def follow(
     call: Call,
     prediction: Prediction,
     services: Services,
-    view_of: Callable[[Prediction], Awaitable[View]],
+    view_of: ViewOf,
 ) -> Response:
     """Tell each change of a prediction until it is over."""
     events = _changes(dialect, call, prediction, services, view_of)
@@ -55,11 +58,12 @@ async def _changes(
     call: Call,
     prediction: Prediction,
     services: Services,
-    view_of: Callable[[Prediction], Awaitable[View]],
+    view_of: ViewOf,
 ) -> AsyncIterator[bytes]:
-    follower, before, silent_s = services.predictions, None, 0.0
+    follower, silent_s = services.predictions, 0.0
+    before: View | None = None
     while True:
-        view = await view_of(prediction)
+        view = await view_of(prediction, before)
         events = dialect.changed(call, view, before)
         silent_s = 0.0 if events else silent_s + LOOK_S
         if events:
@@ -71,6 +75,8 @@ async def _changes(
             return
         await follower.wait(prediction.id, LOOK_S)
         if follower.is_released:
+            if events := dialect.interrupted(call, view):
+                yield encode(events)
             return
         before, prediction = view, await follower.get(prediction.id, None)
 

@@ -8,13 +8,13 @@ Everything written is fenced by (worker, attempt): a worker that lost its lease 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from retouch.domain.edit import BlobImage, ImageSource, UrlImage
+from retouch.domain.edit import BlobImage, Edit, ImageSource, UrlImage
 from retouch.domain.errors import Busy, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
@@ -37,9 +37,13 @@ from retouch.ports import (
     Fetcher,
     Finished,
     Job,
+    Previewed,
     Stepped,
     Store,
+    Upsampler,
 )
+from retouch.service.safety import Safety
+from retouch.worker import prompt
 from retouch.worker.watchdog import UNWATCHED, Watchdog
 
 T = TypeVar("T")
@@ -60,6 +64,7 @@ class WorkerOptions:
     drain_s: float = 20.0  # running edits get this long after a stop was asked for
     retry_s: float = 0.5  # pause after the store or the blobs failed
     blob_tries: int = 20
+    preview_s: float = 5.0  # a preview that takes longer to store is left out
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +74,20 @@ class Held:
     prediction: Prediction
     fence: Fence
     progress: Progress | None = None
+    previews: int = 0  # stored so far
+    previewing: asyncio.Task[None] | None = None  # stores the newest, after those before it
+    notes: str = ""  # lines of our own for the logs
+
+    @property
+    def news(self) -> tuple[int, Progress | None]:
+        """What a beat says of it."""
+        progress = self.progress and replace(self.progress, previews=self.previews)
+        return self.fence.attempt, progress
+
+    def logs(self, engine: str) -> str:
+        """The engine's lines with ours after the first, which names the seed."""
+        first, newline, rest = engine.partition("\n")
+        return f"{first}{newline}{self.notes}{rest}"
 
     @property
     def job_id(self) -> str:
@@ -93,9 +112,12 @@ class Worker:
         decoder: Decoder,
         engine: Engine,
         watchdog: Watchdog = UNWATCHED,
+        safety: Safety | None = None,
+        upsampler: Upsampler | None = None,
         options: WorkerOptions = WorkerOptions(),
     ) -> None:
         self.name = name
+        self._safety, self._upsampler = safety or Safety(), upsampler
         self._store, self._blobs = store, blobs
         self._fetcher, self._decoder = fetcher, decoder
         self._engine, self._watchdog, self._options = engine, watchdog, options
@@ -169,16 +191,21 @@ class Worker:
     async def _prepare(self, held: Held) -> None:
         prediction = held.prediction
         try:
+            tolerance = prediction.edit.safety_tolerance
+            held.notes = self._safety.told(tolerance)
+            edit, said = await prompt.ready(prediction.edit, self._safety, self._upsampler)
+            held.notes += said
             images = [await self._picture(source) for source in prediction.edit.images]
+            await self._safety.check_inputs(images, tolerance)
         except RetouchError as error:
             self._waiting -= 1
-            await self._settle(held, Fail(str(error)))
+            await self._settle(held, Fail(str(error), logs=held.notes))
         except Exception:
             log.exception("prediction.prepare_failed", prediction=prediction.id)
             self._waiting -= 1
             await self._settle(held, Fail(INTERNAL_ERROR))
         else:
-            self._prepared.append((held, _job(held, tuple(images))))
+            self._prepared.append((held, _job(held, edit, tuple(images))))
             self._stepping.set()
 
     async def _picture(self, source: ImageSource) -> Picture:
@@ -225,29 +252,65 @@ class Worker:
                 self._running[id].progress = progress
             case Finished(id):
                 tasks.create_task(self._finish(self._running.pop(id), event))
+            case Previewed(id, picture):
+                held = self._running[id]
+                storing = self._store_preview(held, picture, held.previewing)
+                held.previewing = tasks.create_task(storing)
             case Broken(id, error, logs):
-                tasks.create_task(self._settle(self._running.pop(id), Fail(error, logs=logs)))
+                held = self._running.pop(id)
+                tasks.create_task(self._settle(held, Fail(error, logs=held.logs(logs))))
 
     # -- finishing --------------------------------------------------------------------------------
 
     async def _finish(self, held: Held, done: Finished) -> None:
         prediction, fence = held.prediction, held.fence
+        if held.previewing:  # so that whoever follows sees them before the result
+            await held.previewing
+        logs, tolerance = held.logs(done.logs), prediction.edit.safety_tolerance
+        try:
+            is_judged = await self._safety.check_results(done.pictures, tolerance)
+        except RetouchError as error:
+            await self._settle(held, Fail(str(error), done.metrics, logs))
+            return
         outputs = []
         for n, picture in enumerate(done.pictures):
             key = f"{prediction.id}/{fence.attempt}/{n}.{prediction.edit.output_format.extension}"
             try:
-                outputs.append(await self._store_picture(key, picture, prediction))
+                output = await self._store_picture(key, picture, prediction)
+                outputs.append(replace(output, is_judged=is_judged))
             except Busy:
                 log.exception("prediction.store_failed", prediction=prediction.id)
-                await self._settle(held, Fail(STORAGE_UNAVAILABLE, logs=done.logs))
+                await self._settle(held, Fail(STORAGE_UNAVAILABLE, logs=logs))
                 return
-        await self._settle(held, Succeed(tuple(outputs), done.metrics, done.logs))
+        await self._settle(held, Succeed(tuple(outputs), done.metrics, logs))
 
     async def _store_picture(self, key: str, picture: Picture, prediction: Prediction) -> Output:
         form, quality = prediction.edit.output_format, prediction.edit.output_quality
         data = await asyncio.to_thread(encode, picture, form, quality)
         await self._patiently(partial(self._blobs.put, key, data))
         return Output(key, form.content_type, picture.width, picture.height, len(data))
+
+    async def _store_preview(
+        self, held: Held, picture: Picture, before: asyncio.Task[None] | None
+    ) -> None:
+        """Keep a preview and say so at once; one that cannot be kept is left out."""
+        if before:
+            await before
+        prediction = held.prediction
+        form, quality = prediction.edit.output_format, prediction.edit.output_quality
+        key = prediction.preview_key(held.previews)
+        try:
+            async with asyncio.timeout(self._options.preview_s):
+                await self._safety.check_results([picture], prediction.edit.safety_tolerance)
+                data = await asyncio.to_thread(encode, picture, form, quality)
+                await self._blobs.put(key, data)
+                held.previews += 1
+                news, lease_s = {prediction.id: held.news}, self._options.lease_s
+                await self._store.beat(self.name, news, lease_s=lease_s)
+            if self._held.get(prediction.id) is not held:  # it ended meanwhile
+                await self._blobs.delete(key)
+        except Exception:
+            log.warning("prediction.preview_lost", prediction=prediction.id, exc_info=True)
 
     async def _patiently(self, verb: Callable[[], Awaitable[T]]) -> T:
         """Try a blob verb again while the store is away: the lease is renewed meanwhile."""
@@ -284,7 +347,7 @@ class Worker:
             return
         beat = await self._store.beat(
             self.name,
-            {id: (held.prediction.attempt, held.progress) for id, held in snapshot.items()},
+            {id: held.news for id, held in snapshot.items()},
             lease_s=self._options.lease_s,
         )
         for id in beat.canceled | beat.lost:
@@ -335,6 +398,6 @@ class Worker:
             return
 
 
-def _job(held: Held, images: tuple[Picture, ...]) -> Job:
+def _job(held: Held, edit: Edit, images: tuple[Picture, ...]) -> Job:
     it = held.prediction
-    return Job(held.job_id, it.edit, images, it.owner, it.priority, it.deadline)
+    return Job(held.job_id, edit, images, it.owner, it.priority, it.deadline)

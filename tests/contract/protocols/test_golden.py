@@ -161,7 +161,8 @@ def view_of(given: dict[str, Any], dialect: Dialect) -> View:
     if "progress" in given:
         given["progress"] = Progress(*given["progress"])
     if urls:
-        given["outputs"] = tuple(Output(url, "image/png", 64, 64, 9) for url in urls)
+        judged = given.pop("judged", False)
+        given["outputs"] = tuple(Output(url, "image/png", 64, 64, 9, judged) for url in urls)
     prediction = replace(PREDICTION, **{"protocol": dialect.name, "edit": edit, **given})
     ticket = "abcdefghijklmnopqrstuvwxyz" * 2
     return View(

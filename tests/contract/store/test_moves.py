@@ -312,6 +312,46 @@ async def test_a_beat_without_news_keeps_the_progress(lab):
     assert (await lab.store.get("a")).progress == Progress(7, 28)
 
 
+async def test_a_beat_publishes_previews_and_keeps_them_until_the_next(lab):
+    await lab.add("a")
+    await lab.store.claim("w", limit=1, lease_s=60)
+
+    await lab.store.beat("w", {"a": (1, Progress(7, 28, previews=1))}, lease_s=60)
+    await lab.store.beat("w", {"a": (1, Progress(8, 28))}, lease_s=60)
+
+    assert (await lab.store.get("a")).progress == Progress(8, 28, previews=1)
+
+
+async def test_another_attempt_has_no_previews_yet(lab):
+    await lab.add("a")
+    await lab.store.claim("w", limit=1, lease_s=60)
+    await lab.store.beat("w", {"a": (1, Progress(7, 28, previews=1))}, lease_s=60)
+    await lab.store.release("w")
+    await lab.store.claim("w", limit=1, lease_s=60)
+
+    await lab.store.beat("w", {"a": (2, Progress(1, 28))}, lease_s=60)
+
+    assert (await lab.store.get("a")).progress == Progress(1, 28)
+
+
+async def test_previews_are_dropped_once_and_only_of_what_is_over(lab):
+    for id in ("plain", "running", "over"):
+        await lab.add(id)
+    await lab.store.claim("w", limit=3, lease_s=60)
+    shown, fence = Progress(1, 2, previews=1), Fence("w", 1)
+    await lab.store.beat("w", {"running": (1, shown), "over": (1, shown)}, lease_s=60)
+    for id in ("plain", "over"):
+        await lab.store.advance(id, Fail("no"), fence=fence)
+
+    too_early = await lab.store.drop_previews(ended_for_s=60, limit=9)
+    dropped = await lab.store.drop_previews(ended_for_s=0, limit=9)
+
+    assert (too_early, dropped) == ([], ["over"])
+    assert await lab.store.drop_previews(ended_for_s=0, limit=9) == []
+    assert (await lab.store.get("over")).progress == Progress(1, 2)
+    assert (await lab.store.get("running")).progress == shown
+
+
 async def test_a_beat_tells_canceled_from_lost(lab):
     for id in ("kept", "canceled", "taken", "over"):
         await lab.add(id)

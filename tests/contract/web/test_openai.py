@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import httpx2
@@ -205,7 +206,8 @@ async def test_refusals_name_the_field(front: Any) -> None:
 
     assert await refused(data={"prompt": "x"}, files={"mask": PICTURE["image"]}) == (400, "mask")
     assert await refused(data=FIELDS) == (400, None)  # neither JSON nor a form in parts
-    assert await refused(data={**FIELDS, "stream": "true"}, files=PICTURE) == (400, "stream")
+    partial = {**FIELDS, "stream": "true", "partial_images": "4"}
+    assert await refused(data=partial, files=PICTURE) == (400, "partial_images")
     assert await refused(json={"prompt": "x" * 32_001, "image": "data:,a"}) == (400, "prompt")
     broken = {"content-type": "multipart/form-data; boundary=x"}
     assert await refused(content=b"--x\r\nbroken", headers=broken) == (400, None)
@@ -218,3 +220,92 @@ async def test_what_is_not_served_says_so(front: Any) -> None:
 
     assert (variations.status_code, variations.json()["error"]["code"]) == (404, "unknown_url")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+def events_of(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """What a stream said; the name of each event is in its data too, where the clients look."""
+    found = []
+    for block in answer.text.strip().split("\n\n"):
+        name, data = (line.partition(": ")[2] for line in block.split("\n"))
+        found.append(json.loads(data))
+        assert found[-1]["type"] == name
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [(EDITS, "image_edit"), (GENERATIONS, "image_generation")]
+)
+async def test_a_stream_shows_previews_then_the_picture(front: Any, path: str, kind: str) -> None:
+    asked = {"prompt": "x", "stream": True, "partial_images": 2, "quality": "high"}
+    if path == EDITS:
+        asked["images"] = [{"image_url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}]
+    waiting = await held(front, path, json=asked)
+    running = await front.start_one()
+    await front.preview(running, b"first", b"second")
+    await front.finish(running)
+
+    answer = await waiting
+    first, second, completed = events_of(answer)
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert running.edit.previews == 2
+    assert [first["type"], second["type"]] == [f"{kind}.partial_image"] * 2
+    assert [first["partial_image_index"], second["partial_image_index"]] == [0, 1]
+    assert [base64.b64decode(it["b64_json"]) for it in (first, second)] == [b"first", b"second"]
+    assert completed["type"] == f"{kind}.completed"
+    assert base64.b64decode(completed["b64_json"]).startswith(b"\x89PNG")
+    assert completed["usage"]["total_tokens"] >= completed["usage"]["output_tokens"]
+    for it in (first, second, completed):
+        assert (it["quality"], it["background"], it["output_format"]) == ("high", "opaque", "png")
+        assert isinstance(it["created_at"], int)
+
+
+async def test_each_preview_is_told_once_though_an_attempt_begins_anew(front: Any) -> None:
+    asked = {"prompt": "x", "stream": True, "partial_images": 2, "response_format": "url"}
+    waiting = await held(front, GENERATIONS, json=asked)
+    running = await front.start_one()
+    await front.preview(running, b"first")
+    await asyncio.sleep(0)  # whether or not it was seen by now
+    await front.store.release("worker")
+    again = await front.start_one()
+    await front.preview(again, b"first", b"second")
+    await front.finish(again)
+
+    events = events_of(await waiting)
+
+    assert [base64.b64decode(it["b64_json"]) for it in events[:-1]] == [b"first", b"second"]
+    assert events[-1]["type"] == "image_generation.completed"
+
+
+async def test_a_stream_without_previews_is_the_picture_alone(front: Any) -> None:
+    waiting = await held(front, GENERATIONS, json={"prompt": "x", "stream": True})
+    await front.finish_one()
+
+    (event,) = events_of(await waiting)
+
+    assert event["type"] == "image_generation.completed"
+
+
+async def test_a_failure_ends_a_stream_with_an_error(front: Any) -> None:
+    waiting = await held(front, GENERATIONS, json={"prompt": "x", "stream": True})
+    await front.finish_one(error="The result was refused by a safety check.")
+
+    answer = await waiting
+    (event,) = events_of(answer)
+
+    assert answer.status_code == 200
+    assert event["type"] == "error"
+    assert event["error"]["code"] == "moderation_blocked"
+
+
+async def test_a_server_that_stops_tells_its_streams_where_the_edit_goes_on(front: Any) -> None:
+    waiting = await held(front, GENERATIONS, json={"prompt": "x", "stream": True})
+    (waits,) = await front.store.page(None, limit=1)
+    front.services.predictions.release()
+
+    (event,) = events_of(await waiting)
+
+    assert waits.id in event["error"]["message"]

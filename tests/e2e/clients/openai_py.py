@@ -12,7 +12,8 @@ import traceback
 import urllib.request
 from pathlib import Path
 
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import APIError, BadRequestError, NotFoundError, OpenAI
+from PIL import Image
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
 client = OpenAI(api_key=TOKEN, base_url=f"{BASE}/v1")
@@ -89,6 +90,46 @@ def files():
     assert all(it.object == "file" for it in listed), listed
 
 
+def pixels(event):
+    with Image.open(io.BytesIO(base64.b64decode(event.b64_json))) as picture:
+        return picture.size, picture.convert("RGB").tobytes()
+
+
+def shown_well(events, kind):
+    """Partial pictures of the final one's size, each closer to it, in the types of the library."""
+    *partial, final = list(events)
+    assert [it.type for it in partial] == [f"{kind}.partial_image"] * 3, partial
+    assert [it.partial_image_index for it in partial] == [0, 1, 2]
+    assert final.type == f"{kind}.completed", final.type
+    assert final.usage.total_tokens > 0
+    size, end = pixels(final)
+    assert final.size == "x".join(map(str, size)), final.size
+    far = []
+    for it in partial:
+        assert (it.background, it.output_format, it.quality) == ("opaque", "png", "low"), it
+        shape, seen = pixels(it)
+        assert shape == size, (shape, size)
+        far.append(sum(abs(a - b) for a, b in zip(seen, end, strict=True)))
+    assert far == sorted(far, reverse=True), far
+    assert far[0] > far[-1] > 0, far
+
+
+def stream():
+    options = {"prompt": "invert", "quality": "low", "stream": True, "partial_images": 3}
+    extra = {"num_inference_steps": 8, "seed": 1}
+    events = client.images.edit(model=MODEL, image=DATA, extra_body=extra, **options)
+    shown_well(events, "image_edit")
+    events = client.images.generate(model=MODEL, extra_body=extra, **options)
+    shown_well(events, "image_generation")
+    (completed,) = client.images.generate(model=MODEL, prompt="a kite", stream=True)
+    assert completed.type == "image_generation.completed", completed.type
+
+
+def stream_failed():
+    events = client.images.edit(model=MODEL, image=b"no picture", prompt="x", stream=True)
+    assert "image" in raised(APIError, lambda: list(events)).message
+
+
 def raised(kind, perform):
     try:
         perform()
@@ -120,7 +161,7 @@ def base_urls():
 
 OPERATIONS = (
     edit, several_pictures, every_field, generate, by_url, json_body, models, files, refusals,
-    failed, base_urls,
+    failed, base_urls, stream, stream_failed,
 )  # fmt: skip
 
 for operation in OPERATIONS:

@@ -34,7 +34,7 @@ BFL_JS = (
 )  # fmt: skip
 OPENAI = (
     "edit", "several_pictures", "generate", "by_url", "json_body", "models", "refusals", "failed",
-    "base_urls",
+    "base_urls", "stream", "stream_failed",
 )  # fmt: skip
 OPENAI_PY = (*OPENAI, "every_field", "files")
 WAVESPEED = (

@@ -128,7 +128,26 @@ def test_the_doctor_edits_a_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     found = {check["check"]: check["found"] for check in json.loads(capsys.readouterr().out)}
     assert "edited 64x64" in found["edit"]
-    assert "not screened" in found["safety"]
+    assert found["safety"] == "Safety checks: prompt by built-in words"
+
+
+def test_the_doctor_says_what_is_not_screened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(tmp_path), "--weights", "toy", "--safety-words", "none"]
+    assert main(["doctor", *flags]) == 0
+
+    assert "nothing is screened" in capsys.readouterr().out
+
+
+def test_a_list_of_words_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list").write_text("nonsense")
+    flags = ["--data", str(tmp_path), "--weights", "toy", "--safety-words", str(tmp_path / "list")]
+    assert main(["doctor", *flags]) == 1
+
+    assert "setting 'safety_words' is" in capsys.readouterr().out
 
 
 def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

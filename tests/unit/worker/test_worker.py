@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from retouch.domain.edit import BlobImage, Edit, UrlImage
-from retouch.domain.errors import BadInput, Busy, NotFound
+from retouch.domain.edit import BlobImage, Edit, Size, UrlImage
+from retouch.domain.errors import BadInput, Blocked, Busy, NotFound
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
+    PREVIEW,
     Cancel,
     Fence,
     Move,
@@ -23,6 +24,8 @@ from retouch.domain.prediction import (
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import Stage, ToyFamily
 from retouch.ports import Beat, Job
+from retouch.service.safety import Safety
+from retouch.service.words import WordList
 from retouch.testing import FakeClock, MemoryStore
 from retouch.worker import Worker, WorkerOptions
 
@@ -56,6 +59,19 @@ class DictBlobs:
 
     async def list(self, prefix: str) -> Sequence[str]:
         return [key for key in self.kept if key.startswith(prefix)]
+
+
+class SlowPuts(DictBlobs):
+    """Blobs whose puts wait until they may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.began.set()
+        await self.goes_on.wait()
+        await super().put(key, data)
 
 
 class Edges:
@@ -103,6 +119,7 @@ async def working(
     family: ToyFamily | None = None,
     options: WorkerOptions = OPTIONS,
     engine: StepEngine | None = None,
+    safety: Safety | None = None,
 ) -> AsyncIterator[Worker]:
     worker = Worker(
         "w",
@@ -111,6 +128,7 @@ async def working(
         fetcher=Edges(),
         decoder=Edges(),
         engine=engine or StepEngine(family or ToyFamily(), clock=FakeClock()),
+        safety=safety,
         options=options,
     )
     task = asyncio.create_task(worker.run())
@@ -257,6 +275,47 @@ async def test_progress_is_published_by_the_beat() -> None:
         await ended(store)
 
 
+async def test_previews_are_stored_and_told_before_the_result() -> None:
+    store, blobs = MemoryStore(), DictBlobs()
+    await store.add(prediction(edit=Edit(prompt="go", seed=1, steps=8, previews=3)))
+
+    async with working(store, blobs):
+        done = await ended(store)
+
+    assert done.progress is not None
+    assert done.progress.previews == 3
+    for n in range(3):
+        assert blobs.kept[done.preview_key(n)].startswith(b"\x89PNG")
+    assert [output.key for output in done.outputs] == ["p/1/0.png"]
+
+
+async def test_previews_that_cannot_be_stored_are_left_out() -> None:
+    store = MemoryStore()
+    await store.add(prediction(edit=Edit(prompt="go", seed=1, steps=8, previews=3)))
+
+    async with working(store, DictBlobs(failures=2)):
+        done = await ended(store)
+
+    assert done.status is Status.SUCCEEDED
+    assert done.progress is not None
+    assert done.progress.previews == 1
+
+
+async def test_a_preview_of_what_was_cancelled_meanwhile_leaves_nothing() -> None:
+    store, blobs = MemoryStore(), SlowPuts()
+    await store.add(prediction(edit=Edit(prompt="go", seed=1, previews=1)))
+    gate = Gate()
+    gate.opened.set()
+
+    async with working(store, blobs, ToyFamily(sleep=gate)) as worker:
+        await asyncio.wait_for(blobs.began.wait(), 5)
+        await store.advance("p", Cancel("me"))
+        await asyncio.wait_for(worker._empty.wait(), 5)
+        blobs.goes_on.set()
+
+    assert not [key for key in blobs.kept if PREVIEW in key]
+
+
 async def test_a_lost_lease_means_the_result_is_not_written() -> None:
     store, gate, blobs = MemoryStore(), Gate(), DictBlobs()
     await store.add(prediction())
@@ -343,6 +402,85 @@ async def test_the_engine_learns_whose_job_it_is_how_urgent_and_until_when() -> 
         await ended(store)
 
     assert [(job.owner, job.priority, job.deadline) for job in added] == [("you", -1, 2e9)]
+
+
+class Judge:
+    """Refuses pictures of a size, and counts what it sees."""
+
+    name = "judge"
+
+    def __init__(self, width: int = 0) -> None:
+        self.width, self.seen = width, 0
+
+    def judge(self, picture: Picture, tolerance: int) -> str | None:
+        self.seen += 1
+        return "something" if picture.width == self.width else None
+
+
+async def test_a_refused_prompt_never_reaches_the_engine() -> None:
+    store = MemoryStore()
+    await store.add(prediction(edit=Edit(prompt="a nude", seed=1)))
+
+    def breaks(stage: Stage, prompt: str) -> bool:
+        raise AssertionError("the engine was asked")
+
+    async with working(store, family=ToyFamily(breaks=breaks), safety=Safety(WordList.built_in())):
+        done = await ended(store)
+
+    assert done.error == "The prompt or an input picture was refused by a safety check. " \
+        "Found: nudity."  # fmt: skip
+    assert done.progress is None
+
+
+@pytest.mark.parametrize(
+    ("width", "begins"),
+    [(PIXEL.width, Blocked.REQUEST), (64, Blocked.RESULT)],
+    ids=["an input", "a result"],
+)
+async def test_a_refused_picture_fails_its_prediction_and_is_not_stored(
+    width: int, begins: str
+) -> None:
+    store, blobs = MemoryStore(), DictBlobs()
+    edit = Edit(prompt="x", images=(UrlImage("http://h/good.png"),), size=Size(64, 64), seed=1)
+    await store.add(prediction(edit=edit))
+
+    async with working(store, blobs, safety=Safety(pictures=Judge(width))):
+        done = await ended(store)
+
+    assert done.status is Status.FAILED
+    assert (done.error or "").startswith(begins)
+    assert "Safety checks: pictures by judge" in done.logs
+    assert blobs.kept == {}
+
+
+@pytest.mark.parametrize(("tolerance", "judged"), [(2, True), (6, False)])
+async def test_the_outcome_records_whether_pictures_were_judged(
+    tolerance: int, judged: bool
+) -> None:
+    store, judge = MemoryStore(), Judge()
+    edit = Edit(prompt="x", seed=1, previews=1, safety_tolerance=tolerance)
+    await store.add(prediction(edit=edit))
+
+    async with working(store, safety=Safety(pictures=judge)):
+        done = await ended(store)
+
+    assert [output.is_judged for output in done.outputs] == [judged]
+    assert judge.seen == (2 if judged else 0)  # the preview, and the picture
+    assert ("Safety checks" in done.logs) is judged
+
+
+async def test_logs_say_what_became_of_a_prompt_to_be_upsampled() -> None:
+    store = MemoryStore()
+    await store.add(prediction(edit=Edit(prompt="x", seed=1, prompt_upsampling=True)))
+
+    async with working(store):
+        done = await ended(store)
+
+    assert done.status is Status.SUCCEEDED
+    seed, said, *rest = done.logs.splitlines()
+    assert seed == "Using seed: 1"
+    assert said.startswith("Prompt upsampling is not configured on this server")
+    assert "%|" in rest[-1]
 
 
 class SlowBeats(MemoryStore):

@@ -99,7 +99,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "images": many(ref("Image")),
             "timings": record({"inference": maybe(NUMBER)}),
             "seed": maybe(INTEGER),
-            "has_nsfw_concepts": many(BOOLEAN),
+            "has_nsfw_concepts": maybe(many(BOOLEAN)),
             "prompt": STRING,
         }
     ),

@@ -17,6 +17,7 @@ from retouch.protocols.base import (
     Facts,
     Listing,
     Route,
+    ServerEvent,
     Submission,
     Verb,
     View,
@@ -32,6 +33,7 @@ from retouch.protocols.openai.render import (
     models_body,
     pending_body,
 )
+from retouch.protocols.openai.stream import ended, error_event, partial_images
 
 MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
 FILES_LIMIT = 1000
@@ -59,10 +61,12 @@ class OpenAI(Dialect):
     routes = ROUTES
     models = MODELS
     description = DESCRIPTION
+    shows_previews = True
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
         chosen = call.query.get("response_format") or prediction.input.get("response_format")
-        return chosen != "url"
+        # A stream's events have no field for an address.
+        return chosen != "url" or (call.method == "POST" and prediction.input.get("stream") is True)
 
     def parse(self, call: Call) -> Submission:
         return submission_of(call)
@@ -83,6 +87,13 @@ class OpenAI(Dialect):
         if not view.prediction.status.is_final:
             return Answer(status=202, body=pending_body(view), headers=NO_STORE)
         return self._ended(view)
+
+    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
+        shown = len(before.previews) if before else 0
+        return [*partial_images(call, view, shown), *ended(call, view)]
+
+    def interrupted(self, call: Call, view: View) -> Sequence[ServerEvent]:
+        return [error_event(failed(view.prediction))]
 
     def listing(self, call: Call) -> Listing:
         if "after" in call.query:

@@ -27,8 +27,6 @@ MULTIPLE = 16
 MAX_SIDE = 4096
 MAX_PIXELS = 4 * 1024 * 1024
 UNSERVED = {
-    "stream": "streaming is not served yet",
-    "partial_images": "partial images are not served yet",
     "mask": "masks are not served; say in the prompt what to change",
     "markup": "markup is not served; say in the prompt what to change",
 }
@@ -55,6 +53,7 @@ def submission_of(call: Call) -> Submission:
         input={**fields, **({"image": [_echo(it) for it in body.images]} if body.images else {})},
         edit=_edit(fields, body.images),
         wait_s=_wait_s(call),
+        streams=fields.get("stream", False),
         is_retry=call.headers.get("x-stainless-retry-count", "0") not in ("", "0"),
     )
 
@@ -124,6 +123,7 @@ def _edit(fields: Mapping[str, Any], images: tuple[ImageSource, ...]) -> Edit:
         output_format=OutputFormat(fields.get("output_format", "png")),
         output_quality=max(1, int(fields.get("output_compression", 100))),
         count=int(fields.get("n", 1)),
+        previews=int(fields.get("partial_images", 0)) if fields.get("stream") else 0,
         seed=whole("seed"),
         guidance=None if guidance is None else float(guidance),
         steps=whole("num_inference_steps"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retouch.domain.errors import NotFound
-from retouch.domain.prediction import Status
+from retouch.domain.prediction import Output, Prediction, Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import View
 from retouch.protocols.openai.fields import LISTED
@@ -25,7 +25,7 @@ def images_body(view: View) -> dict[str, Any]:
         "quality": view.input.get("quality", "auto"),
         "size": f"{first.width}x{first.height}",
         "data": [_item(output) for output in view.outputs],
-        "usage": _usage(view),
+        "usage": usage(it, it.outputs),
     }
 
 
@@ -43,10 +43,12 @@ def _item(output: str) -> dict[str, str]:
     return {"url": output}
 
 
-def _usage(view: View) -> dict[str, Any]:
-    """The model's own tokens. Words are estimated, references counted as large as the result."""
-    it = view.prediction
-    each = [output.width * output.height // PIXELS_PER_TOKEN for output in it.outputs]
+def usage(it: Prediction, outputs: Sequence[Output]) -> dict[str, Any]:
+    """The model's own tokens for some of a prediction's pictures.
+
+    Words are estimated, references counted as large as the result.
+    """
+    each = [output.width * output.height // PIXELS_PER_TOKEN for output in outputs]
     words = -(-len(it.edit.prompt) // LETTERS_PER_TOKEN)
     references = each[0] * len(it.edit.images)
     taken, given = words + references, sum(each)

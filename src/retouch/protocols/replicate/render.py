@@ -3,9 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from retouch.domain.errors import Blocked
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Call, View
 from retouch.protocols.replicate.fields import HIDDEN, STATUS_WORDS
+
+FLAGGED = (
+    "The input or output was flagged as sensitive. Please try again with different inputs. (E005)"
+)
+"""What clients know a refusal by a safety check by."""
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -21,7 +27,7 @@ def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str,
         "logs": "" if fresh else _logs(it),
         "output": _output(view),
         "data_removed": it.data_removed,
-        "error": it.error,
+        "error": _error(it),
         "status": "starting" if fresh else STATUS_WORDS[it.status],
         "created_at": rfc3339(it.created_at, "milliseconds"),
     }
@@ -61,6 +67,11 @@ def _logs(it: Prediction) -> str:
         bar = ("#" * (done * 10 // max(steps, 1))).ljust(10)
         lines.append(f"{done * 100 // max(steps, 1):3d}%|{bar}| {done}/{steps}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _error(it: Prediction) -> str | None:
+    is_blocked = (it.error or "").startswith((Blocked.REQUEST, Blocked.RESULT))
+    return FLAGGED if is_blocked else it.error
 
 
 def _metrics(it: Prediction) -> dict[str, float]:

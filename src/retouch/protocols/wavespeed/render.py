@@ -43,7 +43,8 @@ def task(call: Call, view: View, *, sync_expired: bool = False) -> dict[str, Any
         "model": it.model,
         "outputs": outputs,
         "urls": {"get": call.url(f"/predictions/{it.id}/result")},
-        "has_nsfw_contents": [False] * len(outputs),
+        # What a check refuses never gets here; of a picture that none looked at nothing is said.
+        "has_nsfw_contents": [False for output in it.outputs if output.is_judged],
         "status": "processing" if sync_expired else STATUS_WORDS[it.status],
         "created_at": rfc3339(it.created_at),
         "error": error,
