@@ -34,6 +34,16 @@ class DataFolder:
         """This folder's own name, so that leases of an earlier server here can be told apart."""
         return self._once("node", secrets.token_hex(4))
 
+    def accepted(self) -> frozenset[str]:
+        """The repositories whose licence was acknowledged here."""
+        path = self.path / "licences"
+        return frozenset(path.read_text().splitlines()) if path.exists() else frozenset()
+
+    def accept(self, repo: str) -> None:
+        """Remember that a repository's licence was acknowledged."""
+        with (self.path / "licences").open("a") as file:
+            file.write(f"{repo}\n")
+
     @contextmanager
     def served(self) -> Iterator[None]:
         """Hold the folder while serving it; raises Busy when another process does."""

@@ -37,7 +37,10 @@ class Settings:
     host: str = setting("127.0.0.1", "Address the web process binds.")
     port: int = setting(8787, "Port the web process binds; 0 picks a free one.")
     data: Path = setting(Path("data"), "Folder that holds everything the server keeps.")
-    weights: str = setting("nano", "Weights that serve edits: a bundled name or a local folder.")
+    weights: str = setting(
+        "nano",
+        "Weights that serve edits: a bundled or known name, a repository OWNER/NAME, or a folder.",
+    )
     device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
     dtype: str = setting("auto", "Number format of the weights: auto, float32, bfloat16.")
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.")

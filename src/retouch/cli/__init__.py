@@ -30,7 +30,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("worker", "run one worker alone"),
     ("edit", "edit a picture here and now, without a server"),
     ("keys", "create, list and revoke callers' keys"),
-    ("models", "list the public model names and the weights that serve them"),
+    ("models", "list the public model names; pull weights and plan for them"),
     ("predictions", "list, show, cancel and delete predictions"),
     ("webhooks", "list what webhooks were told, and send one again"),
     ("backup", "copy everything a server keeps, while it serves"),

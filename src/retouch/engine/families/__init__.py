@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, cast
 
-from retouch.domain.errors import RetouchError
+from retouch.engine.families.source import WeightsError as WeightsError
+from retouch.engine.families.source import folder_of, name_of, source_of
 from retouch.ports import Family, Memory
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -33,18 +33,11 @@ class Options:
     fast_tolerance: float = FAST_TOLERANCE  # 0 refuses edits that ask for `fast`
 
 
-BUNDLED = frozenset({"nano"})
-"""Weights that ship with the package, in `retouch/weights/NAME`."""
-
 FAMILIES: Mapping[str, tuple[str, str]] = {
     "FluxTransformer2DModel": ("retouch.engine.families.flux1", "Flux1Family"),
     "Flux2Transformer2DModel": ("retouch.engine.families.flux2", "Flux2Family"),
 }
 """The class a checkpoint names for its transformer, and the family that runs it."""
-
-
-class WeightsError(RetouchError):
-    """Weights that cannot be loaded; the message names the path and what is wrong there."""
 
 
 def load_family(
@@ -56,7 +49,7 @@ def load_family(
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
 ) -> Family:
-    """A family with its weights loaded: a bundled name, `toy`, or a folder in diffusers' layout.
+    """A family with its weights loaded: `toy`, or what `source_of` understands.
 
     Edits may name the LoRAs in the folder `loras`; without one there are none. The rest of its
     choices are those of `Options`.
@@ -67,7 +60,8 @@ def load_family(
         from retouch.engine.families.toy import ToyFamily
 
         return ToyFamily()
-    folder = weights_folder(path_or_name)
+    source = source_of(path_or_name)
+    folder = folder_of(source)
     index = read_json(folder / "model_index.json")
     named = index.get("transformer")
     transformer = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
@@ -82,7 +76,9 @@ def load_family(
     module, class_name = FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
     options = Options(loras=loras, cache_bytes=cache_bytes, fast_tolerance=fast_tolerance)
-    loaded = family.load(folder, name=folder.name, device=place, dtype=precision, options=options)
+    loaded = family.load(
+        folder, name=name_of(source), device=place, dtype=precision, options=options
+    )
     return cast("Family", loaded)
 
 
@@ -93,17 +89,6 @@ def load_memory(path_or_name: str | Path, *, device: str = "cpu") -> Memory | No
     from retouch.engine.families.device import AUTO, DeviceMemory, choose
 
     return DeviceMemory(choose(device, AUTO)[0])
-
-
-def weights_folder(path_or_name: str | Path) -> Path:
-    """Where weights lie; raises WeightsError when there is no such folder."""
-    if path_or_name in BUNDLED:
-        folder = Path(str(files("retouch").joinpath("weights", str(path_or_name))))
-    else:
-        folder = Path(path_or_name)
-    if not folder.is_dir():
-        raise WeightsError(f"there are no weights at {folder}")
-    return folder
 
 
 def read_json(path: Path) -> dict[str, object]:
