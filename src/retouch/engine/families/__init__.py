@@ -1,7 +1,8 @@
 """Model families, the only place of tensors. This shop window itself imports none of their modules.
 
 To add a family: a module with a class that answers `retouch.ports.Family` and has a classmethod
-`load(folder, *, name, device, dtype, options)`, and a line in `FAMILIES`.
+`load(folder, *, name, device, dtype, options)`, and a line in `FAMILIES`. A pipeline of diffusers
+whose requests need not share forward passes is one line in `WHOLE`.
 """
 
 import json
@@ -39,6 +40,13 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 }
 """The class a checkpoint names for its transformer, and the family that runs it."""
 
+WHOLE: dict[str, int] = {
+    "LongCatImageEditPipeline": 1,
+    "QwenImageEditPipeline": 1,
+    "QwenImageEditPlusPipeline": 3,
+}
+"""Pipelines of diffusers that are driven whole, by `whole`, and the pictures each takes at most."""
+
 
 def load_family(
     path_or_name: str | Path,
@@ -65,15 +73,17 @@ def load_family(
     index = read_json(folder / "model_index.json")
     named = index.get("transformer")
     transformer = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
-    if transformer not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
+    is_whole = index.get("_class_name") in WHOLE
+    if transformer not in FAMILIES and not is_whole:
+        known = ", ".join(sorted((*FAMILIES, *WHOLE)))
         raise WeightsError(
             f"{folder / 'model_index.json'} names the transformer {transformer!r}; known: {known}"
         )
     from retouch.engine.families.device import choose
 
     place, precision = choose(device, dtype)
-    module, class_name = FAMILIES[transformer]
+    whole = ("retouch.engine.families.whole", "WholeFamily")
+    module, class_name = whole if is_whole else FAMILIES[transformer]
     family = getattr(import_module(module), class_name)
     options = Options(loras=loras, cache_bytes=cache_bytes, fast_tolerance=fast_tolerance)
     loaded = family.load(
