@@ -49,7 +49,7 @@ async def check(database: Database) -> None:
 
 
 def head() -> tuple[str, ...]:
-    """The newest migrations' revisions: several when they were made at the same time."""
+    """The newest migration's revision."""
     return tuple(ScriptDirectory.from_config(_config()).get_heads())
 
 
@@ -58,7 +58,7 @@ def _upgrade(connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "heads")  # of two made at once neither has to wait for the other
+    command.upgrade(config, "head")
 
 
 def _config() -> Config:
