@@ -217,6 +217,10 @@ class WholeFamily:
             raise EngineFailed(f"The pipeline made {image.width}x{image.height} pixels, unasked.")
         return Picture(image.width, image.height, image.tobytes())
 
+    def metrics(self, session: Session) -> Mapping[str, float]:
+        """Nothing beyond what the engine measures."""
+        return {}
+
     def cost(self, plan: Plan) -> float:
         """Relative: what grows with the square of the tokens."""
         return float(plan.tokens) + plan.tokens**2 / 10_000
