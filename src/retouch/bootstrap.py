@@ -497,7 +497,7 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
     preload = PRELOAD.get(settings.weights, PRELOAD_DEFAULT)
     return Supervisor(
         partial(spawn, nursery(preload), work, settings, name),
-        lambda crashed: store.release(name, crashed=crashed),
+        lambda loss: store.release(name, loss=loss),
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )

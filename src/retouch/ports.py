@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from retouch.domain.edit import Edit, Mode, Size
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.picture import Picture
-from retouch.domain.prediction import Event, Fence, Kept, Move, Prediction, Progress, Status
+from retouch.domain.prediction import Event, Fence, Kept, Loss, Move, Prediction, Progress, Status
 
 
 class Clock(Protocol):
@@ -140,12 +140,12 @@ class Store(Protocol):
         """Forget the previews of what ended at least so long ago; the ids, whose blobs may go."""
 
     async def release(
-        self, worker: str | None = None, *, crashed: bool = False
+        self, worker: str | None = None, *, loss: Loss = "abandoned"
     ) -> Sequence[Prediction]:
-        """Requeue (`abandoned`) what a lost worker held; with None, every lapsed lease.
+        """Requeue what a lost worker held; with None, every lapsed lease.
 
-        `crashed` says that the worker's process died by itself. One that has spent its attempts
-        or its crashes fails instead. Returns the predictions it moved.
+        One that has spent its attempts or its crashes fails instead. Returns the predictions it
+        moved.
         """
 
     async def expire(self) -> Sequence[Prediction]:

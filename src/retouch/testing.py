@@ -20,6 +20,7 @@ from retouch.domain.prediction import (
     Fail,
     Fence,
     Kept,
+    Loss,
     Move,
     Prediction,
     Progress,
@@ -228,9 +229,9 @@ class MemoryStore(Store, Outbox, Keys, Files):
         return Beat(frozenset(canceled), frozenset(lost))
 
     async def release(
-        self, worker: str | None = None, *, crashed: bool = False
+        self, worker: str | None = None, *, loss: Loss = "abandoned"
     ) -> Sequence[Prediction]:
-        now, move = self._clock.now(), Requeue("crashed" if crashed else "abandoned")
+        now, move = self._clock.now(), Requeue(loss)
         gone = [
             row
             for row in self._standing(Status.RUNNING)

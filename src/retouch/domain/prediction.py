@@ -24,6 +24,10 @@ MAX_ATTEMPTS = 3
 MAX_CRASHES = 2
 """Worker processes a prediction may take down with it before it is taken for the cause."""
 
+MAX_RESTARTS = 10
+"""Tries a prediction gets when its whole server is killed: nothing blames it, but it could be what
+exhausts the machine each time."""
+
 
 class Status(StrEnum):
     """Where a prediction stands."""
@@ -161,13 +165,25 @@ class Cancel:
     by: str
 
 
+Loss = Literal["abandoned", "crashed", "restarted"]
+"""How a worker was lost: it fell silent, its process is known to have died, or its whole server
+was killed and has started again."""
+
+ATTEMPTS: Mapping[Loss, int] = {
+    "abandoned": MAX_ATTEMPTS,
+    "crashed": MAX_ATTEMPTS,
+    "restarted": MAX_RESTARTS,
+}
+"""Attempts after which a loss is the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """running → queued. `interrupted` (an orderly stop) gives the attempt back; `abandoned`
-    (the worker was lost) and `crashed` (its process is known to have died) keep it. The store
-    fails the prediction instead once `MAX_ATTEMPTS` or `MAX_CRASHES` are spent."""
+    """running → queued. `interrupted` (an orderly stop) gives the attempt back; a `Loss` keeps it,
+    and the store fails the prediction instead once what `ATTEMPTS` allows, or `MAX_CRASHES`, is
+    spent."""
 
-    reason: Literal["interrupted", "abandoned", "crashed"]
+    reason: Literal["interrupted"] | Loss
 
 
 Move = Start | Succeed | Fail | Cancel | Requeue
@@ -193,7 +209,7 @@ ARRIVES: Mapping[type[Move], Status] = {
 NOT_STARTED = "No worker was free to start this prediction in the time its caller gave it."
 """The error of a prediction that was not started by its `start_by`."""
 
-WORKER_LOST = f"The worker was lost {MAX_ATTEMPTS} times while running this prediction."
+WORKER_LOST = "The worker was lost too often while running this prediction."
 """The error of a prediction whose attempts are spent."""
 
 WORKER_CRASHED = f"The worker crashed {MAX_CRASHES} times while running this prediction."

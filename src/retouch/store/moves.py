@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from retouch.domain.edit import BlobImage, Edit
 from retouch.domain.prediction import (
     ARRIVES,
-    MAX_ATTEMPTS,
+    ATTEMPTS,
     MAX_CRASHES,
     WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
     Fail,
     Kept,
+    Loss,
     Move,
     Prediction,
     Requeue,
@@ -117,13 +118,13 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
             return over
 
 
-def _given_up(prediction: Prediction, reason: str) -> str | None:
+def _given_up(prediction: Prediction, reason: Literal["interrupted"] | Loss) -> str | None:
     """Why a prediction that lost its worker is not tried again, if it is not."""
+    if reason == "interrupted":
+        return None
     if reason == "crashed" and prediction.crashes >= MAX_CRASHES:
         return WORKER_CRASHED
-    if reason != "interrupted" and prediction.attempt >= MAX_ATTEMPTS:
-        return WORKER_LOST
-    return None
+    return WORKER_LOST if prediction.attempt >= ATTEMPTS[reason] else None
 
 
 def erased(prediction: Prediction, kept: Kept) -> Prediction:

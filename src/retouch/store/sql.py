@@ -16,6 +16,7 @@ from retouch.domain.prediction import (
     Event,
     Fence,
     Kept,
+    Loss,
     Move,
     Prediction,
     Progress,
@@ -169,9 +170,9 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         return _verdict(worker, held, found)
 
     async def release(
-        self, worker: str | None = None, *, crashed: bool = False
+        self, worker: str | None = None, *, loss: Loss = "abandoned"
     ) -> Sequence[Prediction]:
-        move = Requeue("crashed" if crashed else "abandoned")
+        move = Requeue(loss)
         statement = say.release(worker, move)
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
 

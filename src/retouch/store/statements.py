@@ -14,8 +14,8 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from retouch.domain.prediction import (
     ARRIVES,
+    ATTEMPTS,
     LEAVES,
-    MAX_ATTEMPTS,
     MAX_CRASHES,
     NOT_STARTED,
     WORKER_CRASHED,
@@ -372,10 +372,10 @@ def _once(rows: sa.Select[Any]) -> sa.Select[Any]:
 
 def _effects(move: Move) -> Mapping[str, Any]:
     match move:
-        case Requeue("abandoned" | "crashed" as reason):
+        case Requeue("abandoned" | "crashed" | "restarted" as reason):
             crashes = p.crashes + int(reason == "crashed")
             guilty = crashes >= MAX_CRASHES if reason == "crashed" else sa.false()
-            spent = sa.or_(guilty, p.attempt >= MAX_ATTEMPTS)
+            spent = sa.or_(guilty, p.attempt >= ATTEMPTS[reason])
             why = _pick(guilty, WORKER_CRASHED, WORKER_LOST)
             return {
                 "crashes": crashes,

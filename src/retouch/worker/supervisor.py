@@ -7,6 +7,7 @@ from typing import Protocol
 
 import structlog
 
+from retouch.domain.prediction import Loss
 from retouch.ports import Clock
 from retouch.worker.watchdog import EXITCODE
 
@@ -57,13 +58,13 @@ class Supervisor:
     def __init__(
         self,
         spawn: Callable[[], Child],
-        release: Callable[[bool], Awaitable[object]],
+        release: Callable[[Loss], Awaitable[object]],
         *,
         clock: Clock,
         backoff: Backoff = Backoff(),
         grace_s: float = 30.0,
     ) -> None:
-        """`release(crashed)` frees what the last child held; whether it died by itself."""
+        """`release(loss)` frees what the last child held, saying how it was lost."""
         self._spawn, self._release = spawn, release
         self._clock, self._backoff, self._grace_s = clock, backoff, grace_s
         self._stopping = asyncio.Event()
@@ -95,7 +96,7 @@ class Supervisor:
     async def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            await self._free()
+            await self._free("restarted")
             born = self._clock.monotonic()
             self.child = await asyncio.to_thread(self._spawn)
             log.info("worker.started", pid=self.child.pid)
@@ -111,14 +112,14 @@ class Supervisor:
             pause_s = self._backoff.after(failures)
             ended = "worker.hung" if code == EXITCODE else "worker.died"
             log.error(ended, exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
-            await self._free(crashed=True)
+            await self._free("crashed")
             await self._pause(pause_s)
-        await self._free()
+        await self._free("restarted")
 
-    async def _free(self, *, crashed: bool = False) -> None:
+    async def _free(self, loss: Loss) -> None:
         """Release the dead child's leases; a store that is away gets them back when they lapse."""
         try:
-            await self._release(crashed)
+            await self._release(loss)
         except Exception:
             log.exception("worker.release_failed")
 

@@ -29,6 +29,7 @@ from retouch.testing import FakeClock, MemoryStore
 IDS = st.sampled_from("abcdef")
 WORKERS = st.sampled_from(["w1", "w2"])
 ATTEMPTS = st.integers(0, 3)
+LOSSES = st.sampled_from(["abandoned", "crashed", "restarted"])
 MOVES = st.sampled_from(
     [
         Succeed((), {"t": 1.0}, "log"),
@@ -37,6 +38,7 @@ MOVES = st.sampled_from(
         Requeue("interrupted"),
         Requeue("abandoned"),
         Requeue("crashed"),
+        Requeue("restarted"),
     ]
 )
 WEBHOOKS = st.sampled_from(
@@ -112,9 +114,9 @@ class Lives(RuleBasedStateMachine):
     def beat(self, worker, held, lease_s):
         self._both("beat", worker, held, lease_s=lease_s)
 
-    @rule(worker=st.none() | WORKERS, crashed=st.booleans())
-    def release(self, worker, crashed):
-        self._both("release", worker, crashed=crashed, in_any_order=True)
+    @rule(worker=st.none() | WORKERS, loss=LOSSES)
+    def release(self, worker, loss):
+        self._both("release", worker, loss=loss, in_any_order=True)
 
     @rule(lease_s=st.sampled_from([0, 1000]), sender=WORKERS)
     def deliveries(self, lease_s, sender):

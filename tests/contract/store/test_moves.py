@@ -7,6 +7,7 @@ import pytest
 from retouch.domain.prediction import (
     MAX_ATTEMPTS,
     MAX_CRASHES,
+    MAX_RESTARTS,
     WORKER_CRASHED,
     WORKER_LOST,
     Cancel,
@@ -192,7 +193,7 @@ async def test_the_second_crash_fails_the_prediction(lab):
     moved = []
     for _ in range(MAX_CRASHES):
         await lab.store.claim("w", limit=1, lease_s=60)
-        moved += await lab.store.release("w", crashed=True)
+        moved += await lab.store.release("w", loss="crashed")
 
     assert [(p.status, p.crashes) for p in moved] == [("queued", 1), ("failed", 2)]
     last = await lab.store.get("a")
@@ -206,11 +207,23 @@ async def test_the_second_crash_fails_the_prediction(lab):
 async def test_crashes_and_other_losses_share_the_attempts(lab):
     await lab.add("a")
 
-    for crashed in (False, True, False):
+    for loss in ("abandoned", "crashed", "abandoned"):
         await lab.store.claim("w", limit=1, lease_s=60)
-        (last,) = await lab.store.release("w", crashed=crashed)
+        (last,) = await lab.store.release("w", loss=loss)
 
     assert (last.status, last.error, last.crashes) == (Status.FAILED, WORKER_LOST, 1)
+
+
+async def test_a_server_may_be_killed_often_before_a_prediction_is_given_up(lab):
+    await lab.add("a")
+
+    moved = []
+    for _ in range(MAX_RESTARTS):
+        await lab.store.claim("w", limit=1, lease_s=60)
+        moved += await lab.store.release("w", loss="restarted")
+
+    assert [p.status for p in moved] == ["queued"] * (MAX_RESTARTS - 1) + ["failed"]
+    assert (moved[-1].error, moved[-1].crashes) == (WORKER_LOST, 0)
 
 
 async def test_a_lapsed_lease_is_no_crash(lab):
@@ -226,7 +239,7 @@ async def test_what_a_worker_crashed_under_is_run_alone(lab):
     for id in ("suspect", "other"):
         await lab.add(id)
     await lab.store.claim("w", limit=1, lease_s=60)
-    await lab.store.release("w", crashed=True)
+    await lab.store.release("w", loss="crashed")
 
     alone = await lab.store.claim("w", limit=8, lease_s=60)
     nothing_beside = await lab.store.claim("w", limit=8, lease_s=60)
@@ -242,7 +255,7 @@ async def test_a_worker_finishes_what_it_holds_before_it_takes_a_suspect(lab):
         await lab.add(id)
     await lab.store.claim("dead", limit=1, lease_s=60)
     await lab.store.claim("w", limit=1, lease_s=60)
-    await lab.store.release("dead", crashed=True)
+    await lab.store.release("dead", loss="crashed")
 
     blocked = await lab.store.claim("w", limit=8, lease_s=60)
     await lab.store.advance("held", DONE, fence=Fence("w", 1))
@@ -255,7 +268,7 @@ async def test_a_worker_finishes_what_it_holds_before_it_takes_a_suspect(lab):
 async def test_what_stands_before_a_suspect_is_claimed_without_it(lab):
     await lab.add("suspect")
     await lab.store.claim("w", limit=1, lease_s=60)
-    await lab.store.release("w", crashed=True)
+    await lab.store.release("w", loss="crashed")
     for id in ("urgent", "urgent too"):
         await lab.add(id, priority=1)
 

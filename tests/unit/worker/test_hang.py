@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.edit import Edit
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import Loss, Prediction, Status
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
 from retouch.net.fetch import FetchPolicy, GuardedFetcher
@@ -63,9 +63,9 @@ async def test_a_hung_worker_is_ended_and_its_prediction_done_by_the_next(tmp_pa
     await store.add(Prediction(**named, edit=edit, created_at=0.0))
     codes: list[int | None] = []
 
-    async def release(crashed: bool) -> None:
+    async def release(loss: Loss) -> None:
         codes.append(supervisor.child and supervisor.child.exitcode)
-        await store.release("w", crashed=crashed)
+        await store.release("w", loss=loss)
 
     nurse = nursery("retouch.engine.families.toy")
     supervisor = Supervisor(partial(spawn, nurse, work, tmp_path), release, clock=FakeClock())

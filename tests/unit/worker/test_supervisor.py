@@ -4,6 +4,7 @@ import asyncio
 import os
 from itertools import pairwise
 
+from retouch.domain.prediction import Loss
 from retouch.testing import FakeClock
 from retouch.worker import Supervisor
 from retouch.worker.supervisor import Backoff
@@ -56,8 +57,8 @@ class Nursery:
         self._loop.call_soon_threadsafe(self.births.put_nowait, child)
         return child
 
-    async def release(self, crashed: bool) -> None:
-        self.history.append("release after a crash" if crashed else "release")
+    async def release(self, loss: Loss) -> None:
+        self.history.append(f"release what was {loss}")
 
     def supervisor(self, grace_s: float = 5.0) -> Supervisor:
         backoff = Backoff(first_s=0.001)
@@ -78,8 +79,8 @@ async def test_a_dead_worker_is_replaced_and_its_leases_freed_first() -> None:
     await nursery.born()
     await supervisor.stop()
 
-    assert nursery.history[:2] == ["release", "spawn"]
-    assert nursery.history[2] == "release after a crash"
+    assert nursery.history[:2] == ["release what was restarted", "spawn"]
+    assert nursery.history[2] == "release what was crashed"
     assert "spawn" in nursery.history[3:]
 
 
@@ -93,7 +94,11 @@ async def test_stop_drains_the_worker_and_is_safe_twice() -> None:
     await supervisor.stop()
 
     assert child.signals == ["terminate"]
-    assert nursery.history == ["release", "spawn", "release"]
+    assert nursery.history == [
+        "release what was restarted",
+        "spawn",
+        "release what was restarted",
+    ]
 
 
 async def test_a_worker_that_will_not_drain_is_killed() -> None:
@@ -110,7 +115,7 @@ async def test_a_worker_that_will_not_drain_is_killed() -> None:
 async def test_a_release_that_fails_does_not_stop_the_restart() -> None:
     nursery = Nursery()
 
-    async def fails(crashed: bool) -> None:
+    async def fails(loss: Loss) -> None:
         raise OSError("the database is away")
 
     supervisor = Supervisor(nursery.spawn, fails, clock=FakeClock())
