@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -301,9 +302,12 @@ def scope_of(verb: Verb) -> Scope:
     return Scope.READ if verb in READ_VERBS else Scope.WRITE
 
 
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+
+
 def respond(answer: Answer) -> Response:
     """An answer on the wire."""
-    headers = dict(answer.headers)
+    headers = {name: header_value(value) for name, value in answer.headers.items()}
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     if isinstance(answer.body, bytes):
@@ -311,3 +315,11 @@ def respond(answer: Answer) -> Response:
     headers.setdefault("content-type", "application/json; charset=utf-8")
     body: bytes = msgspec.json.encode(answer.body)
     return Response(body, status_code=answer.status, headers=headers)
+
+
+def header_value(text: str) -> str:
+    """A text as a header may hold it: what is not printable ASCII is percent-encoded.
+
+    Answers repeat parts of a caller's address in headers, which may hold any character.
+    """
+    return text if text.isascii() and text.isprintable() else quote(text, safe=PRINTABLE)
