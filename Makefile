@@ -4,7 +4,7 @@ BIN := .venv/bin
 NPROC := $(shell getconf _NPROCESSORS_ONLN)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check test clients test-clients bench docs clean
+.PHONY: help setup demo serve check test clients test-clients fuzz bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ clients: setup  ## install the official clients that cannot share .venv
 
 test-clients: setup clients  ## the matrix of official clients against the real server
 	@$(BIN)/python -m pytest -q -s tests/e2e/clients
+
+fuzz: setup  ## 100,000 mutated pictures and 20,000 mutated requests
+	@$(BIN)/python bench/fuzz.py
 
 bench: setup  ## every benchmark, in its quick form
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
