@@ -4,7 +4,7 @@ BIN := .venv/bin
 NPROC := $(shell getconf _NPROCESSORS_ONLN)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check test clients test-clients fuzz bench docs clean
+.PHONY: help setup demo serve check test clients test-clients fuzz fuzz-api bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test-clients: setup clients  ## the matrix of official clients against the real 
 
 fuzz: setup  ## 100,000 mutated pictures and 20,000 mutated requests
 	@$(BIN)/python bench/fuzz.py
+
+fuzz-api: setup  ## thousands of generated requests against every OpenAPI document
+	@$(BIN)/python bench/api_fuzz.py
 
 bench: setup  ## every benchmark, in its quick form
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

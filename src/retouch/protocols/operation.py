@@ -74,8 +74,19 @@ NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 NULL: Schema = {"type": "null"}
 OBJECT: Schema = {"type": "object"}
-URL: Schema = {"type": "string", "pattern": WEB_ADDRESS}
+OPTIONAL_URL: Schema = {"type": "string", "pattern": f"^$|{WEB_ADDRESS}"}
 PLAIN_TEXT: Schema = {"type": "string", "pattern": TEXT}
+BINARY: Schema = {"type": "string", "format": "binary"}
+EVENT: Schema = {"type": "object", "properties": {"event": STRING, "id": STRING, "data": STRING}}
+"""One server-sent event."""
+
+MOMENT: Schema = {
+    "anyOf": [
+        {"type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-"},
+        {"type": "string", "maxLength": 0},
+    ]
+}
+"""A time; an empty text is none."""
 
 
 def record(fields: Mapping[str, Schema], *, optional: Sequence[str] = ()) -> Schema:

@@ -25,14 +25,15 @@ def is_uri(value: object) -> bool:
         return "," in value
     try:
         parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        has_place = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return parts.scheme in ("http", "https") and has_place
     except ValueError:
         return False
 
 
 TEXT = r"^[^\u0000]*$"
 WEB_ADDRESS = (
-    r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,200}[A-Za-z0-9])?(:[0-9]{1,4})?([/?#][!-~]*)?$"
+    r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,200}[A-Za-z0-9])?(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$"
 )
 BASE64 = r"^([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 DATA_URI = rf"^data:(image/[a-z]{{1,20}})?;base64,{BASE64[1:]}"
@@ -105,7 +106,8 @@ def nullable(rules: Mapping[str, Any]) -> dict[str, Any]:
 def _published(rules: Mapping[str, Any]) -> dict[str, Any]:
     match rules:
         case {"type": "string", "format": "uri"}:
-            return {"pattern": PICTURE, **rules}
+            plain = {name: rules[name] for name in rules if name != "format"}
+            return {**plain, "pattern": PICTURE}
         case {"type": "string"} if not rules.keys() & {"enum", "pattern"}:
             return {"pattern": TEXT, **rules}
         case {"type": "array", "items": items}:

@@ -31,7 +31,7 @@ from retouch.service.intake import Sender, fingerprint
 from retouch.web import places
 from retouch.web.auth import Caller
 from retouch.web.files import serve_bytes
-from retouch.web.reading import parts_of, with_body, with_parts
+from retouch.web.reading import is_multipart, parts_of, with_body, with_parts
 from retouch.web.services import Services
 from retouch.web.sse import follow as follow_changes
 from retouch.web.sse import stream
@@ -213,7 +213,8 @@ def _changes(visit: Visit, prediction: Prediction) -> Response:
 async def upload(visit: Visit) -> Reply:
     """Keep a file."""
     parts = await parts_of(visit.request)
-    call = visit.call if parts else await with_body(visit.call, visit.request)
+    is_read = is_multipart(visit.request)  # also one without any parts
+    call = visit.call if is_read else await with_body(visit.call, visit.request)
     sent = visit.dialect.upload(call, parts)
     if len(sent.data) > visit.dialect.upload_limit_bytes:
         raise TooLarge("file", visit.dialect.upload_limit_bytes)

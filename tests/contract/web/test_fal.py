@@ -312,3 +312,15 @@ async def test_a_deleted_request_leaves_no_picture_and_its_id(front: Any) -> Non
     assert await front.blobs.list("") == []
     assert (await front.client.get(made["response_url"])).status_code == 404
     assert (await front.client.get(made["status_url"])).json()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("id", ["%F0%9F%90%88", "x%0D%0Aset-cookie:%20a=b", "x" * 200])
+@pytest.mark.parametrize(("method", "tail"), [("GET", ""), ("GET", "/status"), ("PUT", "/cancel")])
+async def test_no_part_of_an_address_gets_into_a_header_unless_it_can_be_an_id(
+    front: Any, method: str, tail: str, id: str
+) -> None:
+    answer = await front.client.request(method, f"/queue/fal-ai/flux-pro/requests/{id}{tail}")
+
+    assert answer.status_code == 404
+    assert answer.headers["x-fal-request-id"] == "request"
+    assert "set-cookie" not in answer.headers

@@ -158,3 +158,27 @@ async def test_a_link_of_an_upload_cannot_be_bent(front: Any) -> None:
     late = await front.client.get(link)
 
     assert [other.status_code, late.status_code] == [403, 403]
+
+
+async def test_a_part_may_be_numbered_in_any_spelling_of_a_whole_number(front: Any) -> None:
+    place = (await front.client.post("/rest/storage/upload/initiate-multipart", json=ABOUT)).json()
+    await front.client.put(f"{place['upload_url']}/1", content=PNG)
+    refused = [
+        await front.client.post(
+            f"{place['upload_url']}/complete", json={"parts": [{"partNumber": number}]}
+        )
+        for number in (True, 1.5)
+    ]
+    joined = await front.client.post(
+        f"{place['upload_url']}/complete", json={"parts": [{"partNumber": 1.0}]}
+    )
+
+    assert [it.status_code for it in [*refused, joined]] == [422, 422, 200]
+
+
+@pytest.mark.parametrize("value", [{}, 0, False, [], "a\0b"])
+async def test_what_a_file_is_called_is_text(front: Any, value: Any) -> None:
+    answer = await front.client.post("/rest/storage/upload/initiate", json={"file_name": value})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "file_name"]

@@ -202,3 +202,15 @@ async def test_a_link_to_a_lost_file_says_so(front: Any) -> None:
 
     assert answer.status_code == 404
     assert answer.json() == {"detail": "This file is no longer kept.", "status": 404}
+
+
+async def test_a_form_without_any_part_is_refused(front: Any) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    addresses = ["/v1/files", "/api/v3/media/upload/binary", "/cdn/files/upload"]
+
+    answers = [
+        await front.client.post(address, content=b"--x--\r\n", headers=headers)
+        for address in addresses
+    ]
+
+    assert [it.status_code for it in answers] == [422, 400, 422]

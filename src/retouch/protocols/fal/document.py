@@ -5,19 +5,21 @@ from typing import Any
 
 from retouch.protocols.fal.errors import KINDS
 from retouch.protocols.fal.fields import MODELS, PREFIX, STATUS_WORDS
-from retouch.protocols.fal.storage import MAX_PARTS
+from retouch.protocols.fal.storage import MAX_PARTS, PLACE_FIELDS
 from retouch.protocols.operation import (
+    BINARY,
     BOOLEAN,
     BYTES,
+    EVENT,
     EVENTS,
     FORM,
     INTEGER,
     JSON,
     NUMBER,
     OBJECT,
+    OPTIONAL_URL,
     PLAIN_TEXT,
     STRING,
-    URL,
     Description,
     Operation,
     Parameter,
@@ -148,14 +150,14 @@ FAILED = {
 QUEUED_OR_DONE = told(
     "Its place in the queue; under `/run` its result.", either(ref("Queued"), ref("Result"))
 )
-STREAMED = told("The result, as one server-sent event.", STRING, EVENTS)
+STREAMED = told("The result, as one server-sent event.", EVENT, EVENTS)
 PRIORITY = Parameter(
     name="X-Fal-Queue-Priority",
     place="header",
-    schema=one_of(["normal", "low"]),
+    schema={"type": "string", "examples": ["normal", "low"]},
     description="`low` is served after everything else.",
 )
-WEBHOOK = Parameter(name="fal_webhook", schema=URL, description="Told of the end.")
+WEBHOOK = Parameter(name="fal_webhook", schema=OPTIONAL_URL, description="Told of the end.")
 MAX_QUEUE = Parameter(
     name="fal_max_queue_length",
     schema={**INTEGER, "minimum": 0, "maximum": 999_999_999},
@@ -216,7 +218,7 @@ REQUESTS = {
         Operation(
             summary="Each change of a request's state.",
             parameters=(LOGS,),
-            replies={200: told("A server-sent event per change.", STRING, EVENTS)},
+            replies={200: told("A server-sent event per change.", EVENT, EVENTS)},
         ),
     ),
     f"PUT {REQUEST}/cancel": (
@@ -267,7 +269,9 @@ JOINED = Operation(
     replies={200: told("The file is there.", OBJECT)},
 )
 FILE_NAME = Parameter(name="X-Fal-File-Name", place="header", description="URL-encoded.")
-BINARY: Schema = {"type": "string", "format": "binary"}
+
+
+FILE_FORM: Schema = {"type": "object", "required": ["file"], "properties": {"file": BINARY}}
 
 
 def _sent(summary: str, reply: Reply) -> Operation:
@@ -282,8 +286,7 @@ ANNOUNCED = Operation(
         JSON: {
             "type": "object",
             "properties": {
-                name: {**PLAIN_TEXT, "type": ["string", "null"]}
-                for name in ("file_name", "content_type")
+                name: {**PLAIN_TEXT, "type": ["string", "null"]} for name in PLACE_FIELDS
             },
         }
     },
@@ -319,7 +322,8 @@ STORAGE = {
     "POST /files/upload": (
         Operation(
             summary="Send a file.",
-            body={BYTES: BINARY, FORM: record({"file": BINARY})},
+            body={BYTES: BINARY, FORM: FILE_FORM},
+            needs_body=False,
             parameters=(FILE_NAME,),
             replies={200: told("Its link.", record({"access_url": STRING}))},
         ),

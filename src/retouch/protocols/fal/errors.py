@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from retouch.domain.prediction import NOT_STARTED, Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
 
+NAMES = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a header may repeat of an address
 KINDS = {
     "missing": "A field without a default was left out.",
     "string_type": "The value is not a string.",
@@ -72,6 +74,9 @@ RULES = {
 }
 """Schema keyword to error type and words: those of pydantic, which fal's models are checked by."""
 
+UNREADABLE = {"invalid_json": "json_invalid", "invalid_multipart": "value_error"}
+"""What fal calls a body that cannot be read."""
+
 LIMITS = {
     "greater_than_equal": "ge",
     "less_than_equal": "le",
@@ -114,7 +119,8 @@ def refuse(field: str, kind: str, words: str) -> NoReturn:
 
 def headers_of(call: Call, id: str = "", **more: str) -> dict[str, str]:
     """What every answer carries: the request it speaks of, or its own name in our log."""
-    named = id or call.params.get("id") or call.request_id
+    asked = call.params.get("id", "")
+    named = id or (asked if NAMES.fullmatch(asked) else call.request_id)
     head = {"x-fal-request-id": as_uuid(named), "cache-control": "no-store"}
     return {**head, **{name.replace("_", "-"): value for name, value in more.items()}}
 
@@ -139,7 +145,7 @@ def listed(call: Call, status: int, violations: Sequence[Violation], *, id: str 
 
 
 def _entry(call: Call, it: Violation) -> dict[str, Any]:
-    kind = "json_invalid" if it.kind == "invalid_json" else it.kind
+    kind = UNREADABLE.get(it.kind, it.kind)
     where, names = _place(it.field)
     loc = [where, *(int(n) if n.isdecimal() else n for n in names.split(".") if n)]
     entry: dict[str, Any] = {

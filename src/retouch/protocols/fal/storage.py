@@ -7,10 +7,12 @@ from urllib.parse import unquote
 from retouch.domain.errors import NotFound
 from retouch.protocols.base import Answer, Call, Part, Place, Upload
 from retouch.protocols.fal.errors import headers_of, refuse
+from retouch.protocols.schema import type_name
 
 MAX_PARTS = 1000
 TOKEN_EXPIRES_AT = "2099-12-31T23:59:59+00:00"  # noqa: S105  a moment; a token is the caller's key
 NO_KEY = "none"
+PLACE_FIELDS = ("file_name", "content_type")
 
 
 def token_body(call: Call) -> Mapping[str, str]:
@@ -31,6 +33,8 @@ def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
     if part is not None:
         kind = part.content_type or "application/octet-stream"
         return Upload(name=part.filename or "file", content_type=kind, data=part.data)
+    if _type(call).lower().startswith("multipart/"):
+        refuse("file", "missing", "Field required")
     return Upload(name=_name(call), content_type=_type(call), data=call.body)
 
 
@@ -41,12 +45,12 @@ def place_of(call: Call) -> Upload:
     body = call.json() if call.body else {}
     if not isinstance(body, dict):
         refuse("", "dict_type", "Input should be a valid dictionary")
-    said = {name: body.get(name) or "" for name in ("file_name", "content_type")}
+    said = {name: body[name] for name in PLACE_FIELDS if body.get(name) is not None}
     for name, value in said.items():
         if not isinstance(value, str) or "\0" in value:
             refuse(name, "string_type", "Input should be a valid string")
-    kind = said["content_type"] or "application/octet-stream"
-    return Upload(name=said["file_name"] or "file", content_type=kind, data=b"")
+    kind = said.get("content_type") or "application/octet-stream"
+    return Upload(name=said.get("file_name") or "file", content_type=kind, data=b"")
 
 
 def reserved_answer(call: Call, place: Place) -> Answer:
@@ -81,10 +85,11 @@ def parts_of(call: Call) -> Sequence[int]:
 
 
 def _number(place: int, part: Any) -> int:
-    number = part.get("partNumber") if isinstance(part, dict) else None
-    if not isinstance(number, int) or not 1 <= number <= MAX_PARTS:
+    number: Any = part.get("partNumber") if isinstance(part, dict) else None
+    is_whole = type_name(number) == "integer" or (isinstance(number, float) and number % 1 == 0)
+    if not is_whole or not 1 <= number <= MAX_PARTS:
         refuse(f"parts.{place}.partNumber", "int_type", "Input should be a valid integer")
-    return number
+    return int(number)
 
 
 def _is_by_headers(call: Call) -> bool:

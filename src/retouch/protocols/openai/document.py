@@ -5,6 +5,7 @@ from typing import Any
 
 from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MAX_IMAGES, SCHEMA
 from retouch.protocols.operation import (
+    BINARY,
     BOOLEAN,
     FORM,
     INTEGER,
@@ -26,6 +27,8 @@ from retouch.protocols.operation import (
 from retouch.protocols.schema import PICTURE, published
 
 SIZE = "auto, or WIDTHxHEIGHT: multiples of 16, between 1:3 and 3:1, at most 4096 a side."
+FLAGS = ("stream", "partial_images")
+NOTHING = {"type": "string", "maxLength": 0}
 PICTURE_TEXT = {"type": "string", "pattern": PICTURE}
 IMAGE = either(
     PICTURE_TEXT,
@@ -58,23 +61,22 @@ def _fields(rules: Schema) -> dict[str, Any]:
     size = {"pattern": "^(auto|[0-9]{1,5}x[0-9]{1,5})$", "description": SIZE}
     return {
         **fields,
-        "size": {**fields["size"], **size, "examples": ["auto", "1024x1024", "1536x1024"]},
+        "size": {**fields["size"], **size, "examples": ["auto", "512x512", "768x512"]},
         "stream": {"enum": [False, None], "description": "Not served yet."},
         "partial_images": {"enum": [0, None], "description": "Not served yet."},
     }
 
 
 def _inputs() -> dict[str, Any]:
-    fields: dict[str, Any] = {**_fields(published(SCHEMA))}
-    return {"type": "object", "required": ["prompt"], "properties": fields}
+    return {"type": "object", "required": ["prompt"], "properties": _fields(published(SCHEMA))}
 
 
 def _form() -> dict[str, Any]:
-    """The same as the parts of a form, which has no null."""
-    fields = _fields({"properties": INPUTS})
-    fields = {name: fields[name] for name in fields if name not in ("stream", "partial_images")}
-    binary = {"type": "string", "format": "binary"}
-    return {"type": "object", "required": ["prompt"], "properties": {**fields, "image": binary}}
+    """The same as the parts of a form: it has no null, and an empty part says nothing."""
+    fields = _fields(published({"properties": INPUTS, "required": list(INPUTS)}))
+    said = {name: either(it, NOTHING) for name, it in fields.items() if name not in FLAGS}
+    properties = {**said, "prompt": fields["prompt"], "image": BINARY}
+    return {"type": "object", "required": ["prompt"], "properties": properties}
 
 
 INPUT, FORM_INPUT = _inputs(), _form()

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from retouch.protocols.operation import (
+    BINARY,
     BOOLEAN,
     BYTES,
+    EVENT,
     EVENTS,
     FORM,
     INTEGER,
     JSON,
+    MOMENT,
     NULL,
     NUMBER,
     OBJECT,
+    OPTIONAL_URL,
     PLAIN_TEXT,
     STRING,
     Description,
@@ -31,7 +35,7 @@ from retouch.protocols.operation import (
 from retouch.protocols.replicate.fields import MODELS, OLD_SCHEMAS, STATUS_WORDS
 from retouch.protocols.replicate.parse import MAX_SEED
 from retouch.protocols.replicate.webhooks import TELLS
-from retouch.protocols.schema import WEB_ADDRESS, published
+from retouch.protocols.schema import published
 
 PROBLEM_JSON = "application/problem+json"
 SEED = {"minimum": 0, "maximum": MAX_SEED}
@@ -54,7 +58,7 @@ INPUTS = {
     **{model.name.replace("/", "."): _input(model.schema) for model in MODELS},
     **{f"{version[:12]}": _input(schema) for version, schema in OLD_SCHEMAS.items()},
 }
-ADDRESS = {"type": ["string", "null"], "pattern": f"^$|{WEB_ADDRESS}"}
+ADDRESS: Schema = {**OPTIONAL_URL, "type": ["string", "null"]}
 ENVELOPE: Mapping[str, Schema] = {
     "webhook": {**ADDRESS, "description": "Told of the moves that the filter names."},
     "webhook_completed": {**ADDRESS, "description": "Told of the end; the same as `webhook`."},
@@ -168,13 +172,16 @@ CREATE_HEADERS = (
     Parameter(
         name="Prefer",
         place="header",
-        schema={"type": "string", "pattern": "^wait(=[1-9][0-9]?)?$"},
-        description="Hold the answer until the end, for so many seconds at most.",
+        schema={"type": "string", "examples": ["wait", "wait=5"]},
+        description="`wait` or `wait=SECONDS`: hold the answer until the end, or for so long.",
     ),
     Parameter(
         name="Cancel-After",
         place="header",
-        schema={"type": "string", "pattern": "^([1-9][0-9]{0,3}[hm]|([5-9]|[1-9][0-9]{1,4})s?)$"},
+        schema={
+            "type": "string",
+            "pattern": "^(([1-9][0-9]{0,3}[hm]|([5-9]|[1-9][0-9]{1,4})s?)?)$",
+        },
         description="Cancel it if it is not over by then.",
     ),
 )
@@ -195,7 +202,6 @@ def _creates() -> tuple[Operation, ...]:
 
 PREDICTION_IS = told("The prediction.", ref("Prediction"))
 STATUS = Operation(summary="A prediction.", replies={200: PREDICTION_IS})
-WHEN: Schema = {"type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-"}
 EMPTY_PAGE = told("An empty page.", _page(OBJECT))
 MODELS_PAGE = told("The models.", _page(ref("Model")))
 SEARCHED = record(
@@ -210,9 +216,9 @@ UPLOAD_FORM = {
     "type": "object",
     "required": ["content"],
     "properties": {
-        "content": {"type": "string", "format": "binary"},
-        "filename": PLAIN_TEXT,
-        "type": {"type": "string", "pattern": "^[a-z]{1,20}/[a-z0-9.+-]{1,40}$"},
+        "content": BINARY,
+        "filename": STRING,
+        "type": STRING,
         "metadata": {"type": "object", "additionalProperties": PLAIN_TEXT},
     },
 }
@@ -238,8 +244,8 @@ OPERATIONS = {
             summary="The caller's predictions, newest first.",
             parameters=(
                 Parameter(name="cursor", schema={"type": "string", "pattern": "^$"}),
-                Parameter(name="created_after", schema=WHEN),
-                Parameter(name="created_before", schema=WHEN),
+                Parameter(name="created_after", schema=MOMENT),
+                Parameter(name="created_before", schema=MOMENT),
                 Parameter(name="source", description="`web` finds nothing here."),
             ),
             replies={200: told("A page.", _page(ref("Prediction")))},
@@ -249,7 +255,7 @@ OPERATIONS = {
     "GET /p/{id}": (STATUS,),
     "POST /predictions/{id}/cancel": _one("Cancel a prediction.", PREDICTION_IS),
     "GET /files/bcwr-{ticket}": _one(
-        "A prediction's end as server-sent events.", told("The events.", STRING, EVENTS)
+        "A prediction's end as server-sent events.", told("The events.", EVENT, EVENTS)
     ),
     "POST /files": (
         Operation(

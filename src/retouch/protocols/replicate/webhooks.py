@@ -28,7 +28,7 @@ def webhook_faults(body: Mapping[str, Any]) -> list[Violation]:
     broken = []
     for key in ("webhook", "webhook_completed"):
         url = body.get(key)
-        if url and not isinstance(url, str):
+        if url is not None and not isinstance(url, str):
             broken.append(mistyped(key, "string", url))
         elif url and not is_web_address(url):
             broken.append(Violation(key, "format", "Does not match format 'uri'"))

@@ -4,22 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from retouch.protocols.operation import (
+    BINARY,
     BOOLEAN,
     BYTES,
     FORM,
     INTEGER,
     JSON,
+    MOMENT,
     NULL,
     NUMBER,
     OBJECT,
+    OPTIONAL_URL,
     STRING,
-    URL,
     Description,
     Operation,
     Parameter,
     Reply,
     Schema,
     many,
+    maybe,
     one_of,
     record,
     ref,
@@ -61,10 +64,9 @@ def _input(schema: Schema) -> dict[str, Any]:
 
 
 def _rules(schema: Schema, **more: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules of another body, some of its fields with more said."""
+    """The rules of another body, some of its fields in other words."""
     rules = published(schema)
-    fields = rules["properties"]
-    return {**rules, "properties": {**fields, **{k: {**fields[k], **more[k]} for k in more}}}
+    return {**rules, "properties": {**rules["properties"], **more}}
 
 
 def _done(description: str, data: Schema) -> Reply:
@@ -120,7 +122,7 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 TASK_IS = _done("The task.", ref("Task"))
-WEBHOOK = Parameter(name="webhook", schema=URL, description="Told of the end.")
+WEBHOOK = Parameter(name="webhook", schema=OPTIONAL_URL, description="Told of the end.")
 SUBMITS = {
     f"POST /{model.name}": (
         Operation(
@@ -132,10 +134,16 @@ SUBMITS = {
     )
     for model in MODELS
 }
-PRICED = _rules(PRICE_RULES, model_id={"enum": list(BY_NAME)})
+PRICED = _rules(PRICE_RULES, model_id=one_of(list(BY_NAME)))
 STATUS = Operation(summary="A task, and its result once it has one.", replies={200: TASK_IS})
 COUNTED = {"count": INTEGER, "amount": NUMBER}
-WHEN = {"format": "date-time", "pattern": "^[12][0-9]{3}-"}
+SIZE = {**INTEGER, "minimum": 1, "maximum": UPLOAD_LIMIT_BYTES}
+LIST_FIELDS = {
+    "model": maybe(STRING),
+    "status": maybe(STRING),
+    "created_after": maybe(MOMENT),
+    "created_before": maybe(MOMENT),
+}
 
 
 def _price(summary: str, **amounts: Schema) -> Operation:
@@ -150,7 +158,7 @@ OPERATIONS = {
     "POST /predictions/delete": (
         Operation(
             summary="Delete several tasks; what still runs is ended.",
-            body={JSON: published(DELETE_RULES)},
+            body={JSON: DELETE_RULES},
             replies={200: _done("How many.", record({"deleted_count": INTEGER}))},
         ),
     ),
@@ -163,7 +171,7 @@ OPERATIONS = {
     "POST /predictions": (
         Operation(
             summary="The caller's tasks, by pages.",
-            body={JSON: _rules(LIST_RULES, created_after=WHEN, created_before=WHEN)},
+            body={JSON: _rules(LIST_RULES, **LIST_FIELDS)},
             needs_body=False,
             replies={
                 200: _done(
@@ -197,7 +205,7 @@ OPERATIONS = {
     "POST /media/uploads": (
         Operation(
             summary="Announce a file.",
-            body={JSON: _rules(UPLOAD_RULES, size={"maximum": UPLOAD_LIMIT_BYTES})},
+            body={JSON: _rules(UPLOAD_RULES, size=SIZE)},
             replies={
                 200: _done(
                     "Where to send it.",
@@ -217,7 +225,7 @@ OPERATIONS = {
     "PUT /media/uploads/{ticket}": (
         Operation(
             summary="Send an announced file's bytes.",
-            body={BYTES: {"type": "string", "format": "binary"}},
+            body={BYTES: BINARY},
             needs_body=False,
             replies={
                 200: _done("The file is there.", record({"filename": STRING, "size": INTEGER}))
@@ -227,7 +235,7 @@ OPERATIONS = {
     "POST /media/upload/binary": (
         Operation(
             summary="Send a file.",
-            body={FORM: record({"file": {"type": "string", "format": "binary"}})},
+            body={FORM: {"type": "object", "required": ["file"], "properties": {"file": BINARY}}},
             replies={200: _done("Its link.", record({**FILE, "size": INTEGER}))},
         ),
     ),

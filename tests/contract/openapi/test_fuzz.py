@@ -1,0 +1,62 @@
+"""Requests generated from each document, sent to the app in memory.
+
+`bench/api_fuzz.py` sends thousands to a real server, with the same judgement of the answers.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis.python.asgi import shutdown_lifespans
+from starlette.applications import Starlette
+
+from bench.api_fuzz import PROTOCOLS, Tally, config, fuzz
+from retouch.web import create_app
+
+CASES = 60
+
+
+async def work(front: Any) -> None:
+    """Finish whatever is asked for, at once."""
+    while True:
+        with suppress(ValueError):  # nothing waits
+            while True:
+                await front.finish_one()
+        await front.store.changed(1.0)
+
+
+@pytest.fixture
+def app(new_front: Any) -> Iterator[tuple[Starlette, str]]:
+    """The app with a worker beside it, and a key; its lifespan is schemathesis' to start."""
+    front = new_front()
+    app = create_app(front.services)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def working(served: Starlette) -> AsyncIterator[None]:
+        async with inner(served), asyncio.TaskGroup() as group:
+            worker = group.create_task(work(front))
+            yield
+            worker.cancel()
+
+    app.router.lifespan_context = working
+    authorization = asyncio.run(front.key())["authorization"]
+    yield app, authorization.removeprefix("Bearer ")
+    shutdown_lifespans()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_generated_requests_are_answered_as_promised(app: tuple[Starlette, str], name: str) -> None:
+    served, key = app
+    settings = config(key, seed=1, examples=3, is_thorough=False)
+    tally = Tally()
+
+    fuzz(schemathesis.openapi.from_asgi(f"/{name}/openapi.json", served, config=settings), tally)
+
+    assert tally.failures == {}
+    assert tally.cases >= CASES
+    assert tally.kinds["positive"] > 0 < tally.kinds["negative"]
+    assert "200" in tally.statuses
