@@ -57,6 +57,7 @@ ARITHMETIC = (
     "more than 4194304 pixels",
     "expected at most 8 pictures",
     "Must be the same as webhook",
+    "days after start_time",
 )
 """What answers say of rules about several numbers or fields at once, which no schema can say."""
 

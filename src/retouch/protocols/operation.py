@@ -87,6 +87,14 @@ MOMENT: Schema = {
     ]
 }
 """A time; an empty text is none."""
+LORA_NAME: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}$"}
+
+
+def named(loras: Schema) -> Schema:
+    """The rules of a list of adapters, each by the name it has on this server."""
+    item = loras["items"]
+    fields = {**item["properties"], "path": {**item["properties"]["path"], **LORA_NAME}}
+    return {**loras, "items": {**item, "properties": fields}}
 
 
 def record(fields: Mapping[str, Schema], *, optional: Sequence[str] = ()) -> Schema:

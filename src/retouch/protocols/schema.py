@@ -159,11 +159,14 @@ def _validator(key: _Schema) -> Draft202012Validator:
 
 def _fault(error: ValidationError) -> Fault:
     path = tuple(error.absolute_path)
-    return Fault(path, str(error.validator), error.validator_value, type_name(error.instance))
+    rule, limit = str(error.validator), error.validator_value
+    if rule == "required":  # inside of a field, where one name is missing
+        limit = next(name for name in limit if name not in error.instance)
+    return Fault(path, rule, limit, type_name(error.instance))
 
 
 def _field(fault: Fault) -> str:
-    return str(fault.limit if fault.rule == "required" else fault.path[0] if fault.path else "")
+    return str(fault.path[0] if fault.path else fault.limit if fault.rule == "required" else "")
 
 
 def _order(schema: Mapping[str, Any], name: str) -> int:

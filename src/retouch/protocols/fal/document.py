@@ -28,6 +28,7 @@ from retouch.protocols.operation import (
     either,
     many,
     maybe,
+    named,
     one_of,
     record,
     ref,
@@ -53,6 +54,8 @@ def _input(schema: Schema) -> dict[str, Any]:
             "type": ["string", "integer", "null"],
             "enum": [*choices, *numbers],
         }
+    if "loras" in fields:
+        fields["loras"] = named(fields["loras"])
     return {**inputs, "description": NUMBERS_AS_TEXT}
 
 

@@ -96,7 +96,7 @@ PARSING = {
 
 
 def violation(fault: Fault) -> Violation:
-    path = (fault.limit,) if fault.rule == "required" and not fault.path else fault.path
+    path = (*fault.path, fault.limit) if fault.rule == "required" else fault.path
     if fault.rule == "type":
         kind, words = TYPES[fault.limit]
         if fault.given == "string" and fault.limit in PARSING:

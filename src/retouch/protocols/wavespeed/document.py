@@ -23,6 +23,7 @@ from retouch.protocols.operation import (
     Schema,
     many,
     maybe,
+    named,
     one_of,
     record,
     ref,
@@ -53,6 +54,8 @@ def _input(schema: Schema) -> dict[str, Any]:
     fields = inputs["properties"]
     if "size" in fields:
         fields["size"] = {**fields["size"], "pattern": rf"^{SIDE}\*{SIDE}$"}
+    if "loras" in fields:
+        fields["loras"] = named(fields["loras"])
     if "safety_tolerance" in fields:
         rules = fields["safety_tolerance"]
         fields["safety_tolerance"] = {
@@ -138,6 +141,7 @@ PRICED = _rules(PRICE_RULES, model_id=one_of(list(BY_NAME)))
 STATUS = Operation(summary="A task, and its result once it has one.", replies={200: TASK_IS})
 COUNTED = {"count": INTEGER, "amount": NUMBER}
 SIZE = {**INTEGER, "minimum": 1, "maximum": UPLOAD_LIMIT_BYTES}
+WHEN = {"type": "string", "format": "date-time", "pattern": "^[12][0-9]{3}-"}
 LIST_FIELDS = {
     "model": maybe(STRING),
     "status": maybe(STRING),

@@ -39,7 +39,7 @@ def submission_of(call: Call) -> Submission:
     body = body_of(call)
     fields = _as_numbers(known(model.schema, body))
     broken = [violation(fault) for fault in faults(model.schema, fields)]
-    broken += _extra_rules(fields, {it.field for it in broken})
+    broken += _extra_rules(fields, {it.field.partition(".")[0] for it in broken})
     images, echo = _images(model.schema, fields, broken)
     beside = webhook_faults(call, body)
     if broken or beside:
