@@ -132,8 +132,8 @@ def address(dialect: Dialect, call: dict[str, Any], verb: str) -> tuple[str, str
 
 
 def faults(dialect: Dialect, reply: dict[str, Any], body: Any) -> list[str]:
-    """What is wrong with a body, by the schema of any of the reply's media types."""
-    (schema,) = (it["schema"] for it in reply["content"].values())
+    """What is wrong with a body, by the schema of the reply's first media type."""
+    schema = next(iter(reply["content"].values()))["schema"]
     whole = {**schema, "components": document(dialect)["components"]}
     return [
         f"{list(it.absolute_path)}: {it.message}"

@@ -7,6 +7,8 @@ from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MAX_IM
 from retouch.protocols.operation import (
     BINARY,
     BOOLEAN,
+    EVENT,
+    EVENTS,
     FORM,
     INTEGER,
     JSON,
@@ -15,6 +17,7 @@ from retouch.protocols.operation import (
     Description,
     Operation,
     Parameter,
+    Reply,
     Schema,
     either,
     many,
@@ -27,7 +30,6 @@ from retouch.protocols.operation import (
 from retouch.protocols.schema import PICTURE, published
 
 SIZE = "auto, or WIDTHxHEIGHT: multiples of 16, between 1:3 and 3:1, at most 4096 a side."
-FLAGS = ("stream", "partial_images")
 NOTHING = {"type": "string", "maxLength": 0}
 PICTURE_TEXT = {"type": "string", "pattern": PICTURE}
 IMAGE = either(
@@ -62,8 +64,6 @@ def _fields(rules: Schema) -> dict[str, Any]:
     return {
         **fields,
         "size": {**fields["size"], **size, "examples": ["auto", "512x512", "768x512"]},
-        "stream": {"enum": [False, None], "description": "Not served yet."},
-        "partial_images": {"enum": [0, None], "description": "Not served yet."},
     }
 
 
@@ -74,7 +74,7 @@ def _inputs() -> dict[str, Any]:
 def _form() -> dict[str, Any]:
     """The same as the parts of a form: it has no null, and an empty part says nothing."""
     fields = _fields(published({"properties": INPUTS, "required": list(INPUTS)}))
-    said = {name: either(it, NOTHING) for name, it in fields.items() if name not in FLAGS}
+    said = {name: either(it, NOTHING) for name, it in fields.items()}
     properties = {**said, "prompt": fields["prompt"], "image": BINARY}
     return {"type": "object", "required": ["prompt"], "properties": properties}
 
@@ -161,7 +161,10 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 MADE = {
-    200: told("The pictures.", ref("Images")),
+    200: Reply(
+        description="The pictures; with `stream` as server-sent events.",
+        content={JSON: ref("Images"), EVENTS: EVENT},
+    ),
     504: told("They are not done in time.", ref("Problem")),
 }
 GENERATIONS = Operation(
