@@ -185,8 +185,9 @@ async def call(host: str, port: int, draw: random.Random, seen: Answered) -> Non
         seen.done += 1
         seen.statuses[f"{request.protocol} {status}"] += 1
         if status.startswith("5") or (request.is_framed and not status.isdecimal()):
-            told = f"{name}: {request.method} {request.path[:100]} {dict(request.headers)}"
-            seen.failures.append(f"{told} {request.body[:300]!r}\n    {answer[:1500]!r}")
+            place = f"{request.method} {request.path[:100]} {status}"
+            sent = f"{name} {dict(request.headers)} {request.body[:300]!r}"
+            seen.failures.append(f"{place}\n    {sent}\n    {answer[-300:]!r}")
         if (found := _ID.search(answer)) and len(seen.ids) < 200:
             seen.ids.append(found[1].decode())
 
@@ -212,7 +213,7 @@ async def fuzz_requests(server: RunningServer, count: int, seed: int) -> dict[st
     logged = [line for line in server.log if '"level": "error"' in line]
     table(seen)
     show(seen.failures)
-    show([line[-1500:] for line in logged])
+    show([json.loads(line).get("exception", line)[-400:] for line in logged])
     return {
         "requests": seen.done,
         "request_failures": len(seen.failures),
@@ -243,8 +244,11 @@ def table(seen: Answered) -> None:
 
 
 def show(failures: list[str]) -> None:
-    """The first failures."""
-    for failure in failures[:SHOWN]:
+    """Some failures: of those that begin with the same line, the first."""
+    kinds: dict[str, str] = {}
+    for failure in failures:
+        kinds.setdefault(failure.partition("\n")[0], failure)
+    for failure in list(kinds.values())[:SHOWN]:
         print(f"  FAILED {failure}")
 
 

@@ -1,26 +1,38 @@
 """The decoding child: reads files from its standard input until it ends, answers with pixels.
 
-Its own memory is limited before it reads a byte, and it can write no file. When the parent dies
-its standard input ends, and so does it.
+Before it reads a byte its memory is limited and it can open no more: no file, no socket, no
+program. When the parent dies its standard input ends, and so does it.
 """
 
 import sys
 from typing import IO
 
-from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from retouch.domain.errors import BadInput
 from retouch.images.decode import Limits, decode_bytes
 from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
 
-PLUGINS = (GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
-"""Imported for their registration, before anything is limited."""
+PLUGINS = (
+    *(GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin),
+    *(MpoImagePlugin, TiffImagePlugin),  # of a camera's jpeg; the reader of EXIF
+)
+"""Imported before anything is limited, for their registration or because the others need them."""
 
 
 def main(arguments: list[str]) -> None:
     """Serve; the arguments are memory in bytes, then `Limits` in order."""
     memory_bytes, max_bytes, max_pixels, max_side = map(int, arguments)
     limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, max_side=max_side)
+    Image.preinit()  # else the first `open` imports these
     Image.MAX_IMAGE_PIXELS = None  # `limits` rule here, with a better sentence
     _confine(memory_bytes)
     serve(sys.stdin.buffer, sys.stdout.buffer, limits)
@@ -54,6 +66,7 @@ def _confine(memory_bytes: int) -> None:
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 0),  # the two pipes are open already
     ):
         resource.setrlimit(limit, (value, value))
 

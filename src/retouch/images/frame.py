@@ -10,3 +10,5 @@ REPLY = struct.Struct("!cIIQ")
 
 PICTURE = b"P"
 FAILURE = b"F"
+MAX_SENTENCE = 1000
+"""Longest sentence of a FAILURE that is read, in bytes."""

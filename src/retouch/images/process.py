@@ -17,7 +17,7 @@ from typing import IO
 from retouch.domain.errors import BadInput, Busy
 from retouch.domain.picture import Picture
 from retouch.images.decode import DEFAULT_LIMITS, Limits, sniff
-from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
+from retouch.images.frame import FAILURE, MAX_SENTENCE, PICTURE, REPLY, REQUEST
 
 
 class ProcessDecoder:
@@ -116,6 +116,7 @@ class _Child:
             env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # an interrupt at the terminal is not for it
         )
+        self._max_pixels = limits.max_pixels
         self._is_broken = False
 
     @property
@@ -152,13 +153,7 @@ class _Child:
         to_child.write(REQUEST.pack(len(data)))
         to_child.write(data)
         to_child.flush()
-        kind, width, height, length = REPLY.unpack(_read(from_child, REPLY.size))
-        body = _read(from_child, length)
-        if kind == FAILURE:
-            raise BadInput(body.decode())
-        if kind != PICTURE or length != width * height * 3:
-            raise EOFError
-        return Picture(width, height, body)
+        return read_reply(from_child, self._max_pixels)
 
     def kill(self) -> None:
         self._is_broken = True
@@ -172,6 +167,19 @@ class _Child:
             if pipe is not None:
                 with suppress(OSError):  # what it never read is still buffered
                     pipe.close()
+
+
+def read_reply(pipe: IO[bytes], max_pixels: int) -> Picture:
+    """A child's answer, which nothing is believed of: a hostile file may have taken it over.
+
+    Raises BadInput for a refusal, EOFError for what no sound child says.
+    """
+    kind, width, height, length = REPLY.unpack(_read(pipe, REPLY.size))
+    if kind == FAILURE and length <= MAX_SENTENCE:
+        raise BadInput(_read(pipe, length).decode("utf-8", "replace"))
+    if kind == PICTURE and 0 < width * height <= max_pixels and length == width * height * 3:
+        return Picture(width, height, _read(pipe, length))
+    raise EOFError
 
 
 def _read(pipe: IO[bytes], length: int) -> bytes:
