@@ -172,6 +172,9 @@ class Store(Protocol):
     async def depth(self) -> Mapping[str, int]:
         """How many predictions stand in each status that is not final."""
 
+    async def oldest_wait_s(self) -> float | None:
+        """For how long the longest waiting has waited by the store's clock; None without any."""
+
     async def start(self) -> None:
         """Open connections; the schema must be current."""
 
@@ -282,6 +285,25 @@ class Courier(Protocol):
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Receipt:
         """Send it and read the status; follows nothing. Raises Undelivered saying why not."""
+
+
+# -- workers -------------------------------------------------------------------------------------
+
+
+class Roster(Protocol):
+    """Which workers are up, and their figures. Part of the same database as the predictions."""
+
+    async def enlist(self, worker: str, figures: str) -> None:
+        """Record that a worker is up now, and what it measured, in Prometheus' text format."""
+
+    async def strike(self, worker: str) -> None:
+        """Forget a worker. Unknown names are fine."""
+
+    async def strike_silent(self, *, for_s: float) -> None:
+        """Forget who was not heard for so long. It writes, so it raises Busy where nobody can."""
+
+    async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
+        """The figures of each worker that was heard in the last `within_s`, by name."""
 
 
 # -- keys and files ------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from retouch.ports import (
     Outcome,
     Postpone,
     Retry,
+    Roster,
     Store,
 )
 from retouch.store.admission import Tally
@@ -89,7 +90,7 @@ class _Row:
         return (-self.prediction.priority, self.tag, self.seq)
 
 
-class MemoryStore(Store, Outbox, Keys, Files):
+class MemoryStore(Store, Outbox, Roster, Keys, Files):
     """Predictions, deliveries, keys and files in dictionaries; implements all their ports.
 
     No method awaits while it changes anything, so each verb is atomic on one event loop.
@@ -102,6 +103,7 @@ class MemoryStore(Store, Outbox, Keys, Files):
         self._deliveries: dict[str, Delivery] = {}
         self._keys: dict[str, Key] = {}
         self._files: dict[str, File] = {}
+        self._workers: dict[str, tuple[float, str]] = {}
         self._seq = itertools.count(1)
         self._event_seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
@@ -302,11 +304,31 @@ class MemoryStore(Store, Outbox, Keys, Files):
             status.value: len(self._standing(status)) for status in Status if not status.is_final
         }
 
+    async def oldest_wait_s(self) -> float | None:
+        waiting = [row.prediction.created_at for row in self._standing(Status.QUEUED)]
+        return max(0.0, self._clock.now() - min(waiting)) if waiting else None
+
     async def start(self) -> None:
         """Nothing to open."""
 
     async def stop(self) -> None:
         """Nothing to close."""
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    async def enlist(self, worker: str, figures: str) -> None:
+        self._workers[worker] = (self._clock.now(), figures)
+
+    async def strike(self, worker: str) -> None:
+        self._workers.pop(worker, None)
+
+    async def strike_silent(self, *, for_s: float) -> None:
+        heard = {name for name, (at, _) in self._workers.items() if at >= self._clock.now() - for_s}
+        self._workers = {name: it for name, it in self._workers.items() if name in heard}
+
+    async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
+        since = self._clock.now() - within_s
+        return {name: text for name, (at, text) in sorted(self._workers.items()) if at >= since}
 
     # -- webhooks --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Each verb is one transaction of the statements in `statements`. Every verb raise
 database stays away; after a `Busy` that came out of a commit, look before doing it again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,17 +32,28 @@ from retouch.store.batch import Batcher
 from retouch.store.database import Database, Sqlite, open_database
 from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of
 from retouch.store.outbox import SqlOutbox
+from retouch.store.roster import SqlRoster
 from retouch.store.schema import check
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
 
 _Adding = tuple[rows.Values, Limits]
 
 
-class SqlStore(SqlOutbox, Store, Keys, Files):
+class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
     """The store on `sqlite:///path` or `postgresql://user@host/name`."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        """`pool_size` bounds the connections for reads and writes together."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        on_moved: Callable[[Sequence[Prediction]], None] = lambda _: None,
+    ) -> None:
+        """`pool_size` bounds the connections for reads and writes together.
+
+        `on_moved` is told what this store's moves made, once they are on disk; it must not raise.
+        """
+        self._on_moved = on_moved
         database = open_database(url, pool_size=pool_size + 1)  # one more listens
         self._database: Database = database
         self._bell: Bell = (
@@ -220,6 +231,10 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
         ((queued, running),) = await self._all(say.depth)
         return {Status.QUEUED.value: queued, Status.RUNNING.value: running}
 
+    async def oldest_wait_s(self) -> float | None:
+        ((oldest_s,),) = await self._all(say.oldest_wait)
+        return None if oldest_s is None else max(0.0, oldest_s)
+
     # -- keys and files --------------------------------------------------------------------------
 
     async def add_key(self, key: Key) -> None:
@@ -275,6 +290,7 @@ class SqlStore(SqlOutbox, Store, Keys, Files):
     def _told(self, moved: list[Prediction]) -> list[Prediction]:
         if moved:
             self._bell.tell()
+            self._on_moved(moved)
         return moved
 
     async def _insert(self, statement: sa.Insert, values: rows.Values, what: str) -> None:

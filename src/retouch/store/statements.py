@@ -56,6 +56,7 @@ from retouch.store.tables import (
     meters,
     predictions,
     turns,
+    workers,
 )
 
 Query = sa.Select[*tuple[Any, ...]]
@@ -236,6 +237,35 @@ depth = sa.select(
     )
 )
 """How many are queued and how many run, each from its own small index."""
+
+oldest_wait = sa.select(NOW - sa.func.min(p.created_at)).where(QUEUED)
+"""How long the longest waiting has waited; null without any."""
+
+# -- workers -------------------------------------------------------------------------------------
+
+
+def enlist(worker: str, figures: str) -> sa.Insert:
+    """Record that a worker is up, and its figures."""
+    insert = upsert(workers).values(name=worker, seen_at=NOW, figures=figures)
+    seen = {"seen_at": insert.excluded.seen_at, "figures": insert.excluded.figures}
+    return insert.on_conflict_do_update(index_elements=["name"], set_=seen)
+
+
+def strike(worker: str) -> sa.Delete:
+    """Forget a worker."""
+    return sa.delete(workers).where(workers.c.name == worker)
+
+
+def strike_silent(for_s: float) -> sa.Delete:
+    """Forget the workers not heard for so long."""
+    return sa.delete(workers).where(workers.c.seen_at < NOW - for_s)
+
+
+def enlisted(within_s: float) -> sa.Select[str, str]:
+    """The workers heard lately."""
+    lately = workers.c.seen_at >= NOW - within_s
+    return sa.select(workers.c.name, workers.c.figures).where(lately).order_by(workers.c.name)
+
 
 # -- moves ---------------------------------------------------------------------------------------
 

@@ -220,6 +220,15 @@ sa.Index(
     postgresql_where=WAITING,
 )
 
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("figures", sa.Text, nullable=False),
+    comment="Who is up, and what it measured.",
+)
+
 keys = sa.Table(
     "keys",
     metadata,
