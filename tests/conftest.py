@@ -81,6 +81,7 @@ class Front:
             links=links,
             views=Views(links, tickets),
             tickets=tickets,
+            roster=store,
             signer=WebhookSigner(b"a third secret of some length"),
         )
 

@@ -27,7 +27,7 @@ from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed, NotFound
 from retouch.domain.grant import Limits
 from retouch.domain.picture import Picture
-from retouch.domain.prediction import Kept
+from retouch.domain.prediction import Kept, Prediction
 from retouch.folder import DataFolder
 from retouch.ports import Broken, Family, Finished, Job, Stepped, Upsampler
 from retouch.service.safety import Safety
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from retouch.engine.families.source import Repo
     from retouch.net.hub import Hub, Pulled, RemoteFile
     from retouch.service.catalogue import Catalogue
+    from retouch.service.disk import DiskReserve
     from retouch.service.eraser import Eraser
     from retouch.service.keys import KeyService
+    from retouch.service.meters import WebMeters
     from retouch.store import SqlStore
     from retouch.web.server import WebServer
     from retouch.web.services import Services
@@ -75,9 +77,15 @@ CLOCK = SystemClock()
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, must_exist: bool = False) -> "AsyncIterator[SqlStore]":
+async def open_store(
+    settings: Settings,
+    *,
+    must_exist: bool = False,
+    on_moved: Callable[[Sequence[Prediction]], None] = lambda _: None,
+) -> "AsyncIterator[SqlStore]":
     """The prediction table, its schema brought up to date; a new folder is made unless told not.
 
+    `on_moved` is told what this process' moves made.
     Raises NotFound for a data folder that must exist and does not.
     """
     from retouch.store import SqlStore, migrate
@@ -87,7 +95,7 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> "AsyncI
             raise NotFound("data folder", str(settings.data))
         DataFolder(settings.data)
     await migrate(settings.database_url)
-    store = SqlStore(settings.database_url)
+    store = SqlStore(settings.database_url, on_moved=on_moved)
     await store.start()
     try:
         yield store
@@ -329,19 +337,28 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     from retouch.service.deliveries import Deliveries
     from retouch.service.janitor import Janitor
     from retouch.service.leases import LapsedLeases
+    from retouch.service.meters import WebMeters
     from retouch.service.periodic import Periodic
+    from retouch.service.readiness import Readiness
     from retouch.service.reconcile import Reconciler
     from retouch.web.app import WebOptions, create_app
     from retouch.web.server import WebServer, listen
 
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
-        services = _services(settings, folder, store)
+        meters = WebMeters()
+        store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
+        services = _services(settings, folder, store, meters)
         await _refuse_open_bind(settings, services)
         listening = stack.enter_context(listen(settings.host, settings.port))
         supervisor = _supervisor(settings, folder, store) if with_worker else None
-        if supervisor is not None:
-            services = replace(services, ready=partial(_readiness, store, supervisor))
+        readiness = Readiness(
+            roster=store,
+            blobs=services.blobs,
+            require_room=_disk(settings).require_room,
+            own_worker=_local_name(folder) if with_worker else "",
+            is_own_up=lambda: supervisor is not None and supervisor.is_ready,
+        )
+        services = replace(services, ready=readiness.missing)
         janitor = Janitor(
             store=store,
             files=store,
@@ -361,6 +378,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             clock=CLOCK,
             random=secrets.SystemRandom().random,
             name=_local_name(folder) if with_worker else "",
+            on_tried=meters.tried,
         )
         for service in (
             deliveries,
@@ -408,10 +426,11 @@ async def _run_until_told(
         server.should_exit = True
 
 
-def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Services":
+def _services(
+    settings: Settings, folder: DataFolder, store: "SqlStore", meters: "WebMeters"
+) -> "Services":
     from retouch.net.sealing import WebhookSigner
     from retouch.net.signing import LinkSigner
-    from retouch.service.disk import DiskReserve
     from retouch.service.eraser import Eraser
     from retouch.service.files import Uploads
     from retouch.service.identity import Tickets
@@ -423,7 +442,7 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
 
     secret, *older = _secrets(settings, folder)
     blobs, catalogue = open_blobs(settings), build_catalogue(settings)
-    disk = DiskReserve(partial(_free_bytes, settings), settings.min_free_bytes)
+    disk = _disk(settings)
     links = Links(LinkSigner(secret, *older), CLOCK, ttl_s=settings.link_ttl_s)
     tickets = Tickets(secret, *older)
     return Services(
@@ -455,7 +474,15 @@ def _services(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Ser
         views=Views(links, tickets),
         tickets=tickets,
         signer=WebhookSigner(secret),
+        roster=store,
+        meters=meters,
     )
+
+
+def _disk(settings: Settings) -> "DiskReserve":
+    from retouch.service.disk import DiskReserve
+
+    return DiskReserve(partial(_free_bytes, settings), settings.min_free_bytes)
 
 
 def _secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
@@ -508,11 +535,6 @@ def _local_name(folder: DataFolder) -> str:
     return f"serve-{folder.node()}"
 
 
-async def _readiness(store: "SqlStore", supervisor: "Supervisor") -> str | None:
-    await store.depth()
-    return None if supervisor.is_ready else "the worker is not up yet"
-
-
 async def _refuse_open_bind(settings: Settings, services: "Services") -> None:
     """Raise SettingsError for an address others can reach while there is no key."""
     from retouch.web.auth import is_loopback
@@ -563,12 +585,17 @@ async def _work(
     from retouch.images.decode import Limits
     from retouch.images.process import ProcessDecoder
     from retouch.net.fetch import FetchPolicy, GuardedFetcher
+    from retouch.service.enlistment import Enlistment
+    from retouch.service.meters import WorkerMeters
     from retouch.worker.process import run_until_told
     from retouch.worker.watchdog import Watchdog
     from retouch.worker.worker import Worker, WorkerOptions
 
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    decoder = ProcessDecoder(limits, memory_bytes=settings.decode_memory_bytes)
+    meters = WorkerMeters(engine.free_bytes)
+    decoder = ProcessDecoder(
+        limits, memory_bytes=settings.decode_memory_bytes, on_death=meters.decoder_died
+    )
     policy = FetchPolicy(
         allow=settings.allow_fetch,
         max_bytes=settings.max_image_bytes,
@@ -578,7 +605,10 @@ async def _work(
         lease_s=settings.lease_s, beat_s=settings.beat_s, drain_s=settings.drain_s
     )
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
+        store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
+        enlistment = Enlistment(name, roster=store, meters=meters)
+        await enlistment.start()
+        stack.push_async_callback(enlistment.stop)
         stack.push_async_callback(decoder.stop)
         worker = Worker(
             name,
@@ -591,6 +621,7 @@ async def _work(
             safety=safety,
             upsampler=build_upsampler(settings),
             options=options,
+            on_step=meters.stepped,
         )
         await run_until_told(worker, partial(ready.send, None) if ready else _nothing)
 

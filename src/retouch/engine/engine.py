@@ -97,6 +97,10 @@ class StepEngine:
         """How many more jobs it would take now."""
         return max(0, self._max_jobs - len(self._jobs))
 
+    def free_bytes(self) -> int | None:
+        """What the device's memory could still give; None when nobody can tell."""
+        return self._memory.free_bytes()
+
     def expected_s(self) -> float | None:
         """How long the next forward pass should take; None before one was timed or planned."""
         if self._new or not self._pace.is_known:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO
@@ -34,10 +35,13 @@ class ProcessDecoder:
         processes: int = 1,
         timeout_s: float = 20.0,
         memory_bytes: int = 1536 << 20,
+        on_death: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_death` is told why a child was lost at an image: `overran` or `died`."""
         self._limits = limits
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
+        self._on_death = on_death
         self._threads = ThreadPoolExecutor(processes, "decode")
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
@@ -78,6 +82,8 @@ class ProcessDecoder:
                 raise Busy("The server is stopping.") from None
             raise
         finally:
+            if child.lost and not self._is_stopped:
+                self._on_death(child.lost)
             self._give_back(child)
 
     def _take(self) -> "_Child":
@@ -118,6 +124,7 @@ class _Child:
         )
         self._max_pixels = limits.max_pixels
         self._is_broken = False
+        self.lost = ""  # why it was, once it was lost at an image
 
     @property
     def is_alive(self) -> bool:
@@ -137,6 +144,7 @@ class _Child:
             return self._exchange(data)
         except (OSError, EOFError):
             self.kill()
+            self.lost = "overran" if overran.is_set() else "died"
             reason = (
                 f"it takes longer than {timeout_s:g} s"
                 if overran.is_set()

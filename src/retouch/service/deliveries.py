@@ -64,12 +64,14 @@ class Deliveries:
         clock: Clock,
         random: Callable[[], float],
         name: str = "",
+        on_tried: Callable[[Outcome], None] = lambda _: None,
         at_once: int = 64,
         per_host: int = 8,
         poll_s: float = 1.0,
         grace_s: float = 5.0,
     ) -> None:
         """`name` is this sender's, the same after a restart, or empty. `random` draws from 0 to 1.
+        `on_tried` is told how each try ended, once that is recorded.
 
         At most `at_once` are being sent, `per_host` to one host.
 
@@ -79,6 +81,7 @@ class Deliveries:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._views, self._signer, self._courier = views, signer, courier
         self._clock, self._random, self._name = clock, random, name
+        self._on_tried = on_tried
         self._at_once, self._per_host = at_once, per_host
         self._poll_s, self._grace_s = poll_s, grace_s
         self._busy: Counter[str] = Counter()
@@ -162,6 +165,7 @@ class Deliveries:
                 log.exception("webhook.settle_failed", delivery=delivery.id)
                 await asyncio.sleep(self._poll_s)
             else:
+                self._on_tried(outcome)
                 _tell(delivery, outcome)
                 return
 

@@ -33,7 +33,8 @@ STEP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-disable_created_metrics()  # a second series for every one, which nothing here reads
+# They would be a second series for every one, which nothing here reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Meters:
@@ -138,11 +139,6 @@ class WorkerMeters(Meters):
             buckets=STEP,
             registry=self.registry,
         )
-        self._held = Gauge(
-            "retouch_worker_predictions",
-            "Predictions a worker holds.",
-            registry=self.registry,
-        )
         self._deaths = Counter(
             "retouch_decoder_deaths_total",
             "Image decoding processes that died or were ended, by the reason.",
@@ -161,10 +157,6 @@ class WorkerMeters(Meters):
     def stepped(self, took_s: float) -> None:
         """The engine made a step."""
         self._steps.observe(took_s)
-
-    def holds(self, predictions: int) -> None:
-        """So many predictions are held now."""
-        self._held.set(predictions)
 
     def decoder_died(self, reason: str) -> None:
         """A decoding process is no more."""

@@ -4,7 +4,7 @@ One follower task watches the table for everybody who waits; a waiter costs a fu
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -87,6 +87,14 @@ class Predictions:
         await self.get(id, owner)
         moved = await self._store.advance(id, Cancel(by="owner"))
         return moved or await self.get(id, owner), moved is not None
+
+    async def depth(self) -> Mapping[str, int]:
+        """How many predictions stand in each status that is not final."""
+        return await self._store.depth()
+
+    async def oldest_wait_s(self) -> float | None:
+        """For how long the longest waiting has waited; None when none waits."""
+        return await self._store.oldest_wait_s()
 
     async def position(self, id: str) -> int | None:
         """Predictions ahead of this one; None unless it is queued."""

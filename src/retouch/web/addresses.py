@@ -3,6 +3,7 @@
 Each answers every method, so that a wrong one is refused in the shape its caller understands.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -111,9 +112,11 @@ class Address:
         try:
             return await self._serve(entry, call, scope, receive)
         except RetouchError as error:
+            scope["retouch.refusal"] = kind_of(error)
             return respond(entry.dialect.refuse(call, error))
         except Exception:
             log.exception("http.request_failed", address=self._path)
+            scope["retouch.refusal"] = "internal"
             return respond(entry.dialect.refuse(call, RetouchError()))
 
     async def _serve(self, entry: Entry, call: Call, scope: Scope, receive: Receive) -> Response:
@@ -150,6 +153,7 @@ class Address:
         try:
             return await HANDLERS[entry.route.verb](visit)
         except RetouchError as error:
+            request.scope["retouch.refusal"] = kind_of(error)
             return entry.dialect.refuse(visit.call, error)
 
     def _has_ticket(self, entry: Entry, call: Call) -> bool:
@@ -162,6 +166,15 @@ class Address:
             limit = entry.dialect.upload_limit_bytes
             return limited(receive, call.headers, "file", limit, UPLOAD_SLACK_BYTES)
         return limited(receive, call.headers, "the request body", self._desk.max_body_bytes)
+
+
+def kind_of(error: RetouchError) -> str:
+    """The kind of an error, for figures: `not_found`, `throttled`.
+
+    >>> kind_of(NotFound("model", "x"))
+    'not_found'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 def joined(first: Reply, second: Reply) -> Reply:

@@ -24,6 +24,7 @@ from retouch.web.auth import Gate, host_name, is_loopback
 from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
+from retouch.web.operations import Operations
 from retouch.web.reading import Origins
 from retouch.web.services import Services
 
@@ -61,7 +62,7 @@ def create_app(
     app = Starlette(
         routes=[*_vendor_hosts(desk, dialects), *_routes(desk, dialects)],
         middleware=[
-            Middleware(RequestContext, draw_id=draw),
+            Middleware(RequestContext, draw_id=draw, answered=services.meters.answered),
             Middleware(SafeHeaders),
             Middleware(CrossOrigin, is_closed=services.keys.any_created),
             Middleware(Proxied, dialects=dialects),
@@ -118,21 +119,16 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
         path = f"/{dialect.name}/openapi.json"
         return Path(path, Own(path, read))
 
-    async def livez(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(_request: Request) -> Response:
-        closed = services.doors.is_closed
-        missing = "the server is stopping" if closed else await services.ready()
-        if missing is None:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready", "detail": missing}, status_code=503)
-
+    operations = Operations(services, desk.gate)
+    own = {
+        "/livez": operations.livez,
+        "/readyz": operations.readyz,
+        "/metrics": operations.metrics,
+    }
     return [
         *(Path(path, Address(desk, path, entries)) for path, entries in table(dialects)),
         *(document(dialect) for dialect in dialects),
         Path("/files/{key:path}", Own("/files/{key}", files)),
-        Path("/livez", Own("/livez", livez)),
-        Path("/readyz", Own("/readyz", readyz)),
+        *(Path(path, Own(path, read)) for path, read in own.items()),
         Path("/{path:path}", Nowhere(desk, dialects)),
     ]

@@ -77,7 +77,7 @@ class Gate:
         raise Unauthenticated(missing=secret is None)
 
     def _is_local(self, headers: Mapping[str, str], peer: str | None) -> bool:
-        if peer is None or any(name in headers for name in PROXY_HEADERS):
+        if peer is None or through_proxy(headers):
             return False
         return is_loopback(peer) and self._knows(host_name(headers.get("host", "")))
 
@@ -91,6 +91,11 @@ def credential(headers: Mapping[str, str]) -> str | None:
     if scheme.lower() in SCHEMES and rest.strip():
         return rest.strip()
     return next((headers[name].strip() for name in BARE_HEADERS if headers.get(name)), None)
+
+
+def through_proxy(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy says that it forwards for somebody."""
+    return any(name in headers for name in PROXY_HEADERS)
 
 
 def is_loopback(name: str) -> bool:

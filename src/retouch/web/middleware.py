@@ -22,8 +22,15 @@ class RequestContext:
     """Names each request and writes its line. The line has the address, never the path's values:
     a path may hold a ticket, a query a signature."""
 
-    def __init__(self, app: ASGIApp, *, draw_id: Callable[[], str]) -> None:
-        self._app, self._draw_id = app, draw_id
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        draw_id: Callable[[], str],
+        answered: Callable[[str, str, int, float, str], None],
+    ) -> None:
+        """`answered` is told each request's address, method, status, seconds and refusal."""
+        self._app, self._draw_id, self._answered = app, draw_id, answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,12 +52,17 @@ class RequestContext:
             try:
                 await self._app(scope, receive, named)
             finally:
+                address, method = scope.get("retouch.address", ""), scope["method"]
+                refusal = scope.get("retouch.refusal", "")
+                took_s = time.perf_counter() - started
+                self._answered(address, method, status, took_s, refusal)
                 log.info(
                     "http.request",
-                    method=scope["method"],
-                    address=scope.get("retouch.address", ""),
+                    method=method,
+                    address=address,
                     status=status,
-                    seconds=round(time.perf_counter() - started, 3),
+                    seconds=round(took_s, 3),
+                    **({"refusal": refusal} if refusal else {}),
                 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from retouch.ports import Blobs
+from retouch.ports import Blobs, Roster
 from retouch.protocols.base import Signer
 from retouch.service.catalogue import Catalogue
 from retouch.service.doors import Doors
@@ -13,6 +13,7 @@ from retouch.service.identity import Tickets
 from retouch.service.intake import Intake
 from retouch.service.keys import KeyService
 from retouch.service.links import Links, Views
+from retouch.service.meters import WebMeters
 from retouch.service.predictions import Predictions
 from retouch.web.unheard import Unheard
 
@@ -37,6 +38,8 @@ class Services:
     views: Views
     tickets: Tickets
     signer: Signer
+    roster: Roster
+    meters: WebMeters = field(default_factory=WebMeters)
     unheard: Unheard = field(default_factory=Unheard)
     ready: Callable[[], Awaitable[str | None]] = always_ready
     doors: Doors = field(default_factory=Doors)

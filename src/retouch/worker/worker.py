@@ -115,8 +115,11 @@ class Worker:
         safety: Safety | None = None,
         upsampler: Upsampler | None = None,
         options: WorkerOptions = WorkerOptions(),
+        on_step: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`on_step` is told how many seconds each step of the engine took."""
         self.name = name
+        self._on_step = on_step
         self._safety, self._upsampler = safety or Safety(), upsampler
         self._store, self._blobs = store, blobs
         self._fetcher, self._decoder = fetcher, decoder
@@ -229,7 +232,9 @@ class Worker:
                 await self._stepping.wait()
                 continue
             with self._watchdog.over(self._engine.expected_s()):
+                began = loop.time()
                 events = await loop.run_in_executor(thread, self._engine.step)
+                self._on_step(loop.time() - began)
             for event in events:
                 self._take(event, tasks)
 

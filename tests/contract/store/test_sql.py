@@ -351,3 +351,20 @@ async def test_the_store_outlives_a_crash_of_the_server(spare_postgres):
             await asyncio.sleep(0.05)
     await store.stop()
     await other.stop()
+
+
+@on_sql
+async def test_whoever_made_a_move_is_told_once_it_is_on_disk(database_url):
+    told = []
+    store = SqlStore(database_url, on_moved=told.extend)
+    await store.start()
+    try:
+        await store.add(make("a"))
+        await store.claim("w", limit=1, lease_s=60)
+        await store.release("w")
+        await store.advance("a", Cancel("ada"))
+        await store.advance("a", Cancel("ada"))  # too late: nothing is moved
+    finally:
+        await store.stop()
+
+    assert [it.status.value for it in told] == ["running", "queued", "canceled"]

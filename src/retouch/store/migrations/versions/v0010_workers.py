@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009_workers"
-down_revision = ("0008", "0007_previews")
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

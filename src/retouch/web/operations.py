@@ -1,0 +1,80 @@
+"""The addresses that operators and their machines read: health and figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from retouch.domain.errors import Busy, Forbidden, Unauthenticated
+from retouch.domain.grant import Scope
+from retouch.service import meters
+from retouch.service.readiness import HEARD_S
+from retouch.web.auth import Gate, host_name, is_loopback, through_proxy
+from retouch.web.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """`/livez`, `/readyz` and `/metrics`."""
+
+    services: Services
+    gate: Gate
+
+    async def livez(self, _request: Request) -> Response:
+        """This process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether what is sent here would be taken and done; why not is for operators only."""
+        closed = self.services.doors.is_closed
+        missing = "the server is stopping" if closed else await self.services.ready()
+        if missing is None:
+            return JSONResponse({"status": "ready"})
+        body = {"status": "not ready"}
+        try:
+            await self._admit(request)
+        except (Unauthenticated, Forbidden, Busy):  # without a database nobody can be recognised
+            return JSONResponse(body, status_code=503)
+        return JSONResponse({**body, "detail": missing}, status_code=503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Everybody's figures in Prometheus' text format."""
+        try:
+            await self._admit(request)
+        except Unauthenticated:
+            headers = {"www-authenticate": "Bearer"}
+            return JSONResponse(_KEY_WANTED, status_code=401, headers=headers)
+        except Forbidden as error:
+            return JSONResponse({"detail": str(error), "status": 403}, status_code=403)
+        shown = await self._figures()
+        return Response(shown, media_type=meters.CONTENT_TYPE)
+
+    async def _figures(self) -> bytes:
+        own, store = self.services.meters, self.services.roster
+        try:
+            depth = await self.services.predictions.depth()
+            oldest_wait_s = await self.services.predictions.oldest_wait_s()
+            workers = await store.enlisted(within_s=HEARD_S)
+        except Busy:
+            return meters.exposition(own, {}, None, None)
+        return meters.exposition(own, workers, depth, oldest_wait_s)
+
+    async def _admit(self, request: Request) -> None:
+        """Let in this machine itself, and keys with the scope `operate`."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        peer = request.client.host if request.client else None
+        if _is_this_machine(headers, peer):
+            return
+        caller = await self.gate.caller(headers, peer)
+        caller.require(Scope.OPERATE)
+
+
+_KEY_WANTED = {"detail": "From elsewhere this takes a key with the scope operate.", "status": 401}
+
+
+def _is_this_machine(headers: Mapping[str, str], peer: str | None) -> bool:
+    """Only under a loopback name: a proxy on this machine that keeps the Host is not it."""
+    if peer is None or through_proxy(headers):
+        return False
+    return is_loopback(peer) and is_loopback(host_name(headers.get("host", "")))
