@@ -67,7 +67,8 @@ async def test_a_child_that_died_idle_is_replaced(decoder: ProcessDecoder) -> No
 
 
 async def test_a_time_out_is_a_sentence_and_the_next_child_is_fresh() -> None:
-    decoder = ProcessDecoder(timeout_s=0.001)
+    deaths: list[str] = []
+    decoder = ProcessDecoder(timeout_s=0.001, on_death=deaths.append)
 
     with pytest.raises(BadInput, match=r"could not be decoded: it takes longer than 0\.001 s"):
         await decoder.decode(photo())
@@ -76,11 +77,14 @@ async def test_a_time_out_is_a_sentence_and_the_next_child_is_fresh() -> None:
     await decoder.stop()
 
     assert picture.width == 12
+    assert deaths == ["overran"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is Linux's")
 async def test_too_much_memory_is_a_sentence_and_the_next_image_is_fine() -> None:
-    decoder = ProcessDecoder(Limits(max_pixels=100_000_000), memory_bytes=160 << 20)
+    deaths: list[str] = []
+    limits = Limits(max_pixels=100_000_000)
+    decoder = ProcessDecoder(limits, memory_bytes=160 << 20, on_death=deaths.append)
     file = io.BytesIO()
     Image.new("L", (6000, 6000)).save(file, "PNG", compress_level=1)
 
@@ -90,6 +94,7 @@ async def test_too_much_memory_is_a_sentence_and_the_next_image_is_fine() -> Non
     await decoder.stop()
 
     assert picture.width == 12
+    assert deaths in ([], ["died"])  # a child whose Pillow could say so lives on
 
 
 async def test_stopping_ends_the_child_and_may_be_repeated() -> None:
