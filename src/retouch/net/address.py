@@ -18,6 +18,7 @@ Network = IPv4Network | IPv6Network
 _NOT_PUBLIC = (
     IPv4Network("0.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),
+    IPv4Network("168.63.129.16/32"),  # Azure's own to its machines, from a public range
     IPv4Network("192.0.0.0/24"),
     IPv4Network("192.88.99.0/24"),
     IPv4Network("198.18.0.0/15"),

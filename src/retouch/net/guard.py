@@ -114,6 +114,8 @@ def check_url(url: httpx2.URL) -> str:
     if url.port is not None and not 0 < url.port < 65536:
         raise Refused("its port is not between 1 and 65535")
     host = url.raw_host.decode("ascii").lower().removesuffix(".")
+    if "%" in host:
+        raise Refused("an address with a zone is not fetched")
     if parse_address(host) is None:
         if not _HOST.fullmatch(host):
             raise Refused("its host is not a name or an address")

@@ -1,8 +1,15 @@
 """What strangers send that once was, or might be, more than a refusal."""
 
+import base64
 from typing import Any
 
 import pytest
+
+from retouch.protocols.bfl import parse as bfl
+from retouch.protocols.fal import parse as fal
+from retouch.protocols.openai import body as openai
+from retouch.protocols.replicate import parse as replicate
+from retouch.protocols.wavespeed import parse as wavespeed
 
 
 @pytest.mark.parametrize(
@@ -22,3 +29,35 @@ async def test_an_id_of_any_characters_is_merely_unknown(front: Any, id: str) ->
         assert answer.status_code in (400, 404, 422), address
         assert "set-cookie" not in answer.headers
         assert all(value.isascii() and value.isprintable() for value in answer.headers.values())
+
+
+LIMITS = {
+    "/v1/flux-kontext-pro": (bfl, "IMAGE_LIMIT_BYTES", "input_image"),
+    "/queue/fal-ai/flux-pro/kontext": (fal, "INLINE_LIMIT_BYTES", "image_url"),
+    "/v1/images/edits": (openai, "IMAGE_LIMIT_BYTES", "image"),
+    "/replicate/v1/models/black-forest-labs/flux-kontext-pro/predictions": (
+        *(replicate, "UPLOAD_LIMIT_BYTES", "input_image"),
+    ),
+    "/api/v3/wavespeed-ai/flux-kontext-pro": (wavespeed, "UPLOAD_LIMIT_BYTES", "image"),
+}
+"""Where each protocol takes a picture, and what limits it."""
+
+
+@pytest.mark.parametrize("address", LIMITS)
+@pytest.mark.parametrize("head", ["data:image/png;base64,", ""])
+async def test_base64_is_measured_before_it_is_decoded(
+    front: Any, monkeypatch: pytest.MonkeyPatch, address: str, head: str
+) -> None:
+    protocol, limit, field = LIMITS[address]
+    monkeypatch.setattr(protocol, limit, 1000)
+    monkeypatch.setattr(base64, "b64decode", lambda *_, **__: pytest.fail("it was decoded"))
+    picture = head + "iVBORw0K" * 200
+    given = {"prompt": "make it blue", field: picture}
+
+    answer = await front.client.post(
+        address, json={"input": given} if "replicate" in address else given
+    )
+
+    assert answer.status_code in (400, 422)
+    assert field in answer.text
+    assert picture not in answer.text

@@ -5,6 +5,7 @@ import gzip
 import shutil
 import ssl
 import subprocess
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from retouch.domain.errors import BadInput
-from retouch.net import FetchPolicy, GuardedFetcher
+from retouch.net import FetchPolicy, GuardedCourier, GuardedFetcher
+from retouch.ports import Undelivered
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 NOT_PUBLIC = (
@@ -143,6 +145,8 @@ http://[::1]/ http://[::]/ http://[::127.0.0.1]/ http://[::ffff:127.0.0.1]/ http
 http://[::ffff:0:127.0.0.1]/ http://[64:ff9b::127.0.0.1]/ http://[64:ff9b::a9fe:a9fe]/
 http://[64:ff9b:1::a00:1]/ http://[2002:7f00:1::]/ http://[2002:a9fe:a9fe::1]/ http://[fe80::1]/
 http://[fec0::1]/ http://[fc00::1]/ http://[fd00:ec2::254]/ http://[ff02::1]/
+http://100.100.100.200/ http://169.254.170.2/ http://192.0.0.192/ http://168.63.129.16/
+http://[fd20:ce::254]/ http://[2002:a00:1::1]/ http://[ff0e::1]/ http://[2001:db8::1]/
 http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/ http://[2606:4700::5efe:10.0.0.1]/ http://[100::1]/
 http://127.0.0.1./ https://127.0.0.1/ HTTP://127.0.0.1/
 http://localhost/ http://LOCALHOST./ http://a.localhost/ http://redis:6379/ http://nas.local/
@@ -157,6 +161,19 @@ async def test_what_is_not_public_is_refused_in_one_sentence(url: str) -> None:
     assert await refusal(url, fetch) == NOT_PUBLIC
 
 
+@pytest.mark.parametrize("url", BLOCKED)
+async def test_no_webhook_goes_there_either(url: str) -> None:
+    post = GuardedCourier(resolve=names(localhost=["127.0.0.1"], nas_local=["10.0.0.7"])).post
+
+    with pytest.raises(Undelivered, match="allow_webhook"):
+        await post(url, b"{}", {})
+
+
+def test_the_tables_are_long() -> None:
+    assert len(BLOCKED) >= 50
+    assert len(ODD) >= 60
+
+
 ODD = """
 http://2130706433/ http://0x7f000001/ http://0x7f.0.0.1/ http://0177.0.0.1/ http://017700000001/
 http://127.1/ http://127.0.1/ http://0/ http://127.0.0.1.1/ http://127.0.0.0x1/ http://256.1.1.1/
@@ -169,6 +186,10 @@ javascript:alert(1) unix:///var/run/docker.sock ldap://example.com/ jar:http://e
 http://exa%00mple.com/ http://example.com:0/ http://example.com:65536/ http://example.com:x/
 http://example.com:-1/ http://..../ http://a..b/ http://-%2f/ http://example.com\\@127.0.0.1/
 http://127.0.0.1\\.example.com/ http://\ud800/ http://[::1%25lo]:x/ http://[v1.x]/
+http://[fe80::1%25eth0]/ http://[2606:4700::1111%25lo]/ http://[::1%251]/ http://[::ffff:8.8.8.8%25]/
+http://127.0.0.1%0d%0aHost:x/ http://example.com%0d%0a/ http://\u2460\u2461\u2466.0.0.1/
+http://\U0001d7cf\U0001d7d0\U0001d7d5.0.0.1/ http://[0:0:0:0:0:ffff:127.1]/ http://0b1111111.0.0.1/
+http://0x7f000001./ http://00000177.1/ http://4294967296/ http://1.2.3.4.5/ ws://example.com/
 """.split()  # noqa: SIM905 - a table reads better
 
 
@@ -259,6 +280,13 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(site: Site) -> N
     assert "it redirects more than 3 times" in await refusal(site.url("/0"), fetcher())
 
 
+async def test_a_redirect_to_itself_ends(site: Site) -> None:
+    site.answers["/a"] = response(status="302 Found", location="/a")
+
+    assert "it redirects more than 3 times" in await refusal(site.url("/a"), fetcher())
+    assert len(site.requests) == 4
+
+
 @pytest.mark.parametrize(
     "location", ["http://10.0.0.1/", "//169.254.169.254/", "http://[::ffff:10.0.0.1]/"]
 )
@@ -268,7 +296,10 @@ async def test_a_redirect_to_a_private_address_is_refused(site: Site, location: 
     assert await refusal(site.url("/a"), fetcher()) == NOT_PUBLIC
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://u:p@127.0.0.1/", "http://[x/"])
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc/passwd", "ftp://127.0.0.1/", "data:,x", "http://u:p@127.0.0.1/", "http://[x/"],
+)
 async def test_a_redirect_to_an_odd_url_is_refused(site: Site, location: str) -> None:
     site.answers["/a"] = response(status="302 Found", location=location)
 
@@ -338,6 +369,55 @@ async def test_a_damaged_compressed_body_is_refused(site: Site, body: bytes) -> 
     site.answers["/a"] = response(body, content_encoding="gzip")
 
     assert "compressed and" in await refusal(site.url("/a"), fetcher())
+
+
+async def test_a_body_without_a_length_ends_with_the_connection(site: Site) -> None:
+    site.answers["/a"] = response(b"bytes", content_length="")
+
+    assert await fetcher().fetch(site.url("/a")) == b"bytes"
+
+
+async def test_a_chunked_body_is_counted_as_it_comes(site: Site) -> None:
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        writer.write(response(content_length="", transfer_encoding="chunked"))
+        while True:
+            writer.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+            await writer.drain()
+
+    site.answers["/a"] = endless
+
+    message = await refusal(site.url("/a"), fetcher(max_bytes=1_000_000))
+
+    assert message.endswith("it is larger than 1 MB.")
+
+
+async def test_a_gzip_bomb_is_unpacked_up_to_the_limit_only(site: Site) -> None:
+    bomb = gzip.compress(bytes(200_000_000), 1)
+    site.answers["/a"] = response(bomb, content_encoding="gzip")
+
+    tracemalloc.start()
+    message = await refusal(site.url("/a"), fetcher(max_bytes=5_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert message.endswith("it is larger than 5 MB.")
+    assert peak < 25_000_000
+
+
+@pytest.mark.parametrize("line", [b"x: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"x" * 99])
+async def test_a_head_without_end_is_given_up(site: Site, line: bytes) -> None:
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        if not line.startswith(b"HTTP"):
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(line * 100)
+            await writer.drain()
+
+    site.answers["/a"] = endless
+
+    message = await refusal(site.url("/a"), fetcher(timeout_s=0.5))
+
+    assert "broke off or did not speak HTTP" in message or "longer than 0.5 s" in message
 
 
 async def test_a_silent_server_times_out(site: Site) -> None:

@@ -1,6 +1,8 @@
 """The worker over the in-memory store, the toy family and fakes at its edges."""
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from retouch.domain.edit import BlobImage, Edit, Size, UrlImage
+from retouch.domain.edit import BlobImage, Edit, OutputFormat, Size, UrlImage
 from retouch.domain.errors import BadInput, Blocked, Busy, NotFound
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
@@ -23,7 +25,9 @@ from retouch.domain.prediction import (
 )
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import Stage, ToyFamily
-from retouch.ports import Beat, Job
+from retouch.images.encode import encode
+from retouch.images.process import ProcessDecoder
+from retouch.ports import Beat, Decoder, Job
 from retouch.service.safety import Safety
 from retouch.service.words import WordList
 from retouch.testing import FakeClock, MemoryStore
@@ -120,13 +124,14 @@ async def working(
     options: WorkerOptions = OPTIONS,
     engine: StepEngine | None = None,
     safety: Safety | None = None,
+    decoder: Decoder | None = None,
 ) -> AsyncIterator[Worker]:
     worker = Worker(
         "w",
         store=store,
         blobs=blobs or DictBlobs(),
         fetcher=Edges(),
-        decoder=Edges(),
+        decoder=decoder or Edges(),
         engine=engine or StepEngine(family or ToyFamily(), clock=FakeClock()),
         safety=safety,
         options=options,
@@ -182,6 +187,31 @@ async def test_references_come_from_urls_and_blobs() -> None:
         done = await ended(store)
 
     assert done.status is Status.SUCCEEDED
+
+
+async def test_a_picture_that_kills_its_decoder_fails_and_is_not_tried_again() -> None:
+    store, blobs, decoder = MemoryStore(), DictBlobs(), ProcessDecoder()
+    blobs.kept["in/0"] = photo = encode(PIXEL, OutputFormat.PNG)
+    await decoder.decode(photo)
+    (child,) = decoder._idle
+    os.kill(child._process.pid, signal.SIGSTOP)
+    await store.add(prediction(edit=Edit(prompt="x", images=(BlobImage("in/0"),), seed=1)))
+
+    async with working(store, blobs, decoder=decoder):
+
+        async def is_decoding() -> bool:
+            return bool(decoder._busy)
+
+        await until(store, is_decoding)
+        child._process.kill()
+        done = await ended(store)
+    await decoder.stop()
+
+    assert done.status is Status.FAILED
+    assert done.error == (
+        "The input image could not be decoded: it is damaged or needs too much memory."
+    )
+    assert done.attempt == 1
 
 
 @pytest.mark.parametrize(
