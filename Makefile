@@ -35,8 +35,8 @@ test: setup clients  ## the whole test suite
 clients: setup  ## install the official clients that cannot share .venv
 	@tests/e2e/clients/install.sh
 
-test-clients: setup clients  ## the matrix of official clients against the real server
-	@$(BIN)/python -m pytest -q -s tests/e2e/clients
+test-clients: setup clients  ## the matrix of official clients against the real server, on nano
+	@$(BIN)/python -m pytest -q -s tests/e2e/clients --weights nano
 
 fuzz: setup  ## 100,000 mutated pictures and 20,000 mutated requests
 	@$(BIN)/python bench/fuzz.py

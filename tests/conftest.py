@@ -31,6 +31,11 @@ HOST = "http://127.0.0.1:8787"
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 9
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--weights`: what the official clients' server runs on."""
+    parser.addoption("--weights", default="toy", help="weights behind the clients: toy, nano")
+
+
 class CountingEntropy:
     """Random bytes that are the same in every run."""
 

@@ -48,7 +48,7 @@ def entrance(
     data = tmp_path_factory.mktemp("clients") / "data"
     # The slow picture is served by this very process, and drivers listen for webhooks.
     here = ("--allow-fetch", "127.0.0.0/8", "--allow-webhook", "127.0.0.0/8")
-    flags = ("--weights", "toy", *here)
+    flags = ("--weights", request.config.getoption("--weights"), *here)
     if request.param == "http":
         with running_server(data, *flags) as server:
             fill_a_page(server, ANY_TOKEN)
