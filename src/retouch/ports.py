@@ -547,7 +547,7 @@ class Plan:
     guidance: float | None
     seed: int
     tokens: int  # in one forward: text + target + references
-    mode: Mode = "exact"
+    mode: Mode = "exact"  # as served: the edit's is a hint
     held_bytes: int = 0  # what its session keeps between steps, as estimated; 0 is not known
     peak_bytes: int = 0  # the most one of its stages takes on top
 

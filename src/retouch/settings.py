@@ -62,7 +62,7 @@ class Settings:
         256_000_000, "Encoded instructions and pictures kept on the device for the next request."
     )
     fast_tolerance: float = setting(
-        0.1, "How far a step may stray for an edit that asks for fast; 0 refuses such edits."
+        0.1, "How far a step may stray for an edit that asks for fast; 0 serves such edits exact."
     )
     database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
     blobs: str = setting(

@@ -13,7 +13,7 @@ from secrets import randbelow
 from traceback import format_exception
 from typing import Any, TypeVar
 
-from retouch.domain.edit import Size
+from retouch.domain.edit import Mode, Size
 from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
@@ -46,6 +46,7 @@ class _Run:
     """A planned job: a session for each picture in the making, a picture for each that is done."""
 
     plans: tuple[Plan, ...]  # they differ in their seed only
+    asked: Mode  # of its edit; the plans have what is served
     opened_at: float | None = None
     sessions: dict[int, Any] = field(default_factory=dict)
     pictures: dict[int, Picture] = field(default_factory=dict)
@@ -146,7 +147,7 @@ class StepEngine:
             except RetouchError as error:
                 yield self._break(id, error)
                 continue
-            self._runs[id] = _Run(plans)
+            self._runs[id] = _Run(plans, self._jobs[id].edit.mode)
             self._schedule = self._schedule.add(self._entry(self._jobs[id], arrived_at, plans[0]))
 
     def _plans(self, job: Job) -> tuple[Plan, ...]:
@@ -327,6 +328,8 @@ class StepEngine:
         ]
         if run.plan.mode != "exact":
             lines.append(f"Mode: {run.plan.mode}, not exact: {dict(run.metrics)}")
+        elif run.asked != "exact":
+            lines.append(f"Mode: exact; these weights have no {run.asked} mode here")
         if run.step:
             lines.append(progress_line(run.step, run.plan.steps, self._elapsed_s(run)))
         return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ class Options:
 
     loras: Path | None = None  # folder of those that edits may name
     cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
-    fast_tolerance: float = FAST_TOLERANCE  # 0 refuses edits that ask for `fast`
+    fast_tolerance: float = FAST_TOLERANCE  # 0: edits that ask for `fast` are exact
 
 
 FAMILIES: Mapping[str, tuple[str, str]] = {

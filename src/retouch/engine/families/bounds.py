@@ -1,8 +1,6 @@
 """What an edit may ask of FLUX: each limit stated once, each breach named."""
 
-from collections.abc import Sequence
-
-from retouch.domain.edit import Edit, Mode
+from retouch.domain.edit import Edit
 from retouch.domain.errors import Violation
 from retouch.domain.geometry import MEGAPIXEL, MULTIPLE
 
@@ -13,13 +11,7 @@ MAX_PIXELS = 4 * MEGAPIXEL
 MAX_REFERENCES = 8
 
 
-def violations(
-    edit: Edit,
-    references: int,
-    *,
-    most: int = MAX_REFERENCES,
-    modes: Sequence[Mode] = ("exact",),
-) -> tuple[Violation, ...]:
+def violations(edit: Edit, references: int, *, most: int = MAX_REFERENCES) -> tuple[Violation, ...]:
     """Every rule the edit breaks, none when it is fine."""
     found = [
         _outside("steps", edit.steps, 1, MAX_STEPS),
@@ -35,10 +27,6 @@ def violations(
     if references > most:
         text = f"has {references} pictures, must have at most {most}"
         found.append(Violation("images", "range", text))
-    if edit.mode not in modes:
-        known = " or ".join(repr(mode) for mode in modes)
-        text = f"is {edit.mode!r}, which these weights do not have here; use {known}"
-        found.append(Violation("mode", "unsupported", text))
     return tuple(violation for violation in found if violation is not None)
 
 

@@ -104,8 +104,7 @@ class Flux1Family:
 
         What the edit leaves open is the recipe's; guidance is None for weights that take none.
         """
-        modes: tuple[Mode, ...] = ("exact", "fast") if self._fast_tolerance else ("exact",)
-        broken = [*violations(edit, len(images), modes=modes), *self._shelf.violations(edit.loras)]
+        broken = [*violations(edit, len(images)), *self._shelf.violations(edit.loras)]
         if broken:
             raise InvalidEdit(tuple(broken))
         recipe = self.recipe
@@ -124,7 +123,7 @@ class Flux1Family:
             steps=recipe.steps if edit.steps is None else edit.steps,
             guidance=guidance if self._takes_guidance else None,
             seed=seed,
-            mode=edit.mode,
+            mode=edit.mode if self._fast_tolerance else "exact",
             tokens=recipe.max_sequence_length + sum(rows * columns for rows, columns in grids),
         )
         return with_footprint(plan, self._model, self._parts.vae, modulations(self._model))

@@ -1,10 +1,10 @@
 """Fast mode: steps cut short for those that asked, nobody else, and never unsaid."""
 
-import pytest
+from typing import get_args
+
 import torch
 
-from retouch.domain.edit import Edit, Size
-from retouch.domain.errors import InvalidEdit
+from retouch.domain.edit import Edit, Mode, Size
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import load_family
@@ -20,11 +20,15 @@ def opened(family, mode="fast", steps=6, seed=1):
     return family.open(family.plan(edit, [Size(64, 64)], seed), edit, [PHOTO])
 
 
-def run(engine):
+def run_all(engine):
     events = []
     while not engine.idle:
         events += engine.step()
-    (finished,) = (event for event in events if isinstance(event, Finished))
+    return [event for event in events if isinstance(event, Finished)]
+
+
+def run(engine):
+    (finished,) = run_all(engine)
     return finished
 
 
@@ -105,12 +109,15 @@ def test_an_exact_edit_says_nothing_of_modes(weights):
     assert "Mode" not in finished.logs
 
 
-def test_weights_without_a_fast_mode_refuse_it_by_name(weights):
-    family = load_family(weights, fast_tolerance=0)
+def test_without_a_fast_mode_here_edits_that_ask_for_it_are_exact_and_say_so(weights):
+    engine = StepEngine(load_family(weights, fast_tolerance=0), clock=FakeClock())
+    for mode in get_args(Mode):
+        engine.add(Job(mode, Edit(prompt="red", seed=1, steps=6, mode=mode), ()))
 
-    with pytest.raises(InvalidEdit) as caught:
-        family.plan(Edit(prompt="red", mode="fast"), [], 1)
+    finished = {event.id: event for event in run_all(engine)}
 
-    (violation,) = caught.value.violations
-    assert violation.field == "mode"
-    assert violation.description == "is 'fast', which these weights do not have here; use 'exact'"
+    fast, exact = finished["fast"], finished["exact"]
+    assert "Mode: exact; these weights have no fast mode here\n" in fast.logs
+    assert "Mode" not in exact.logs
+    assert "reused_steps" not in fast.metrics
+    assert fast.pictures == exact.pictures
