@@ -163,13 +163,14 @@ PRIORITY = Parameter(
 WEBHOOK = Parameter(name="fal_webhook", schema=OPTIONAL_URL, description="Told of the end.")
 MAX_QUEUE = Parameter(
     name="fal_max_queue_length",
-    schema={**INTEGER, "minimum": 0, "maximum": 999_999_999},
+    schema={"type": "string", "pattern": "^[0-9]{0,9}$"},
     description="Refuse it when more requests than these wait.",
 )
+SECONDS = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?|0\.[2-9][0-9]{0,8}"
 START_TIMEOUT = Parameter(
     name="X-Fal-Request-Start-Timeout",
     place="header",
-    schema={"type": "string", "pattern": "^[1-9][0-9]{0,8}(\\.[0-9]{1,9})?$"},
+    schema={"type": "string", "pattern": f"^({SECONDS})?$"},
     description="Seconds; fail it when no worker has started it by then.",
 )
 LOGS = Parameter(name="logs", description="`1` or `true`: the log lines too.")

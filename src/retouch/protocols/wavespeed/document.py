@@ -191,7 +191,9 @@ OPERATIONS = {
     "POST /user/usage_stats": (
         Operation(
             summary="How many tasks the caller made in a span of at most 31 days.",
-            body={JSON: _rules(USAGE_RULES, start_time=WHEN, end_time=WHEN)},
+            body={
+                JSON: _rules(USAGE_RULES, start_time=WHEN, end_time=WHEN, model_uuid=maybe(STRING))
+            },
             replies={
                 200: _done(
                     "By model and by day.",
