@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -114,6 +114,9 @@ class Address:
         except RetouchError as error:
             scope["retouch.refusal"] = kind_of(error)
             return respond(entry.dialect.refuse(call, error))
+        except ClientDisconnect:  # in the middle of its body; nobody reads what we say
+            scope["retouch.refusal"] = "disconnected"
+            return Response(status_code=400)
         except Exception:
             log.exception("http.request_failed", address=self._path)
             scope["retouch.refusal"] = "internal"

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from retouch.protocols.bfl import parse as bfl
 from retouch.protocols.fal import parse as fal
@@ -29,6 +30,47 @@ async def test_an_id_of_any_characters_is_merely_unknown(front: Any, id: str) ->
         assert answer.status_code in (400, 404, 422), address
         assert "set-cookie" not in answer.headers
         assert all(value.isascii() and value.isprintable() for value in answer.headers.values())
+
+
+async def test_a_failure_that_was_deleted_is_no_failure_of_ours(front: Any) -> None:
+    given = {"prompt": "make it blue", "image": "https://pictures.example/cat.png"}
+    created = await front.client.post("/api/v3/wavespeed-ai/flux-kontext-pro", json=given)
+    id = created.json()["data"]["id"]
+    await front.finish_one(error="The image URL could not be fetched: the server answered 404.")
+
+    await front.client.delete(f"/api/v3/predictions/{id}")
+    answer = await front.client.get(f"/queue/fal-ai/flux-pro/kontext/requests/{id}")
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "The result is no longer kept"
+
+
+async def test_a_caller_who_hangs_up_in_the_middle_is_no_error_of_ours(front: Any) -> None:
+    messages = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/images/generations",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+    }
+    with capture_logs() as logs:
+        await front.app(scope, receive, send)
+
+    assert sent[0]["status"] < 500
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 LIMITS = {

@@ -1,5 +1,7 @@
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,32 @@ def test_a_folder_cannot_choose_the_code_that_runs(copy):
 
     with pytest.raises(WeightsError, match=r"names os\.system for vae"):
         load_family(copy)
+
+
+class Running:
+    """What a pickle of it does is make a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize(
+    ("component", "name"),
+    [("text_encoder", "pytorch_model.bin"), ("vae", "diffusion_pytorch_model.bin")],
+)
+def test_weights_that_are_a_pickle_are_refused_and_never_run(copy, tmp_path, component, name):
+    mark = tmp_path / "it-ran"
+    for file in (copy / component).glob("*.safetensors*"):
+        file.unlink()
+    (copy / component / name).write_bytes(pickle.dumps(Running(mark)))
+
+    with pytest.raises(WeightsError, match=f"cannot load {component}"):
+        load_family(copy)
+
+    assert not mark.exists()
 
 
 def test_components_that_do_not_fit_together_are_refused(copy):

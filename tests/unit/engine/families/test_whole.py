@@ -166,3 +166,23 @@ def test_a_folder_cannot_choose_the_code_that_runs(folder, tmp_path):
 
     with pytest.raises(WeightsError, match=r"names os\.system for vae"):
         load_family(copy)
+
+
+def test_weights_that_are_a_pickle_are_not_even_read(folder, tmp_path):
+    import pickle
+    import shutil
+    from pathlib import Path
+
+    class Running:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "it-ran",)
+
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for file in (copy / "vae").glob("*.safetensors"):
+        file.unlink()
+    (copy / "vae" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Running()))
+
+    with pytest.raises(WeightsError):
+        load_family(copy)
+
+    assert not (tmp_path / "it-ran").exists()
