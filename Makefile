@@ -13,7 +13,7 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing (the first time takes a few minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[engine,postgres,test,dev]'
+		-e '.[engine,postgres,otel,test,dev]'
 	@touch $@
 
 setup: $(BIN)/.ready  ## create .venv and install everything the other targets use

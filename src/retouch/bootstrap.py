@@ -29,9 +29,9 @@ from retouch.domain.grant import Limits
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Kept, Prediction
 from retouch.folder import DataFolder
-from retouch.ports import Broken, Family, Finished, Job, Stepped, Upsampler
+from retouch.ports import UNTRACED, Broken, Family, Finished, Job, Stepped, Tracer, Upsampler
 from retouch.service.safety import Safety
-from retouch.settings import Settings, SettingsError
+from retouch.settings import Settings, SettingsError, traced_as
 
 if TYPE_CHECKING:
     from retouch.blobs.store import ObstoreBlobs
@@ -181,6 +181,27 @@ async def _copy_blobs(settings: Settings, to: Path) -> tuple[int, int]:
         await copies.put(key, data)
         copied, size = copied + 1, size + len(data)
     return copied, size
+
+
+@asynccontextmanager
+async def open_tracer() -> AsyncIterator[Tracer]:
+    """Records spans if OpenTelemetry's variables say where to; SettingsError without the extra."""
+    service = traced_as()
+    if service is None:
+        yield UNTRACED
+        return
+    try:
+        from retouch.net.tracing import OtelTracer
+    except ImportError:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed: "
+            "pip install 'retouch[otel]'"
+        ) from None
+    tracer = OtelTracer.exporting(service)
+    try:
+        yield tracer
+    finally:
+        await asyncio.to_thread(tracer.stop)
 
 
 def build_catalogue(settings: Settings) -> "Catalogue":
@@ -347,7 +368,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     async with AsyncExitStack() as stack:
         meters = WebMeters()
         store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
-        services = _services(settings, folder, store, meters)
+        tracer = await stack.enter_async_context(open_tracer())
+        services = replace(_services(settings, folder, store, meters), tracer=tracer)
         await _refuse_open_bind(settings, services)
         listening = stack.enter_context(listen(settings.host, settings.port))
         supervisor = _supervisor(settings, folder, store) if with_worker else None
@@ -379,6 +401,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             random=secrets.SystemRandom().random,
             name=_local_name(folder) if with_worker else "",
             on_tried=meters.tried,
+            tracer=tracer,
         )
         for service in (
             deliveries,
@@ -622,6 +645,7 @@ async def _work(
             upsampler=build_upsampler(settings),
             options=options,
             on_step=meters.stepped,
+            tracer=await stack.enter_async_context(open_tracer()),
         )
         await run_until_told(worker, partial(ready.send, None) if ready else _nothing)
 

@@ -141,6 +141,10 @@ class Settings:
         return self.blobs or f"file://{self.data.absolute()}/blobs"
 
 
+OTEL_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""OpenTelemetry's own variables: spans are recorded when one of them is set."""
+
+
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force. `flags` holds only what the caller gave; None counts as not given.
 
@@ -164,6 +168,22 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
                 raise SettingsError(_unknown(name, source, known))
             chosen[name] = _parse(known[name], value, source)
     return Settings(**chosen)
+
+
+def traced_as(environ: Mapping[str, str] | None = None) -> str | None:
+    """The name to record spans under; None unless the environment says where to send them.
+
+    >>> traced_as({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+    'retouch'
+    """
+    environ = os.environ if environ is None else environ
+    is_off = (
+        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    )
+    if is_off or not any(environ.get(name) for name in OTEL_ENDPOINTS):
+        return None
+    return environ.get("OTEL_SERVICE_NAME") or "retouch"
 
 
 def let_idle_threads_sleep() -> None:

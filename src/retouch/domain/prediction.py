@@ -118,6 +118,8 @@ class Prediction:
     webhook: Webhook | None = None
     deadline: float | None = None  # when it is cancelled if it is not over
     start_by: float | None = None  # when it fails if no worker has started it
+    request: str = ""  # the id of the HTTP request that made it, as log lines have it
+    trace: str = ""  # the W3C `traceparent` of that request, where spans are recorded
     data_removed: bool = False  # its pictures are gone, or all but that it once was
 
     def preview_key(self, number: int) -> str:

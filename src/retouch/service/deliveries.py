@@ -15,6 +15,7 @@ import structlog
 from retouch.domain.errors import Busy
 from retouch.domain.prediction import Prediction, Status, Webhook
 from retouch.ports import (
+    UNTRACED,
     Clock,
     Courier,
     Delivered,
@@ -26,6 +27,7 @@ from retouch.ports import (
     Receipt,
     Retry,
     Store,
+    Tracer,
     Undelivered,
 )
 from retouch.protocols.base import Call, Dialect, Notice, Notification, Signer
@@ -65,6 +67,7 @@ class Deliveries:
         random: Callable[[], float],
         name: str = "",
         on_tried: Callable[[Outcome], None] = lambda _: None,
+        tracer: Tracer = UNTRACED,
         at_once: int = 64,
         per_host: int = 8,
         poll_s: float = 1.0,
@@ -81,7 +84,7 @@ class Deliveries:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._views, self._signer, self._courier = views, signer, courier
         self._clock, self._random, self._name = clock, random, name
-        self._on_tried = on_tried
+        self._on_tried, self._tracer = on_tried, tracer
         self._at_once, self._per_host = at_once, per_host
         self._poll_s, self._grace_s = poll_s, grace_s
         self._busy: Counter[str] = Counter()
@@ -179,12 +182,22 @@ class Deliveries:
         if self._busy[host] >= self._per_host:
             return Postpone(self._later(SCHEDULE_S[0]))
         self._busy[host] += 1
+        span = self._tracer.begin(
+            "webhook",
+            prediction.trace,
+            prediction=prediction.id,
+            tells=delivery.tells.value,
+            attempt=delivery.attempt,
+        )
+        traced = {"traceparent": span.context} if span.context else {}
         try:
             message = self._worded(delivery, prediction, prediction.webhook)
             receipt = await self._courier.post(
-                prediction.webhook.url, message.body, message.headers
+                prediction.webhook.url, message.body, {**traced, **message.headers}
             )
+            span.end(status=receipt.status)
         except Undelivered as error:
+            span.end(error=str(error))
             return self._failed(delivery, str(error))
         finally:
             self._busy[host] -= 1
@@ -247,7 +260,11 @@ def _host(url: str) -> str:
 
 def _tell(delivery: Delivery, outcome: Outcome) -> None:
     """One line per try. No URL: it may hold a secret of the receiver's."""
-    facts = {"delivery": delivery.id, "attempt": delivery.attempt}
+    facts = {
+        "delivery": delivery.id,
+        "prediction": delivery.prediction_id,
+        "attempt": delivery.attempt,
+    }
     match outcome:
         case Delivered():
             log.info("webhook.delivered", **facts)

@@ -45,6 +45,8 @@ class Sender:
     fingerprint: str
     once: str = ""  # what the caller wants to happen once at most, if it said so
     grant: Grant = EVERYTHING
+    request: str = ""  # the id of the HTTP request
+    trace: str = ""  # its `traceparent`
 
 
 def fingerprint(owner: str, path: str, body: bytes, *pieces: bytes) -> str:
@@ -171,6 +173,8 @@ class Intake:
             webhook=submission.webhook,
             deadline=None if limit_s is None else now + limit_s,
             start_by=None if patience_s is None else now + patience_s,
+            request=sender.request,
+            trace=sender.trace,
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:

@@ -139,6 +139,8 @@ def prediction_values(
         "deadline": prediction.deadline,
         "start_by": prediction.start_by,
         "once": once,
+        "request": prediction.request or None,
+        "trace": prediction.trace or None,
     }
 
 
@@ -168,6 +170,8 @@ def prediction_of(row: AnyRow) -> Prediction:
         webhook=None if row.webhook is None else _decode_webhook(row.webhook),
         deadline=row.deadline,
         start_by=row.start_by,
+        request=row.request or "",
+        trace=row.trace or "",
         data_removed=row.outputs_gone,
     )
 

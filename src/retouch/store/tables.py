@@ -53,6 +53,8 @@ predictions = sa.Table(
     sa.Column("deadline", sa.Double),
     sa.Column("start_by", sa.Double),
     sa.Column("once", sa.Text),
+    sa.Column("request", sa.Text),
+    sa.Column("trace", sa.Text),
     sa.Column("inputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("outputs_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("record_gone", sa.Boolean, nullable=False, server_default=sa.false()),

@@ -62,7 +62,12 @@ def create_app(
     app = Starlette(
         routes=[*_vendor_hosts(desk, dialects), *_routes(desk, dialects)],
         middleware=[
-            Middleware(RequestContext, draw_id=draw, answered=services.meters.answered),
+            Middleware(
+                RequestContext,
+                draw_id=draw,
+                answered=services.meters.answered,
+                tracer=services.tracer,
+            ),
             Middleware(SafeHeaders),
             Middleware(CrossOrigin, is_closed=services.keys.any_created),
             Middleware(Proxied, dialects=dialects),

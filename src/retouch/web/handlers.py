@@ -106,6 +106,8 @@ async def submit(visit: Visit) -> Reply:
         fingerprint=digest,
         once=_once(visit.owner, call),
         grant=visit.caller.grant,
+        request=visit.request.scope.get("retouch.request", ""),
+        trace=visit.request.scope.get("retouch.trace", ""),
     )
     if await visit.services.unheard.repeats(digest):
         submission = replace(submission, is_retry=True)

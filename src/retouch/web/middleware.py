@@ -8,6 +8,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retouch.ports import UNTRACED, Tracer
+
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -28,17 +30,21 @@ class RequestContext:
         *,
         draw_id: Callable[[], str],
         answered: Callable[[str, str, int, float, str], None],
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """`answered` is told each request's address, method, status, seconds and refusal."""
         self._app, self._draw_id, self._answered = app, draw_id, answered
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._draw_id()
-        scope["retouch.request"] = request_id
+        span = self._tracer.begin("http", headers.get("traceparent", ""), request=request_id)
+        scope["retouch.request"], scope["retouch.trace"] = request_id, span.context
         status, started = 500, time.perf_counter()
 
         async def named(message: Message) -> None:
@@ -55,6 +61,12 @@ class RequestContext:
                 address, method = scope.get("retouch.address", ""), scope["method"]
                 refusal = scope.get("retouch.refusal", "")
                 took_s = time.perf_counter() - started
+                span.end(
+                    method=method,
+                    address=address,
+                    status=status,
+                    error=f"answered {status}" if status >= 500 else "",
+                )
                 self._answered(address, method, status, took_s, refusal)
                 log.info(
                     "http.request",

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from retouch.ports import Blobs, Roster
+from retouch.ports import UNTRACED, Blobs, Roster, Tracer
 from retouch.protocols.base import Signer
 from retouch.service.catalogue import Catalogue
 from retouch.service.doors import Doors
@@ -39,6 +39,7 @@ class Services:
     tickets: Tickets
     signer: Signer
     roster: Roster
+    tracer: Tracer = UNTRACED
     meters: WebMeters = field(default_factory=WebMeters)
     unheard: Unheard = field(default_factory=Unheard)
     ready: Callable[[], Awaitable[str | None]] = always_ready

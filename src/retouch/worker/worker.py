@@ -29,6 +29,7 @@ from retouch.domain.prediction import (
 )
 from retouch.images.encode import encode
 from retouch.ports import (
+    UNTRACED,
     Blobs,
     Broken,
     Decoder,
@@ -40,10 +41,12 @@ from retouch.ports import (
     Previewed,
     Stepped,
     Store,
+    Tracer,
     Upsampler,
 )
 from retouch.service.safety import Safety
 from retouch.worker import prompt
+from retouch.worker.trace import RunTrace
 from retouch.worker.watchdog import UNWATCHED, Watchdog
 
 T = TypeVar("T")
@@ -73,6 +76,7 @@ class Held:
 
     prediction: Prediction
     fence: Fence
+    trace: RunTrace
     progress: Progress | None = None
     previews: int = 0  # stored so far
     previewing: asyncio.Task[None] | None = None  # stores the newest, after those before it
@@ -88,6 +92,16 @@ class Held:
         """The engine's lines with ours after the first, which names the seed."""
         first, newline, rest = engine.partition("\n")
         return f"{first}{newline}{self.notes}{rest}"
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """What every log line of it says."""
+        return {
+            "prediction": self.prediction.id,
+            "attempt": self.fence.attempt,
+            "worker": self.fence.worker,
+            "request": self.prediction.request,
+        }
 
     @property
     def job_id(self) -> str:
@@ -116,10 +130,11 @@ class Worker:
         upsampler: Upsampler | None = None,
         options: WorkerOptions = WorkerOptions(),
         on_step: Callable[[float], None] = lambda _: None,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """`on_step` is told how many seconds each step of the engine took."""
         self.name = name
-        self._on_step = on_step
+        self._on_step, self._tracer = on_step, tracer
         self._safety, self._upsampler = safety or Safety(), upsampler
         self._store, self._blobs = store, blobs
         self._fetcher, self._decoder = fetcher, decoder
@@ -186,7 +201,8 @@ class Worker:
             log.exception("worker.turn_failed", turn="_claim")
 
     def _hold(self, prediction: Prediction) -> Held:
-        held = Held(prediction, Fence(self.name, prediction.attempt))
+        trace = RunTrace(self._tracer, prediction, self.name)
+        held = Held(prediction, Fence(self.name, prediction.attempt), trace)
         self._held[prediction.id] = held
         self._empty.clear()
         return held
@@ -204,7 +220,7 @@ class Worker:
             self._waiting -= 1
             await self._settle(held, Fail(str(error), logs=held.notes))
         except Exception:
-            log.exception("prediction.prepare_failed", prediction=prediction.id)
+            log.exception("prediction.prepare_failed", **held.facts)
             self._waiting -= 1
             await self._settle(held, Fail(INTERNAL_ERROR))
         else:
@@ -249,6 +265,7 @@ class Worker:
             if self._held.get(held.prediction.id) is held:
                 self._running[job.id] = held
                 self._engine.add(job)
+                held.trace.enter("steps")
         self._roomier.set()
 
     def _take(self, event: EngineEvent, tasks: asyncio.TaskGroup) -> None:
@@ -269,6 +286,7 @@ class Worker:
 
     async def _finish(self, held: Held, done: Finished) -> None:
         prediction, fence = held.prediction, held.fence
+        held.trace.enter("store", steps=done.metrics.get("steps", 0.0))
         if held.previewing:  # so that whoever follows sees them before the result
             await held.previewing
         logs, tolerance = held.logs(done.logs), prediction.edit.safety_tolerance
@@ -284,7 +302,7 @@ class Worker:
                 output = await self._store_picture(key, picture, prediction)
                 outputs.append(replace(output, is_judged=is_judged))
             except Busy:
-                log.exception("prediction.store_failed", prediction=prediction.id)
+                log.exception("prediction.store_failed", **held.facts)
                 await self._settle(held, Fail(STORAGE_UNAVAILABLE, logs=logs))
                 return
         await self._settle(held, Succeed(tuple(outputs), done.metrics, logs))
@@ -336,11 +354,12 @@ class Worker:
             try:
                 moved = await self._store.advance(prediction.id, move, fence=held.fence)
             except Exception:
-                log.exception("prediction.settle_failed", prediction=prediction.id)
+                log.exception("prediction.settle_failed", **held.facts)
                 await asyncio.sleep(self._options.retry_s)
                 continue
             name = type(move).__name__.lower()
-            log.info("prediction.moved", prediction=prediction.id, move=name, won=moved is not None)
+            log.info("prediction.moved", move=name, won=moved is not None, **held.facts)
+            held.trace.end(name, move.error if isinstance(move, Fail) else "")
             self._forget(held)
 
     # -- beating and draining ---------------------------------------------------------------------
@@ -356,7 +375,7 @@ class Worker:
             lease_s=self._options.lease_s,
         )
         for id in beat.canceled | beat.lost:
-            log.info("prediction.dropped", prediction=id, canceled=id in beat.canceled)
+            log.info("prediction.dropped", canceled=id in beat.canceled, **snapshot[id].facts)
             # It may have been claimed anew while the beat was under way: drop that attempt only.
             if self._held.get(id) is snapshot[id]:
                 self._drop(snapshot[id])
@@ -372,10 +391,11 @@ class Worker:
         try:
             await self._store.advance(id, move, fence=held.fence)
         except Exception:
-            log.exception("prediction.give_back_failed", prediction=id)
+            log.exception("prediction.give_back_failed", **held.facts)
         self._drop(held)
 
     def _drop(self, held: Held) -> None:
+        held.trace.end("dropped")
         self._dropped.append(held)
         self._forget(held)
         self._stepping.set()

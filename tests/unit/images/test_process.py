@@ -82,9 +82,8 @@ async def test_a_time_out_is_a_sentence_and_the_next_child_is_fresh() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is Linux's")
 async def test_too_much_memory_is_a_sentence_and_the_next_image_is_fine() -> None:
-    deaths: list[str] = []
     limits = Limits(max_pixels=100_000_000)
-    decoder = ProcessDecoder(limits, memory_bytes=160 << 20, on_death=deaths.append)
+    decoder = ProcessDecoder(limits, memory_bytes=160 << 20)
     file = io.BytesIO()
     Image.new("L", (6000, 6000)).save(file, "PNG", compress_level=1)
 
@@ -94,7 +93,6 @@ async def test_too_much_memory_is_a_sentence_and_the_next_image_is_fine() -> Non
     await decoder.stop()
 
     assert picture.width == 12
-    assert deaths in ([], ["died"])  # a child whose Pillow could say so lives on
 
 
 async def test_stopping_ends_the_child_and_may_be_repeated() -> None:
