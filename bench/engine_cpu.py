@@ -27,9 +27,10 @@ from PIL import Image
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
-from retouch.engine.families import load_family, weights_folder
+from retouch.engine.families import load_family
 from retouch.engine.families.attention import fastest
 from retouch.engine.families.flux1 import Flux1Family
+from retouch.engine.families.source import folder_of, source_of
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.engine.families.wide import pays
 
@@ -94,7 +95,7 @@ def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
     for dtype in DTYPES:
         for side in SIDES[:1] if quick else SIDES:
             yield Case("random", random_kontext, dtype, side, recipe["steps"], 1 if quick else 3)
-            yield Case("nano", weights_folder("nano"), dtype, side, 2, 3 if quick else 9)
+            yield Case("nano", folder_of(source_of("nano")), dtype, side, 2, 3 if quick else 9)
 
 
 def measured(case: Case) -> dict[str, list[Taken]]:
