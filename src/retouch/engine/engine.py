@@ -127,6 +127,7 @@ class StepEngine:
         events: list[EngineEvent] = []
         events += self._admit()
         due = self._tick()
+        self._schedule = replace(self._schedule, yielded=due.yielded)
         events += self._open(due.opens)
         turns = [turn for turn in due.steps if self._is_open(turn)]
         events += self._denoise(turns)

@@ -4,12 +4,13 @@ A job is an `Entry`, each of its unfinished pictures a `Turn`. `tick` decides on
 open and who shares the next forward pass. A turn that is open and not chosen is paused, at the
 price of the memory it holds. The engine owns what the turns stand for.
 
-Order is earliest due first. A job is due at its arrival plus `patience` times the work it has left,
-so short work passes long work, and whoever arrives after a job is due never passes it: that is what
-keeps anyone from starving. `docs/scheduling.md` derives the bound.
+The shortest work goes first until a job is overdue, which is `patience` times its work after it
+arrived. Then the one due first does, but for `yields` passes in a row that it leaves to shorter
+work: small edits keep flowing beside a large one, and nobody starves. `docs/scheduling.md` derives
+the bound.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -56,7 +57,8 @@ class Policy:
     """What a decision depends on besides the jobs."""
 
     token_budget: int = 16_384  # of one forward pass
-    patience: float = 3.5  # times its own work a job may be passed by shorter ones
+    patience: float = 2.0  # times its own work a job may be passed by shorter ones
+    yields: int = 2  # passes in a row that an overdue job leaves to shorter ones
     priority_s: float = 60.0  # how much sooner one step of priority makes a job due
     memory_bytes: int | None = None  # for all sessions together; None is no limit
 
@@ -67,6 +69,7 @@ class Tick:
 
     opens: Turn | None = None
     steps: tuple[Turn, ...] = ()
+    yielded: int = 0  # passes in a row, with this one, that an overdue job gave way
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Schedule:
     """Every job that is not over, in order of arrival."""
 
     entries: tuple[Entry, ...] = ()
+    yielded: int = 0  # of the tick before
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -84,11 +88,11 @@ class Schedule:
         """With one more job; raises ValueError when it is already here."""
         if any(entry.id == other.id for other in self.entries):
             raise ValueError(f"job {entry.id!r} is already in the engine")
-        return Schedule((*self.entries, entry))
+        return replace(self, entries=(*self.entries, entry))
 
     def drop(self, id: str) -> "Schedule":
         """Without a job. An unknown one changes nothing."""
-        return Schedule(tuple(entry for entry in self.entries if entry.id != id))
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.id != id))
 
     def put(self, turns: Iterable[Turn]) -> "Schedule":
         """With these turns in place of those of the same key; one without steps left is done."""
@@ -97,7 +101,7 @@ class Schedule:
             replace(entry, turns=tuple(new.get(turn.key, turn) for turn in entry.turns))
             for entry in self.entries
         )
-        return Schedule(tuple(entries))
+        return replace(self, entries=tuple(entries))
 
     def finish(self, turn: Turn) -> "Schedule":
         """Without a turn; its job stays until it is dropped."""
@@ -105,17 +109,18 @@ class Schedule:
             replace(entry, turns=tuple(other for other in entry.turns if other.key != turn.key))
             for entry in self.entries
         )
-        return Schedule(tuple(entries))
+        return replace(self, entries=tuple(entries))
 
 
 def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Tick:
-    """The next iteration: earliest due first, every turn that still fits budget and memory.
+    """The next iteration: in order, every turn that still fits budget and memory.
 
     `pace_s` is how long a unit of work takes. The first turn always steps, even when it alone is
     over the budget. At most one is opened; once one in order waits for memory, none behind it is
     opened, so that what is freed goes to it.
     """
-    turns = [turn for it in order(schedule.entries, policy, now=now, pace_s=pace_s) for turn in it]
+    entries, yielded = _in_turn(schedule, policy, now=now, pace_s=pace_s)
+    turns = [turn for entry in entries for turn in entry.turns]
     tokens, memory = policy.token_budget, _unheld(turns, policy)
     opens, may_open = None, True
     steps: list[Turn] = []
@@ -136,13 +141,31 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
         steps.append(turn)
         tokens -= turn.tokens
         memory -= turn.peak_bytes
-    return Tick(opens, tuple(steps))
+    return Tick(opens, tuple(steps), yielded)
+
+
+def _in_turn(
+    schedule: Schedule, policy: Policy, *, now: float, pace_s: float
+) -> tuple[list[Entry], int]:
+    """The jobs, who goes first first, and for how many passes now one that is overdue gave way."""
+    ranked = order(schedule.entries, policy, now=now, pace_s=pace_s)
+    entries = [entry for _, entry in ranked]
+    if not ranked:
+        return entries, 0
+    is_overdue, first = ranked[0][0] <= now, entries[0]
+    # One that is not open yet would lose its memory to others, one with a deadline that.
+    may_yield = first.deadline is None and all(turn.is_open for turn in first.turns)
+    if is_overdue and not (may_yield and schedule.yielded < policy.yields):
+        return entries, 0
+    shortest = shortest_first(entries, first.priority)
+    gave_way = is_overdue and shortest[0] is not first
+    return shortest, schedule.yielded + 1 if gave_way else 0
 
 
 def order(
     entries: Sequence[Entry], policy: Policy, *, now: float, pace_s: float
-) -> list[tuple[Turn, ...]]:
-    """The turns of each job, jobs due soonest first.
+) -> list[tuple[float, Entry]]:
+    """When each job is due, soonest first.
 
     Per owner, work adds up: the second of an owner's jobs is due as if the first were a part of
     it, so an owner with many jobs gets no more than one with few.
@@ -151,15 +174,32 @@ def order(
     def due_at(entry: Entry) -> tuple[float, float, str]:
         return due(entry, policy, now=now, pace_s=pace_s), entry.arrived_at, entry.id
 
-    ranked = []
+    ranked = [
+        (due_at(entry)[0] + policy.patience * pace_s * ahead, entry)
+        for ahead, entry in _per_owner(entries, due_at)
+    ]
+    return sorted(ranked, key=lambda rank: (rank[0], rank[1].arrived_at, rank[1].id))
+
+
+def shortest_first(entries: Sequence[Entry], priority: int) -> list[Entry]:
+    """The least work left first, adding up per owner; who has less priority comes last."""
+    ranked = [
+        (entry.priority < priority, ahead + entry.left, entry.arrived_at, entry.id, entry)
+        for ahead, entry in _per_owner(entries, lambda entry: (entry.left, entry.arrived_at))
+    ]
+    return [entry for *_, entry in sorted(ranked, key=lambda rank: rank[:-1])]
+
+
+def _per_owner(
+    entries: Sequence[Entry], key: Callable[[Entry], tuple[float | str, ...]]
+) -> Iterator[tuple[float, Entry]]:
+    """Each job with the work of its owner's jobs before it, in the order of a key."""
     by_owner = sorted(entries, key=lambda entry: entry.owner)
     for _, owned in groupby(by_owner, key=lambda entry: entry.owner):
         ahead = 0.0
-        for entry in sorted(owned, key=due_at):
-            at, arrived_at, id = due_at(entry)
-            ranked.append((at + policy.patience * pace_s * ahead, arrived_at, id, entry.turns))
+        for entry in sorted(owned, key=key):
+            yield ahead, entry
             ahead += entry.left
-    return [turns for *_, turns in sorted(ranked, key=lambda rank: rank[:3])]
 
 
 def due(entry: Entry, policy: Policy, *, now: float, pace_s: float) -> float:

@@ -33,8 +33,7 @@ def names(turns) -> list[str]:
 
 
 def ranked(*entries: Entry, policy: Policy | None = None, now: float = 0.0) -> list[str]:
-    turns = order(entries, policy or Policy(), now=now, pace_s=1.0)
-    return [own[0].job for own in turns]
+    return [it.id for _, it in order(entries, policy or Policy(), now=now, pace_s=1.0)]
 
 
 # -- who goes first --------------------------------------------------------------------------------
@@ -82,9 +81,47 @@ def test_an_owner_with_many_jobs_gets_no_more_than_one_with_few():
 def test_before_a_pass_was_timed_the_oldest_goes_first():
     entries = (entry("old", left=9), entry("new", left=1, arrived_at=1))
 
-    first, _ = order(entries, Policy(), now=2, pace_s=0)
+    (_, first), _ = order(entries, Policy(), now=2, pace_s=0)
 
-    assert names(first) == ["old"]
+    assert first.id == "old"
+
+
+# -- who is overdue gives way ----------------------------------------------------------------------
+
+TIGHT = Policy(token_budget=10, patience=1, yields=2)
+
+
+def passes(*entries: Entry, count: int) -> list[str]:
+    """Who steps in so many ticks in a row, none of which changes the jobs."""
+    schedule, stepped = Schedule(entries), []
+    for _ in range(count):
+        decided = tick(schedule, TIGHT, now=100.0, pace_s=1.0)
+        schedule = replace(schedule, yielded=decided.yielded)
+        stepped += names(decided.steps)
+    return stepped
+
+
+def test_one_that_is_overdue_leaves_two_passes_of_three_to_shorter_work():
+    large = entry("large", left=9, is_open=True)
+
+    turns = passes(large, entry("small", left=1, arrived_at=100, is_open=True), count=6)
+
+    assert turns == ["small", "small", "large"] * 2
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        entry("large", left=9, is_open=False),
+        entry("large", left=9, is_open=True, deadline=112),
+        entry("large", left=9, is_open=True, priority=1),
+    ],
+    ids=["which is not open yet", "which has a deadline", "which has priority"],
+)
+def test_one_that_is_overdue_gives_no_way(large: Entry):
+    small = entry("small", left=1, arrived_at=100, is_open=True)
+
+    assert passes(large, small, count=3) == ["large"] * 3
 
 
 # -- who shares a pass -----------------------------------------------------------------------------
@@ -248,6 +285,7 @@ def simulate(stream: list[Arrival], policy: Policy) -> Outcome:
             continue
         decided = tick(schedule, policy, now=now, pace_s=PACE_S)
         check(decided, schedule, policy)
+        schedule = replace(schedule, yielded=decided.yielded)
         took_s = PACE_S * sum(turn.cost for turn in decided.steps)
         outcome.longest_pass_s = max(outcome.longest_pass_s, took_s)
         now += took_s
@@ -286,16 +324,17 @@ def check(decided: Tick, schedule: Schedule, policy: Policy) -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(stream=arrivals(), patience=st.floats(0, 10))
-def test_nobody_starves_whatever_arrives(stream: list[Arrival], patience: float):
-    policy = Policy(token_budget=64, patience=patience, priority_s=5)
+@given(stream=arrivals(), patience=st.floats(0, 10), yields=st.integers(0, 3))
+def test_nobody_starves_whatever_arrives(stream: list[Arrival], patience: float, yields: int):
+    policy = Policy(token_budget=64, patience=patience, yields=yields, priority_s=5)
 
     outcome = simulate(stream, policy)
 
     most_work_s = PACE_S * max(arrival.entry.left for arrival in stream)
     most_steps = max(sum(turn.left for turn in arrival.entry.turns) for arrival in stream)
     passed_for_s = patience * MOST_JOBS * most_work_s + 2 * policy.priority_s
-    bound_s = passed_for_s + (MOST_JOBS * most_steps + 1) * outcome.longest_pass_s
+    passes = (1 + yields) * (MOST_JOBS * most_steps + 1)
+    bound_s = passed_for_s + passes * outcome.longest_pass_s
     for id, admitted in outcome.admitted.items():
         assert outcome.finished[id] - admitted <= bound_s + 1e-6
 
