@@ -34,7 +34,9 @@ class Unheard:
     async def repeats(self, fingerprint: str) -> bool:
         """Whether an equal create has lost its caller; if so its prediction is on disk."""
         for create in tuple(self._creates.get(fingerprint, ())):
-            if await create.request.is_disconnected():
+            is_gone = await create.request.is_disconnected()
+            # One that left the list while we looked was heard: its connection has simply ended.
+            if is_gone and create in self._creates.get(fingerprint, ()):
                 await create.accepted.wait()
                 return True
         return False
