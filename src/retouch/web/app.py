@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Host, Router
+from starlette.routing import BaseRoute, Router
 from starlette.routing import Route as Path
 
 from retouch.protocols import DIALECTS, Dialect
@@ -26,6 +26,7 @@ from retouch.web.files import signed_file
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
 from retouch.web.operations import Operations
 from retouch.web.reading import Origins
+from retouch.web.routing import Hosts, Shelves
 from retouch.web.services import Services
 
 
@@ -60,7 +61,7 @@ def create_app(
 
     draw = draw_request_id or (lambda: draw_id(secrets.token_bytes))
     app = Starlette(
-        routes=[*_vendor_hosts(desk, dialects), *_routes(desk, dialects)],
+        routes=[_vendor_hosts(desk, dialects), _routes(desk, dialects)],
         middleware=[
             Middleware(
                 RequestContext,
@@ -96,26 +97,27 @@ def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) 
     )
 
 
-def _vendor_hosts(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
+def _vendor_hosts(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
     """One router per vendor's host name."""
-    routers = {
-        dialect.name: Router(_routes(desk, [dialect]), redirect_slashes=False)
-        for dialect in dialects
-        if dialect.hosts
-    }
-    return [
-        Host(host, routers[dialect.name]) for dialect in dialects for host in sorted(dialect.hosts)
-    ]
+    return Hosts(
+        {
+            host: router
+            for dialect in dialects
+            if dialect.hosts
+            for router in [Router([_routes(desk, [dialect])], redirect_slashes=False)]
+            for host in dialect.hosts
+        }
+    )
 
 
-def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
+def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
     """Every address of these protocols, then our own, then everything else."""
     services = desk.services
 
     async def files(request: Request) -> Response:
         return await signed_file(request, services)
 
-    def document(dialect: Dialect) -> BaseRoute:
+    def document(dialect: Dialect) -> Path:
         async def read(request: Request) -> Response:
             headers = {name.lower(): value for name, value in request.headers.items()}
             origin = desk.origins.of(request.scope, headers)
@@ -130,10 +132,11 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> list[BaseRoute]:
         "/readyz": operations.readyz,
         "/metrics": operations.metrics,
     }
-    return [
+    routes = [
         *(Path(path, Address(desk, path, entries)) for path, entries in table(dialects)),
         *(document(dialect) for dialect in dialects),
         Path("/files/{key:path}", Own("/files/{key}", files)),
         *(Path(path, Own(path, read)) for path, read in own.items()),
         Path("/{path:path}", Nowhere(desk, dialects)),
     ]
+    return Shelves(routes)

@@ -7,6 +7,7 @@ another), and no proxy may stand in between.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -98,6 +99,7 @@ def through_proxy(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in PROXY_HEADERS)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether an address or a host name can only mean this machine."""
     if name == "localhost" or name.endswith(".localhost"):
