@@ -505,7 +505,7 @@ def _services(
 def _disk(settings: Settings) -> "DiskReserve":
     from retouch.service.disk import DiskReserve
 
-    return DiskReserve(partial(_free_bytes, settings), settings.min_free_bytes)
+    return DiskReserve(partial(_free_bytes, _disks(settings)), settings.min_free_bytes)
 
 
 def _secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
@@ -515,10 +515,15 @@ def _secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
     return found
 
 
-def _free_bytes(settings: Settings) -> int:
-    """On the fullest of the disks we write to."""
+def _disks(settings: Settings) -> Sequence[Path]:
+    """A folder on each of the disks we write to."""
     blobs = urlsplit(settings.blobs_url)
     folders = [settings.data, *([Path(unquote(blobs.path))] if blobs.scheme == "file" else [])]
+    return tuple({folder.stat().st_dev: folder for folder in folders}.values())
+
+
+def _free_bytes(folders: Sequence[Path]) -> int:
+    """On the fullest of these."""
     return min(shutil.disk_usage(folder).free for folder in folders)
 
 
