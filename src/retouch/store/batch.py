@@ -1,12 +1,62 @@
-"""Group commit: calls that arrive while a commit runs share the next one."""
+"""Calls that arrive while a commit, or a look, runs share the next one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from retouch.domain.errors import Busy
 
+K = TypeVar("K")
+V = TypeVar("V")
 T = TypeVar("T")
+
+
+class Looks(Generic[K, V]):
+    """Looks keys up together. Each look begins after its callers asked, so it misses nothing
+    that was there when they did."""
+
+    def __init__(
+        self, look_up: Callable[[Collection[K]], Awaitable[Mapping[K, V]]], *, limit: int = 256
+    ) -> None:
+        self._look_up, self._limit = look_up, limit
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def get(self, key: K) -> V | None:
+        """What stands under a key, None if nothing does; raises what its look raised."""
+        found: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(found)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+        return await found
+
+    async def stop(self) -> None:
+        """Wait for what was asked."""
+        if self._task is not None:
+            await self._task
+
+    async def _look(self) -> None:
+        while self._waiting:
+            keys = list(self._waiting)[: self._limit]
+            batch = {key: self._waiting.pop(key) for key in keys}
+            try:
+                values = await self._look_up(keys)
+                for key, asking in batch.items():
+                    for found in asking:
+                        if not found.done():
+                            found.set_result(values.get(key))
+            except Exception as error:
+                for found in _unanswered(batch):
+                    found.set_exception(error)
+            finally:
+                for found in _unanswered(batch):  # only when this task itself is cancelled
+                    found.cancel()
+
+
+def _unanswered(
+    batch: Mapping[K, Sequence[asyncio.Future[V | None]]],
+) -> list[asyncio.Future[V | None]]:
+    return [found for asking in batch.values() for found in asking if not found.done()]
 
 
 class Batcher(Generic[T]):

@@ -28,7 +28,7 @@ from retouch.ports import Beat, Cursor, File, Files, Filter, Key, Keys, Store
 from retouch.store import rows
 from retouch.store import statements as say
 from retouch.store.admission import Admission
-from retouch.store.batch import Batcher
+from retouch.store.batch import Batcher, Looks
 from retouch.store.database import Database, Sqlite, open_database
 from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of
 from retouch.store.outbox import SqlOutbox
@@ -60,6 +60,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
             SqliteBell(database) if isinstance(database, Sqlite) else PostgresBell(database)
         )
         self._adding: Batcher[_Adding] = Batcher(self._add)
+        self._looking: Looks[str, rows.AnyRow] = Looks(self._look)
         self._admission = Admission()
 
     async def start(self) -> None:
@@ -68,6 +69,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
     async def stop(self) -> None:
         await self._adding.stop()
+        await self._looking.stop()
         await self._bell.stop()
         await self._database.dispose()
 
@@ -92,7 +94,9 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         return await self._prediction(say.twin(owner, fingerprint, within_s))
 
     async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
-        return await self._prediction(say.one(id, owner))
+        row = await self._looking.get(id)
+        is_theirs = row is not None and owner in (None, row.owner)
+        return rows.prediction_of(row) if row is not None and is_theirs else None
 
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
         found = await self._all(say.statuses(ids)) if ids else ()
@@ -286,6 +290,9 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
     async def _prediction(self, query: say.Query) -> Prediction | None:
         found = await self._all(query)
         return rows.prediction_of(found[0]) if found else None
+
+    async def _look(self, ids: Collection[str]) -> Mapping[str, rows.AnyRow]:
+        return {row.id: row for row in await self._all(say.those(ids))}
 
     def _told(self, moved: list[Prediction]) -> list[Prediction]:
         if moved:

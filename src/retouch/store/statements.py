@@ -162,10 +162,9 @@ raise_turn = _raise_tag(turns, "priority", "owner")
 # -- read ----------------------------------------------------------------------------------------
 
 
-def one(id: str, owner: str | None) -> Query:
-    """One prediction, whoever's or this owner's."""
-    query = sa.select(predictions).where(p.id == id)
-    return query if owner is None else query.where(p.owner == owner)
+def those(ids: Collection[str]) -> Query:
+    """These predictions, whoever's."""
+    return sa.select(predictions).where(p.id.in_(list(ids)))
 
 
 def twin(owner: str, fingerprint: str, within_s: float) -> Query:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from retouch.domain.errors import Busy
-from retouch.store.batch import Batcher
+from retouch.store.batch import Batcher, Looks
 
 
 class Disk:
@@ -124,3 +124,55 @@ async def test_a_large_crowd_is_cut_into_batches():
     await asyncio.gather(*map(batcher.submit, range(7)))
 
     assert disk.commits == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+class Shelf:
+    """Remembers each look; holds the first until told."""
+
+    def __init__(self, **things):
+        self.things, self.looks = things, []
+        self.gate, self.begun = asyncio.Event(), asyncio.Event()
+
+    async def look_up(self, keys):
+        self.looks.append(sorted(keys))
+        self.begun.set()
+        await self.gate.wait()
+        return {key: self.things[key] for key in keys if key in self.things}
+
+
+async def test_what_is_asked_during_a_look_shares_the_next():
+    shelf = Shelf(a=1, b=2)
+    looks = Looks(shelf.look_up)
+    first = asyncio.create_task(looks.get("a"))
+    await shelf.begun.wait()
+
+    rest = [asyncio.create_task(looks.get(key)) for key in "aabc"]
+    await asyncio.sleep(0)
+    shelf.gate.set()
+
+    assert await asyncio.gather(first, *rest) == [1, 1, 1, 2, None]
+    assert shelf.looks == [["a"], ["a", "b", "c"]]
+
+
+async def test_a_look_that_fails_fails_for_all_and_the_next_is_made():
+    shelf = Shelf(a=1)
+    shelf.gate.set()
+    looks = Looks(shelf.look_up)
+    shelf.things, things = None, shelf.things
+
+    failed = await asyncio.gather(looks.get("a"), looks.get("b"), return_exceptions=True)
+    shelf.things = things
+
+    assert [type(it) for it in failed] == [TypeError, TypeError]
+    assert await looks.get("a") == 1
+
+
+async def test_who_gives_up_keeps_nobody_from_the_answer():
+    shelf = Shelf(a=1)
+    looks = Looks(shelf.look_up)
+    impatient, patient = (asyncio.create_task(looks.get("a")) for _ in range(2))
+    await shelf.begun.wait()
+    impatient.cancel()
+    shelf.gate.set()
+
+    assert await patient == 1

@@ -148,7 +148,7 @@ QUERIES = {
     "claim": statements.claim("w", [1, 2], 10.0),
     "suspicion": statements.suspicion("w"),
     "look": statements.anything_queued,
-    "get": statements.one("a", None),
+    "get": statements.those(["a"]),
     "page": statements.page("ada", 20, Cursor(1.0, "a"), Filter()),
     "page of all": statements.page(None, 20, None, Filter()),
     "turn": statements.turn_of("a"),
