@@ -107,11 +107,23 @@ class WebMeters(Meters):
             registry=self.registry,
         )
 
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, route: str, method: str, status: int, took_s: float, refusal: str) -> None:
         """A request ended; `refusal` is the kind of error it was refused with, if it was."""
         known = method if method in METHODS else "other"  # a caller may send any word
-        self._requests.labels(route or "other", known, str(status)).inc()
-        self._request_seconds.labels(route or "other", known).observe(took_s)
+        # Looking a series up by its labels costs more than counting, and this is every request.
+        series = self._series.get((route, known, status))
+        if series is None:
+            where = (route or "other", known)
+            series = (
+                self._requests.labels(*where, str(status)),
+                self._request_seconds.labels(*where),
+            )
+            self._series[route, known, status] = series
+        requests, seconds = series
+        requests.inc()
+        seconds.observe(took_s)
         if refusal:
             self._refusals.labels(refusal).inc()
 
