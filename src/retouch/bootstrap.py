@@ -366,9 +366,9 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     from retouch.web.server import WebServer, listen
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(open_tracer())
         meters = WebMeters()
         store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
-        tracer = await stack.enter_async_context(open_tracer())
         services = replace(_services(settings, folder, store, meters), tracer=tracer)
         await _refuse_open_bind(settings, services)
         listening = stack.enter_context(listen(settings.host, settings.port))
@@ -633,6 +633,7 @@ async def _work(
         lease_s=settings.lease_s, beat_s=settings.beat_s, drain_s=settings.drain_s
     )
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(open_tracer())
         store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
         enlistment = Enlistment(name, roster=store, meters=meters)
         await enlistment.start()
@@ -650,7 +651,7 @@ async def _work(
             upsampler=build_upsampler(settings),
             options=options,
             on_step=meters.stepped,
-            tracer=await stack.enter_async_context(open_tracer()),
+            tracer=tracer,
         )
         await run_until_told(worker, partial(ready.send, None) if ready else _nothing)
 
