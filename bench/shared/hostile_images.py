@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import time
 import zlib
 from collections.abc import Callable
 
@@ -29,7 +30,7 @@ def seeds() -> list[bytes]:
     palette = rgb.quantize(16)
     exif = Image.Exif()
     exif[0x0112] = 6
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = _profile()
     film = {"save_all": True, "append_images": [rgb.rotate(90), rgb.rotate(45)], "duration": 40}
     return [
         *(_file(image, "PNG") for image in (grey, rgb, rgba, palette, rgb.convert("1"))),
@@ -53,8 +54,15 @@ def seeds() -> list[bytes]:
 def strangers() -> list[bytes]:
     """Files of formats that are refused, to be spliced with those that are not."""
     image = Image.linear_gradient("L").resize((16, 16)).convert("RGB")
-    kinds = ("BMP", "TIFF", "ICO", "AVIF", "PPM", "JPEG2000", "PDF", "EPS", "TGA", "ICNS")
-    return [_file(image, kind) for kind in kinds]
+    kinds = ("BMP", "TIFF", "ICO", "AVIF", "PPM", "JPEG2000", "EPS", "TGA", "ICNS")
+    undated = dict.fromkeys(("creationDate", "modDate"), time.gmtime(0))
+    return [*(_file(image, kind) for kind in kinds), _file(image, "PDF", **undated)]
+
+
+def _profile() -> bytes:
+    """A profile of sRGB; the time it was made is left out, so that every run has the same."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return made[:24] + bytes(12) + made[36:]
 
 
 def _file(image: Image.Image, kind: str, **options: object) -> bytes:
