@@ -232,6 +232,7 @@ def build_engine(
         settings.weights,
         device=settings.device,
         dtype=settings.dtype,
+        transformer=Path(settings.transformer) if settings.transformer else None,
         loras=Path(settings.loras) if settings.loras else None,
         cache_bytes=settings.cache_bytes,
         fast_tolerance=settings.fast_tolerance,

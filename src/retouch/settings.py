@@ -41,6 +41,10 @@ class Settings:
         "nano",
         "Weights that serve edits: a bundled or known name, a repository OWNER/NAME, or a folder.",
     )
+    transformer: str = setting(
+        "",
+        "Safetensors or GGUF file of the transformer; empty takes the one that is in the weights.",
+    )
     device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
     dtype: str = setting("auto", "Number format of the weights: auto, float32, bfloat16.")
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.")

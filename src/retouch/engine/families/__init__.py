@@ -29,6 +29,7 @@ FAST_TOLERANCE = 0.1
 class Options:
     """What an operator chooses beside weights, device and precision."""
 
+    transformer: Path | None = None  # single file of it, instead of the folder's
     loras: Path | None = None  # folder of those that edits may name
     cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
     fast_tolerance: float = FAST_TOLERANCE  # 0: edits that ask for `fast` are exact
@@ -53,14 +54,16 @@ def load_family(
     *,
     device: str = "cpu",
     dtype: str = "float32",
+    transformer: Path | None = None,
     loras: Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
 ) -> Family:
     """A family with its weights loaded: `toy`, or what `source_of` understands.
 
-    Edits may name the LoRAs in the folder `loras`; without one there are none. The rest of its
-    choices are those of `Options`.
+    `transformer` is a safetensors or GGUF file of that component; the folder has the others and its
+    configuration. Edits may name the LoRAs in the folder `loras`; without one there are none. The
+    rest of its choices are those of `Options`.
     `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
     component or its configuration is not usable.
     """
@@ -72,20 +75,25 @@ def load_family(
     folder = folder_of(source)
     index = read_json(folder / "model_index.json")
     named = index.get("transformer")
-    transformer = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
+    kind = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
     is_whole = index.get("_class_name") in WHOLE
-    if transformer not in FAMILIES and not is_whole:
+    if kind not in FAMILIES and not is_whole:
         known = ", ".join(sorted((*FAMILIES, *WHOLE)))
         raise WeightsError(
-            f"{folder / 'model_index.json'} names the transformer {transformer!r}; known: {known}"
+            f"{folder / 'model_index.json'} names the transformer {kind!r}; known: {known}"
         )
     from retouch.engine.families.device import choose
 
     place, precision = choose(device, dtype)
     whole = ("retouch.engine.families.whole", "WholeFamily")
-    module, class_name = whole if is_whole else FAMILIES[transformer]
+    module, class_name = whole if is_whole else FAMILIES[kind]
     family = getattr(import_module(module), class_name)
-    options = Options(loras=loras, cache_bytes=cache_bytes, fast_tolerance=fast_tolerance)
+    options = Options(
+        transformer=transformer,
+        loras=loras,
+        cache_bytes=cache_bytes,
+        fast_tolerance=fast_tolerance,
+    )
     loaded = family.load(
         folder, name=name_of(source), device=place, dtype=precision, options=options
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ IMPORTED_ON_USE: Mapping[tuple[str, str], tuple[str, str]] = {
 }
 """(library, class) as a checkpoint writes it, and the module and class as installed."""
 
+SINGLE_FILES = (".safetensors", ".gguf")
+"""What a transformer by itself may come in."""
+
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 """Files a tokenizer's words may be in."""
 
@@ -81,15 +85,20 @@ class Parts:
     shift: Shift
 
 
-def read_parts(folder: Path, *, device: str, dtype: torch.dtype) -> Parts:
-    """Every component, ready to run on a device; raises WeightsError naming path and fault."""
+def read_parts(
+    folder: Path, *, device: str, dtype: torch.dtype, transformer: Path | None = None
+) -> Parts:
+    """Every component, ready to run on a device; raises WeightsError naming path and fault.
+
+    `transformer` is as in `read_transformer`.
+    """
     index = read_json(folder / "model_index.json")
 
     def model(name: str) -> Any:
         return read_model(folder, index, name, device=device, dtype=dtype)
 
     parts = Parts(
-        transformer=model("transformer"),
+        transformer=read_transformer(folder, index, transformer, device=device, dtype=dtype),
         vae=model("vae"),
         clip=model("text_encoder"),
         clip_tokenizer=read_tokenizer(folder, index, "tokenizer"),
@@ -128,6 +137,60 @@ def read_model(
     missing = sorted(info["missing_keys"])
     if missing:
         raise WeightsError(f"{folder / name} lacks {len(missing)} weights, such as {missing[0]}")
+    return _ready(model, device)
+
+
+def read_transformer(
+    folder: Path,
+    index: Mapping[str, Any],
+    file: Path | None,
+    *,
+    device: str,
+    dtype: torch.dtype,
+) -> Any:
+    """The transformer ready to run, its weights from a safetensors or GGUF file if there is one.
+
+    The folder then has its configuration only. Linears of a GGUF file stay as small as they are
+    there and are turned into `dtype` while they are used. Raises WeightsError.
+    """
+    if file is None:
+        return read_model(folder, index, "transformer", device=device, dtype=dtype)
+    if file.suffix not in SINGLE_FILES:
+        known = " or ".join(SINGLE_FILES)
+        raise WeightsError(f"the transformer is {str(file)!r}, must be a {known} file")
+    if not file.is_file():
+        raise WeightsError(f"there is no transformer at {file}")
+    component = _component(folder, index, "transformer")
+    options = {"quantization_config": _gguf(file, dtype)} if file.suffix == ".gguf" else {}
+    config = folder / "transformer" / "config.json"
+    try:
+        model = component.from_single_file(
+            str(file),
+            config=str(folder),
+            subfolder="transformer",
+            local_files_only=True,
+            dtype=dtype,
+            **options,
+        )
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"cannot load {file}: are its weights those of the {component.__name__} that {config} "
+            f"describes? ({type(error).__name__}: {error})"
+        ) from error
+    return _ready(model, device)
+
+
+def _gguf(file: Path, dtype: torch.dtype) -> Any:
+    """What diffusers wants to hear before it reads a GGUF file."""
+    if find_spec("gguf") is None:
+        raise WeightsError(f"{file} needs the package gguf; run: pip install 'retouch[gguf]'")
+    from diffusers.quantizers.quantization_config import GGUFQuantizationConfig
+
+    config: Any = GGUFQuantizationConfig
+    return config(compute_dtype=dtype)
+
+
+def _ready(model: Any, device: str) -> Any:
     ready = model.to(device).eval().requires_grad_(False)
     if ready.device.type == "cpu" and wide.pays(ready.dtype):
         wide.widen(ready)
@@ -144,6 +207,19 @@ def read_tokenizer(folder: Path, index: Mapping[str, Any], name: str) -> Any:
 
 def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> Any:
     """One component through its class's own `from_pretrained`, never from the network."""
+    component = _component(folder, index, name)
+    path = folder / name
+    if not path.is_dir():
+        raise WeightsError(f"there is no {name} at {path}")
+    try:
+        with _without_progress_bars():
+            return component.from_pretrained(str(path), local_files_only=True, **kwargs)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"cannot load {name} from {path}: {error}") from error
+
+
+def _component(folder: Path, index: Mapping[str, Any], name: str) -> Any:
+    """The class that the folder names for a component; raises WeightsError for one not ours."""
     named = index.get(name)
     if not (isinstance(named, list) and len(named) == 2):
         raise WeightsError(f"{folder / 'model_index.json'} names no {name}")
@@ -154,14 +230,7 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
             f"{folder / 'model_index.json'} names {library}.{class_name} for {name}, "
             "which is not a class we load"
         )
-    path = folder / name
-    if not path.is_dir():
-        raise WeightsError(f"there is no {name} at {path}")
-    try:
-        with _without_progress_bars():
-            return component.from_pretrained(str(path), local_files_only=True, **kwargs)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"cannot load {name} from {path}: {error}") from error
+    return component
 
 
 def _class(library: str, name: str) -> Any:

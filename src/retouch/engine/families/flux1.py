@@ -94,7 +94,9 @@ class Flux1Family:
         """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
         recipe = read_recipe(folder, name)
-        parts = read_parts(folder, device=device, dtype=getattr(torch, dtype))
+        parts = read_parts(
+            folder, device=device, dtype=getattr(torch, dtype), transformer=options.transformer
+        )
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
         return cls(parts, recipe, options)

@@ -23,7 +23,12 @@ from retouch.domain.picture import Picture
 from retouch.engine.families import DType, Options, WeightsError, pixels, read_json
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
-from retouch.engine.families.checkpoint import read_model, read_shift, read_tokenizer
+from retouch.engine.families.checkpoint import (
+    read_model,
+    read_shift,
+    read_tokenizer,
+    read_transformer,
+)
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.flux1 import euler
 from retouch.engine.families.footprint import with_footprint
@@ -104,7 +109,9 @@ class Flux2Family:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
         precision = getattr(torch, dtype)
         parts = Parts(
-            transformer=read_model(folder, index, "transformer", device=device, dtype=precision),
+            transformer=read_transformer(
+                folder, index, options.transformer, device=device, dtype=precision
+            ),
             vae=read_model(folder, index, "vae", device=device, dtype=precision),
             qwen=_trimmed(
                 folder, read_model(folder, index, "text_encoder", device=device, dtype=precision)

@@ -126,9 +126,12 @@ class WholeFamily:
     def load(
         cls, folder: Path, *, name: str, device: str, dtype: DType, options: Options | None = None
     ) -> "WholeFamily":
-        """From a folder in diffusers' layout; raises WeightsError. No option concerns it."""
+        """From a folder in diffusers' layout; raises WeightsError. It has no use for the options,
+        and refuses a transformer of its own."""
         import diffusers
 
+        if options is not None and options.transformer is not None:
+            raise WeightsError(f"{name} takes no transformer from a file: it is driven whole")
         check_device(device)
         index = read_json(folder / "model_index.json")
         class_name = str(index["_class_name"])
