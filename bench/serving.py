@@ -6,7 +6,7 @@ Random weights of the real classes; Poisson arrivals of edits of 128, 256 and 51
 or 6 steps, at loads of our own serial capacity. Ours against our engine one edit at a time in
 order of arrival (`fifo`), a diffusers pipeline one at a time (`fifo diffusers`) and a thread for
 each request on diffusers pipelines that share their weights (`threads`); the same arrivals for
-all, one after the other in each round.
+all, and in each round every load and every way has its turn.
 
 Everything runs on one core with one torch thread, and time is that of this process alone: seconds
 of its processor time, and waiting for the next arrival is leapt over. So neighbours on the machine
@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -186,9 +187,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one load, few requests")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    loads, rounds, count = (
-        ((TARGET_LOAD,), 1, 40) if options.quick else (LOADS, options.rounds, 120)
-    )
+    loads, rounds, count = ((TARGET_LOAD,), 1, 24) if options.quick else (LOADS, options.rounds, 60)
     started = time.monotonic()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
@@ -208,17 +207,21 @@ def main() -> None:
             "threads": diffusers.thread_each,
         }
         warm = arrivals(3, 1.0, 99)
-        rows: dict[float, dict[str, dict[str, float]]] = {}
-        for load in loads:
-            pooled: dict[str, list[tuple[str, float]]] = {who: [] for who in ways}
-            for seed in range(rounds):
-                requests = arrivals(count, load * capacity, seed)
-                kinds = {request.id: request.kind for request in requests}
-                for who, serve in ways.items():
-                    serve(warm)
-                    pooled[who] += [(kinds[id], s) for id, s in serve(requests).items()]
-            rows[load] = {who: measures(pairs) for who, pairs in pooled.items()}
-    figures = report(rows)
+        pooled: dict[float, dict[str, list[tuple[str, float]]]] = {
+            load: {who: [] for who in ways} for load in loads
+        }
+        for seed, load in product(range(rounds), loads):
+            requests = arrivals(count, load * capacity, seed)
+            kinds = {request.id: request.kind for request in requests}
+            for who, serve in ways.items():
+                serve(warm)
+                pooled[load][who] += [(kinds[id], s) for id, s in serve(requests).items()]
+    figures = report(
+        {
+            load: {who: measures(pairs) for who, pairs in by_who.items()}
+            for load, by_who in pooled.items()
+        }
+    )
     figures |= {
         "requests_per_s_serial": round(capacity, 2),
         "token_budget": learned.token_budget,

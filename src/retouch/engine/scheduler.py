@@ -116,7 +116,8 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
     """The next iteration: in order, every turn that still fits budget and memory.
 
     `pace_s` is how long a unit of work takes. The first turn always steps, even when it alone is
-    over the budget. At most one is opened; once one in order waits for memory, none behind it is
+    over the budget. No other joins whose step is more work than those before it together: small
+    edits do not wait for a large one's pass, though it may take them along. At most one is opened; once one in order waits for memory, none behind it is
     opened, so that what is freed goes to it.
     """
     entries, yielded = _in_turn(schedule, policy, now=now, pace_s=pace_s)
@@ -125,7 +126,7 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
     opens, may_open = None, True
     steps: list[Turn] = []
     for turn in turns:
-        if steps and turn.tokens > tokens:
+        if steps and (turn.tokens > tokens or turn.cost > sum(it.cost for it in steps)):
             continue
         if turn.is_open:
             if steps and turn.peak_bytes > memory:

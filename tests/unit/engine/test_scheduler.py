@@ -138,6 +138,14 @@ def test_a_pass_carries_every_turn_that_still_fits():
     assert names(chosen.steps) == ["a", "b", "d"]
 
 
+def test_small_work_rides_with_large_but_does_not_wait_for_it():
+    large = entry("large", cost=9, left=9, is_open=True)
+    small = entry("small", cost=1, left=1, is_open=True)
+
+    assert names(decide(replace(large, priority=9), small).steps) == ["large", "small"]
+    assert names(decide(large, small).steps) == ["small"]
+
+
 def test_a_turn_over_the_budget_steps_alone_when_it_is_first():
     entries = (entry("huge", tokens=500, left=1, is_open=True), entry("small", is_open=True))
 
