@@ -117,8 +117,8 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
 
     `pace_s` is how long a unit of work takes. The first turn always steps, even when it alone is
     over the budget. No other joins whose step is more work than those before it together: small
-    edits do not wait for a large one's pass, though it may take them along. At most one is opened; once one in order waits for memory, none behind it is
-    opened, so that what is freed goes to it.
+    edits do not wait for a large one's pass, though it may take them along. At most one is opened;
+    once one in order waits for memory, none behind it is opened, so that what is freed goes to it.
     """
     entries, yielded = _in_turn(schedule, policy, now=now, pace_s=pace_s)
     turns = [turn for entry in entries for turn in entry.turns]
