@@ -4,7 +4,7 @@ BIN := .venv/bin
 NPROC := $(shell getconf _NPROCESSORS_ONLN)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve check test clients test-clients fuzz fuzz-api bench docs clean
+.PHONY: help setup demo serve check test clients test-clients fuzz fuzz-api bench peers docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ fuzz-api: setup  ## thousands of generated requests against every OpenAPI docume
 
 bench: setup  ## every benchmark, in its quick form
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+
+peers: setup  ## install the servers that bench/gateway.py measures beside ours
+	@$(BIN)/python bench/gateway.py --install
 
 docs: setup  ## regenerate docs/settings.md
 	@$(BIN)/python -m retouch.cli settings --markdown > docs/settings.md

@@ -1,0 +1,387 @@
+"""How fast the gateway takes, shows and keeps predictions, beside other servers of models.
+
+    python bench/gateway.py [--seconds 4] [--rounds 3] [--quick]
+
+Ours is `retouch web`: each create is checked, counted against the queue's cap and on disk before
+it is acknowledged. The peers, in environments of their own under `build/peers`, serve a model that
+says its prompt; none of them writes anything down. BentoML takes a task and returns its id, like
+us; LitServe, Cog and LiteLLM (a mocked chat model) answer with the result. All servers are up at
+once and are asked in turn, round by round, at 64 connections, and each figure is the median of its
+rounds; Cog refuses what comes while it is busy, and refusals do not count. `ready` is the time from
+the start of the process to the first good answer of its health address, `idle` the memory (PSS) of
+all its processes then; for ours, of `retouch serve` with a worker.
+
+Load comes from wrk (Debian's package of that name), in a process of its own. `--quick` leaves the
+peers out. Prints a table and, last, one JSON object.
+"""
+
+import argparse
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / "build" / "peers"
+SCRIPT = HERE / "shared" / "load.lua"
+CONNECTIONS = 64
+PATIENCE_S = 120.0
+IMAGE_BYTES = 100_000
+CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
+TARGETS = (
+    ("creates/s", "creates_per_s", 2000.0, True),
+    ("p99 of a create, ms", "create_p99_ms", 60.0, False),
+    ("times BentoML's submits", "times_bentoml", 5.0, True),
+    ("times LiteLLM's answers", "times_litellm", 10.0, True),
+    ("status reads/s while creates go on", "reads_per_s", 3000.0, True),
+    ("creates/s with a picture of 100 KB", "image_creates_per_s", 300.0, True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A server and the request it is measured by. `{port}` in the command is its port."""
+
+    name: str
+    packages: tuple[str, ...]
+    command: tuple[str, ...]
+    health: str
+    path: str
+    body: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    says: str = ""  # what its health address says once it is ready, if it answers before
+
+
+CONTESTANTS = (
+    Contestant(
+        "BentoML",
+        ("bentoml==1.4.39",),
+        ("bin/bentoml", "serve", "bentoml_echo:Echo", "--host", "127.0.0.1", "--port", "{port}"),
+        "/readyz",
+        "/edit/submit",
+        '{"prompt": "make it night @@"}',
+        {"BENTOML_DO_NOT_TRACK": "true"},
+    ),
+    Contestant(
+        "LitServe",
+        ("litserve==0.2.19",),
+        ("bin/python", "litserve_echo.py", "{port}"),
+        "/health",
+        "/predict",
+        '{"prompt": "make it night @@"}',
+    ),
+    Contestant(
+        "Cog",
+        ("cog==0.23.1",),
+        ("bin/python", "-m", "cog.server.http", "--host", "127.0.0.1"),
+        "/health-check",
+        "/predictions",
+        '{"input": {"prompt": "make it night @@"}}',
+        {"PORT": "{port}", "COG_PREDICT_TYPE_STUB": "cog_echo.py:Predictor"},
+        says='"READY"',
+    ),
+    Contestant(
+        "LiteLLM",
+        ("litellm[proxy]==1.106.2",),
+        ("bin/litellm", "--config", "litellm.yaml", "--host", "127.0.0.1", "--port", "{port}"),
+        "/health/liveliness",
+        "/chat/completions",
+        '{"model": "echo", "messages": [{"role": "user", "content": "make it night @@"}]}',
+        {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    name: str
+    url: str
+    path: str
+    body: Path
+    ready_s: float
+    idle_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk measured: answers that were good, and their latencies (of all answers)."""
+
+    per_s: float
+    refused: int
+    broken: int
+    p50_ms: float
+    p99_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=4.0, help="of load per round and server")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a short round or two, without peers")
+    parser.add_argument("--install", action="store_true", help="only make the peers' environments")
+    options = parser.parse_args()
+    if options.install:
+        for contestant in CONTESTANTS:
+            print(f"{contestant.name}: {missing(contestant) or 'installed'}")
+        return
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk makes the load, and it is not installed: apt-get install wrk")
+    seconds, rounds = (2.0, 2) if options.quick else (options.seconds, options.rounds)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with serving(ours(folder, "serve"), folder) as served:
+            ready_s, idle_mb = served.ready_s, served.idle_mb
+        web = stack.enter_context(serving(ours(folder, "web"), folder))
+        running = [Running("retouch", web.url, web.path, web.body, ready_s, idle_mb)]
+        for contestant in () if options.quick else CONTESTANTS:
+            reason = missing(contestant)
+            if reason:
+                print(f"{contestant.name} is left out: {reason}")
+            else:
+                running.append(stack.enter_context(serving(contestant, folder)))
+        loads = in_turn(running, seconds, rounds)
+        own = alone(web, folder, seconds, rounds)
+    report(running, loads, own)
+
+
+# -- servers ---------------------------------------------------------------------------------------
+
+
+def ours(folder: Path, command: str) -> Contestant:
+    """`retouch serve` or `retouch web`, on a data folder of its own."""
+    return Contestant(
+        "retouch",
+        (),
+        (
+            *(sys.executable, "-m", "retouch.cli", command, "--port", "{port}"),
+            *("--data", str(folder / command), "--weights", "toy"),
+            *("--max-queued", "10000000"),  # counted at each create, and never full
+        ),
+        "/readyz" if command == "serve" else "/livez",  # without a worker it is not ready
+        CREATE,
+        '{"input": {"prompt": "make it night @@"}}',
+    )
+
+
+def missing(contestant: Contestant) -> str:
+    """Why a peer cannot be run; empty once its environment is made, which this does."""
+    home = PEERS / contestant.name.lower()
+    done = home / ".ready"
+    if done.is_file() and done.read_text() == " ".join(contestant.packages):
+        return ""
+    print(f"Installing {contestant.name} ...", flush=True)
+    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *contestant.packages]
+    for command in ([sys.executable, "-m", "venv", str(home)], pip):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if ended.returncode:
+            return (ended.stderr.strip().splitlines() or ["it cannot be installed"])[-1][:200]
+    done.write_text(" ".join(contestant.packages))
+    return ""
+
+
+@contextmanager
+def serving(contestant: Contestant, folder: Path) -> Iterator[Running]:
+    """A server on a free port, stopped with all its processes at the end."""
+    port = str(free_port())
+    fill = [part.replace("{port}", port) for part in contestant.command]
+    environ = dict(os.environ)
+    if contestant.packages:
+        home = PEERS / contestant.name.lower()
+        fill[0] = str(home / fill[0])
+        environ["PATH"] = f"{home / 'bin'}:{environ['PATH']}"
+        environ.pop("PYTHONPATH", None)
+    environ |= {name: value.replace("{port}", port) for name, value in contestant.environ.items()}
+    log = folder / f"{contestant.name}-{port}.log"
+    body = folder / f"{contestant.name}.json"
+    body.write_text(contestant.body)
+    started = time.monotonic()
+    with log.open("w") as out:
+        process = subprocess.Popen(  # noqa: S603  what is listed above
+            fill,
+            cwd=HERE / "peers",
+            env=environ,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await_health(process, url + contestant.health, contestant.says, log)
+        ready_s = time.monotonic() - started
+        time.sleep(2.0)  # what start-up leaves behind is settled
+        idle_mb = pss_mb(process.pid)
+        yield Running(contestant.name, url, contestant.path, body, ready_s, idle_mb)
+    finally:
+        stop(process)
+
+
+def await_health(process: "subprocess.Popen[bytes]", url: str, says: str, log: Path) -> None:
+    """Return at the first good answer; raises RuntimeError with the end of the log."""
+    deadline = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own
+                if says in answer.read().decode():
+                    return
+        except OSError:  # not yet
+            pass
+        time.sleep(0.02)
+    raise RuntimeError(f"{url} never answered:\n{log.read_text()[-2000:]}")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask the whole session to end, and make it."""
+    for number, patience_s in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience_s)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+    process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def pss_mb(session: int) -> float:
+    """Memory of every process of a session, what they share counted once."""
+    kilobytes = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                rollup = (folder / "smaps_rollup").read_text()
+                kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
+        except (OSError, IndexError):  # it has just ended
+            continue
+    return kilobytes / 1000
+
+
+# -- load ------------------------------------------------------------------------------------------
+
+
+def wrk(
+    url: str, seconds: float, kind: str, file: Path, connections: int = CONNECTIONS
+) -> "subprocess.Popen[str]":
+    """Load on a URL from a process of its own."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
+    tag = str(time.monotonic_ns())
+    return subprocess.Popen(  # noqa: S603  what is listed above
+        [*command, "-s", str(SCRIPT), url, "--", tag, kind, str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def measured(process: "subprocess.Popen[str]") -> Load:
+    """What a load came to; raises RuntimeError if wrk failed."""
+    text, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"wrk failed: {text}")
+    found = json.loads(text.strip().splitlines()[-1])
+    good = found["requests"] - found["refused"]
+    return Load(
+        good / found["seconds"],
+        found["refused"],
+        found["broken"],
+        found["p50_ms"],
+        found["p99_ms"],
+    )
+
+
+def in_turn(running: Sequence[Running], seconds: float, rounds: int) -> dict[str, list[Load]]:
+    """Creates at each server, one server after the other, round by round."""
+    loads: dict[str, list[Load]] = {it.name: [] for it in running}
+    for it in running:
+        measured(wrk(it.url + it.path, 1.0, "body", it.body))  # warm
+    for _ in range(rounds):
+        for it in running:
+            loads[it.name].append(measured(wrk(it.url + it.path, seconds, "body", it.body)))
+    return loads
+
+
+def alone(web: Running, folder: Path, seconds: float, rounds: int) -> Mapping[str, float]:
+    """What only ours does: reads while creates go on, and creates with a picture."""
+    paths = folder / "paths"
+    with urllib.request.urlopen(f"{web.url}/v1/predictions") as page:  # noqa: S310  our own
+        ids = [it["id"] for it in json.load(page)["results"]]
+    paths.write_text("".join(f"/v1/predictions/{id}\n" for id in ids))
+    picture = base64.b64encode(os.urandom(IMAGE_BYTES)).decode()
+    with_picture = folder / "picture.json"
+    fields = {"prompt": "make it night @@", "input_image": f"data:image/png;base64,{picture}"}
+    with_picture.write_text(json.dumps({"input": fields}))
+    reads, beside, pictures = [], [], []
+    for _ in range(rounds):
+        creating = wrk(web.url + web.path, seconds, "body", web.body, CONNECTIONS // 2)
+        reading = wrk(web.url + "/", seconds, "paths", paths, CONNECTIONS // 2)
+        reads.append(measured(reading).per_s)
+        beside.append(measured(creating).per_s)
+        sent = measured(wrk(web.url + web.path, seconds, "body", with_picture))
+        pictures.append(sent.per_s)
+    return {
+        "reads_per_s": median(reads),
+        "creates_beside_reads_per_s": median(beside),
+        "image_creates_per_s": median(pictures),
+    }
+
+
+# -- report ----------------------------------------------------------------------------------------
+
+
+def report(
+    running: Sequence[Running], loads: Mapping[str, Sequence[Load]], own: Mapping[str, float]
+) -> None:
+    """The table, the targets, and the JSON line."""
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; load made by wrk\n")
+    print(
+        f"{'':<10}{'ready s':>9}{'idle MB':>9}{'good/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'refused':>9}"
+    )
+    rates = {}
+    for it in running:
+        of = loads[it.name]
+        rates[it.name] = median(load.per_s for load in of)
+        p50, p99 = median(load.p50_ms for load in of), median(load.p99_ms for load in of)
+        refused = sum(load.refused for load in of)
+        print(
+            f"{it.name:<10}{it.ready_s:>9.2f}{it.idle_mb:>9.0f}{rates[it.name]:>9.0f}"
+            f"{p50:>9.1f}{p99:>9.1f}{refused:>9}"
+        )
+    mine = rates["retouch"]
+    figures: dict[str, float] = {
+        "creates_per_s": mine,
+        "create_p99_ms": median(load.p99_ms for load in loads["retouch"]),
+        **own,
+        **{f"times_{name.lower()}": mine / rate for name, rate in rates.items() if rate != mine},
+        "ready_s": running[0].ready_s,
+        "idle_mb": running[0].idle_mb,
+        "broken": sum(load.broken for load in loads["retouch"]),
+    }
+    print()
+    for words, name, wanted, is_least in TARGETS:
+        if name in figures:
+            met = figures[name] >= wanted if is_least else figures[name] <= wanted
+            sign = ">=" if is_least else "<="
+            print(
+                f"{words:<38}{figures[name]:>9.1f}  {sign} {wanted:g} {'met' if met else 'MISSED'}"
+            )
+    print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
