@@ -99,7 +99,12 @@ CONTESTANTS = (
         "/health/liveliness",
         "/chat/completions",
         '{"model": "echo", "messages": [{"role": "user", "content": "make it night @@"}]}',
-        {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        {
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            # Without a key, as ours.
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        },
     ),
 )
 
