@@ -149,7 +149,7 @@ def rows(model: Any, scale: Scale, peak: float) -> Iterator[dict[str, Any]]:
         rate = work / (fastest / 1000)
         print(f"{what:<16} {work:>8.3f} " + " ".join(f"{each:>15.2f} ms" for each in taken.values())
               + f"   {rate / peak:.0%}")  # fmt: skip
-        yield {"step": what, "tflop": round(work, 4), "ms": taken, "tflops": round(rate, 3),
+        yield {"step": what, "tflop": float(f"{work:.3g}"), "ms": taken, "tflops": round(rate, 3),
                "of_peak": round(rate / peak, 3)}  # fmt: skip
 
 

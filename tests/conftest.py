@@ -2,12 +2,13 @@
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx2
 import pytest
+import structlog
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
@@ -147,6 +148,13 @@ class Front:
             done = await self.store.advance(running.id, move, fence=fence)
         assert done is not None
         return done
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logs() -> Iterator[None]:
+    """Undo what a command run in this process made of the log lines."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -346,7 +346,7 @@ def serve(settings: Settings, *, with_worker: bool) -> int:
     """
     import uvloop
 
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, for_good=True)
     folder = DataFolder(settings.data)
     with folder.served() if with_worker else nullcontext():
         uvloop.run(_serve(settings, folder, with_worker=with_worker))
@@ -587,7 +587,7 @@ def _announce(address: str) -> None:
 
 def work(settings: Settings, name: str = "", ready: "Connection[None, None] | None" = None) -> int:
     """Run one worker in this process until SIGTERM, or until its parent dies."""
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, for_good=True)
     name = name or f"{platform.node()}-{os.getpid()}"
     engine = build_engine(settings, partial(_measure, settings))
     log.info("worker.loaded", worker=name, weights=engine.family.name)

@@ -21,8 +21,11 @@ _DATA_URI = re.compile(r"data:[\w/+.-]*;base64,[A-Za-z0-9+/=_-]{40,}")
 Line = MutableMapping[str, Any]
 
 
-def configure(level: str, form: str) -> None:
-    """Send structlog's and the standard library's lines to stderr in one shape."""
+def configure(level: str, form: str, *, for_good: bool = False) -> None:
+    """Send structlog's and the standard library's lines to stderr in one shape.
+
+    `for_good` says that this process will not configure them again, so loggers are built once.
+    """
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -37,7 +40,7 @@ def configure(level: str, form: str) -> None:
         processors=[*shared, renderer],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -30,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    from retouch import logs
+
+    logs.configure("warning", settings.log_format)
     checks: tuple[tuple[str, Callable[[Settings], str]], ...] = (
         ("system", _system),
         ("engine", _engine),
