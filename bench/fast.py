@@ -5,8 +5,7 @@
 Each row is a tolerance and a number of steps, over a few prompts on a smooth picture: how far the
 fast pictures are from the exact ones (PSNR and the largest difference, of 255), the share of steps
 that reused the last whole step, and the CPU time of the fast edits' steps as a part of the exact
-ones', taken in turns. nano's own recipe has so few steps that `fast` seldom finds one to reuse; the
-rows with more show what it would do to weights that need them.
+ones', taken in turns. nano's own recipe has so few steps that `fast` seldom finds one to reuse.
 """
 
 import argparse
