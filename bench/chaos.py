@@ -383,7 +383,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeat a play's choices")
     parser.add_argument("--weights", default="toy")
     options = parser.parse_args()
-    seed = random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311
+    seed = random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311  no secret
     random.seed(seed)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -128,7 +128,7 @@ def post(url: str, body: Any = None) -> Any:
     data = json.dumps(body).encode()
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(url, data, headers)  # noqa: S310  our own
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  ours
         return json.load(answer)
 
 

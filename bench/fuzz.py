@@ -102,7 +102,7 @@ def decoder_pids() -> set[int]:
 
 async def fuzz_images(count: int, seed: int) -> dict[str, Any]:
     """Decode that many; the figures."""
-    draw, seen, started = random.Random(seed), Decoded(), time.monotonic()  # noqa: S311
+    draw, seen, started = random.Random(seed), Decoded(), time.monotonic()  # noqa: S311  no secret
     decoder = ProcessDecoder()
     await decoder.decode(_sound())
     before = memory_mb("self")
@@ -197,7 +197,7 @@ async def fuzz_requests(server: RunningServer, count: int, seed: int) -> dict[st
     started, at = time.monotonic(), urlsplit(server.url)
     web, worker = server.process.pid, await first_worker(server)
     seen, before = Answered(count), {}
-    draws = [random.Random(seed * 1000 + n) for n in range(CALLERS)]  # noqa: S311
+    draws = [random.Random(seed * 1000 + n) for n in range(CALLERS)]  # noqa: S311  no secret
     callers = [
         asyncio.create_task(call(at.hostname or "", at.port or 0, draw, seen)) for draw in draws
     ]

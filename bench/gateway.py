@@ -191,7 +191,7 @@ def missing(contestant: Contestant) -> str:
     print(f"Installing {contestant.name} ...", flush=True)
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *contestant.packages]
     for command in ([sys.executable, "-m", "venv", str(home)], pip):
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  wrk
         if ended.returncode:
             return (ended.stderr.strip().splitlines() or ["it cannot be installed"])[-1][:200]
     done.write_text(" ".join(contestant.packages))

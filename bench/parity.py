@@ -249,7 +249,7 @@ def opened(family: Flux1Family | Flux2Family, edit: Edit, images: list[Picture])
 
 def noise(width: int, height: int) -> Picture:
     """A picture of random pixels, the same for the same width."""
-    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311  no secret
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:

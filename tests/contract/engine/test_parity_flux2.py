@@ -19,7 +19,7 @@ from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint  # noqa: E
 
 RECIPE = {"max_sequence_length": 40, "area": 128 * 128, "steps": 3}
 PHOTOS = [
-    Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+    Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311  no secret
     for width, height in ((64, 80), (100, 70), (80, 130))
 ]
 
@@ -81,7 +81,7 @@ def test_the_whole_loop_equals_the_pipeline(pair, references, size):
 def test_a_large_reference_is_prepared_as_the_pipeline_does():
     from diffusers.pipelines.flux2.image_processor import Flux2ImageProcessor
 
-    photo = Picture(150, 211, random.Random(0).randbytes(150 * 211 * 3))  # noqa: S311
+    photo = Picture(150, 211, random.Random(0).randbytes(150 * 211 * 3))  # noqa: S311  no secret
     processor = Flux2ImageProcessor(vae_scale_factor=16)
     image = Image.frombytes("RGB", (150, 211), photo.data)
     image = processor._resize_to_target_area(image, 96 * 96)

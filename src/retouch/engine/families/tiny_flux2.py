@@ -89,8 +89,8 @@ def _write_qwen(folder: Path, width: int) -> None:
         vocab=vocabulary,
         merges=[],
         unk_token="<|endoftext|>",  # noqa: S106  a word, not a secret
-        pad_token="<|endoftext|>",  # noqa: S106
-        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106  no secret
+        eos_token="<|im_end|>",  # noqa: S106  no secret
         additional_special_tokens=["<|im_start|>"],
         chat_template=CHAT,
         model_max_length=512,

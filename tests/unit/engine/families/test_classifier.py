@@ -41,7 +41,7 @@ def leaning(classifier: ImageClassifier, *logits: float) -> ImageClassifier:
 
 @pytest.fixture
 def photo() -> Picture:
-    return Picture(50, 40, random.Random(1).randbytes(50 * 40 * 3))  # noqa: S311
+    return Picture(50, 40, random.Random(1).randbytes(50 * 40 * 3))  # noqa: S311  no secret
 
 
 def test_a_picture_is_refused_once_its_unsafe_share_exceeds_the_tolerance(

@@ -15,7 +15,7 @@ from retouch.testing import FakeClock
 
 
 def photo(width: int, height: int) -> Picture:
-    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311  no secret
 
 
 PHOTO = Picture(256, 256, bytes(part for y in range(256) for x in range(256)

@@ -17,7 +17,7 @@ from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
 RECIPE = {"max_sequence_length": 40, "area": 64 * 64, "steps": 2}
 SIZE = Size(64, 48)
-PHOTO = Picture(64, 64, random.Random(0).randbytes(64 * 64 * 3))  # noqa: S311
+PHOTO = Picture(64, 64, random.Random(0).randbytes(64 * 64 * 3))  # noqa: S311  no secret
 TARGETS = {
     "flux1": (
         "x_embedder",

@@ -12,7 +12,7 @@ from retouch.engine.families.packed import velocity
 
 
 def photo(width: int, height: int) -> Picture:
-    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311
+    return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311  no secret
 
 
 REQUESTS = (  # an edit, its references, and the steps done before the packed one

@@ -9,7 +9,7 @@ from retouch.domain.errors import EngineFailed
 from retouch.domain.picture import Picture
 from retouch.engine.families import pixels
 
-PHOTO = Picture(40, 24, random.Random(0).randbytes(40 * 24 * 3))  # noqa: S311
+PHOTO = Picture(40, 24, random.Random(0).randbytes(40 * 24 * 3))  # noqa: S311  no secret
 
 
 def test_pixels_survive_the_trip_to_a_tensor_and_back():
