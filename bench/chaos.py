@@ -36,7 +36,7 @@ from typing import Any
 import httpx2
 from shared import FINAL_NAMES, finished, worker_pid
 
-from retouch.bootstrap import open_blobs, open_store
+from retouch.bootstrap.parts import open_blobs, open_store
 from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Blobs, Cursor, DeliveryState, Store

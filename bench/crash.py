@@ -25,7 +25,7 @@ from urllib.request import Request, urlopen
 
 from shared import FINAL_NAMES, finished, worker_pid
 
-from retouch.bootstrap import open_store
+from retouch.bootstrap.parts import open_store
 from retouch.domain.prediction import Prediction
 from retouch.ports import Store
 from retouch.running import RunningServer

@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import back_up
+    from retouch.bootstrap.backup import back_up
 
     made = asyncio.run(back_up(settings, arguments.to))
     if arguments.json:

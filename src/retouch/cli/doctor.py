@@ -82,7 +82,7 @@ def _database(settings: Settings) -> str:
 
 
 async def _depth(settings: Settings) -> str:
-    from retouch.bootstrap import open_store
+    from retouch.bootstrap.parts import open_store
 
     async with open_store(settings) as store:
         depth = await store.depth()
@@ -91,7 +91,7 @@ async def _depth(settings: Settings) -> str:
 
 
 def _edit(settings: Settings) -> str:
-    from retouch.bootstrap import build_engine, run_edit
+    from retouch.bootstrap.engine import build_engine, run_edit
 
     started = time.monotonic()
     engine = build_engine(settings)
@@ -106,7 +106,7 @@ def _edit(settings: Settings) -> str:
 
 
 def _safety(settings: Settings) -> str:
-    from retouch.bootstrap import build_safety
+    from retouch.bootstrap.worker import build_safety
 
     safety = build_safety(settings)
     safety.check_prompt("make it black and white", STRICT)

@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import edit_once
+    from retouch.bootstrap.engine import edit_once
 
     started = time.monotonic()
     done = edit_once(settings, _edit(arguments), arguments.image, _show_progress)

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import open_keys
+    from retouch.bootstrap.parts import open_keys
 
     async with open_keys(settings) as keys:
         match arguments.verb:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list(arguments: argparse.Namespace, settings: Settings) -> None:
-    from retouch.bootstrap import build_catalogue
+    from retouch.bootstrap.parts import build_catalogue
 
     entries = build_catalogue(settings).entries
     rows = [(entry.model.name, entry.protocol, entry.weights) for entry in entries]
@@ -55,7 +55,7 @@ def _known(arguments: argparse.Namespace, _settings: Settings) -> None:
 
 
 def _pull(arguments: argparse.Namespace, settings: Settings) -> None:
-    from retouch.bootstrap import pull_weights
+    from retouch.bootstrap.weights import pull_weights
 
     lines = PullLines()
     folder = pull_weights(
@@ -65,7 +65,7 @@ def _pull(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _plan(arguments: argparse.Namespace, settings: Settings) -> None:
-    from retouch.bootstrap import plan_weights
+    from retouch.bootstrap.weights import plan_weights
     from retouch.net.hub import gigabytes
 
     place, needs = plan_weights(arguments.name or settings.weights)

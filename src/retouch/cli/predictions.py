@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import open_eraser, open_store
+    from retouch.bootstrap.parts import open_eraser, open_store
 
     async with open_store(settings, must_exist=True) as store:
         match arguments.verb:

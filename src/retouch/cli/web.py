@@ -11,6 +11,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import serve
+    from retouch.bootstrap.web import serve
 
     return serve(settings, with_worker=False)

@@ -11,6 +11,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_arguments: argparse.Namespace, settings: Settings) -> int:
-    from retouch.bootstrap import work
+    from retouch.bootstrap.worker import work
 
     return work(settings)

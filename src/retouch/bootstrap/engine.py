@@ -1,0 +1,120 @@
+"""The engine on the configured weights, and one edit through it without a server."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from retouch import logs
+from retouch.bootstrap.parts import CLOCK
+from retouch.bootstrap.weights import check_licence
+from retouch.domain.edit import Edit
+from retouch.domain.errors import BadInput, EngineFailed
+from retouch.domain.picture import Picture
+from retouch.ports import Broken, Family, Finished, Job, Stepped
+from retouch.settings import Settings
+
+if TYPE_CHECKING:
+    from retouch.engine.calibration import Calibration
+    from retouch.engine.engine import StepEngine
+
+log = structlog.get_logger(__name__)
+
+
+def build_engine(
+    settings: Settings, measure: "Callable[[Family], Calibration] | None" = None
+) -> "StepEngine":
+    """The engine with its weights loaded; imports torch. Raises WeightsError.
+
+    `measure` finds out how fast the device is; without it the engine learns that from its work.
+    """
+    from retouch.engine.calibration import Calibration
+    from retouch.engine.engine import StepEngine
+    from retouch.engine.families import load_family, load_memory
+    from retouch.engine.families.source import Repo, source_of
+    from retouch.engine.memory import NoMemory
+    from retouch.engine.scheduler import Policy
+
+    if settings.weights != "toy" and isinstance(source := source_of(settings.weights), Repo):
+        check_licence(settings, source)
+    family = load_family(
+        settings.weights,
+        device=settings.device,
+        dtype=settings.dtype,
+        transformer=Path(settings.transformer) if settings.transformer else None,
+        loras=Path(settings.loras) if settings.loras else None,
+        cache_bytes=settings.cache_bytes,
+        fast_tolerance=settings.fast_tolerance,
+    )
+    memory = load_memory(settings.weights, device=settings.device) or NoMemory()
+    learned = Calibration() if measure is None else measure(family)
+    memory.trim()
+    free_bytes = memory.free_bytes()
+    policy = Policy(
+        token_budget=settings.token_budget or learned.token_budget or Policy().token_budget,
+        memory_bytes=settings.memory_bytes or (free_bytes and free_bytes * 9 // 10),
+    )
+    log.info("engine.ready", weights=family.name, policy=policy, pace_s=learned.pace.seconds)
+    return StepEngine(
+        family,
+        clock=CLOCK,
+        max_jobs=settings.max_jobs,
+        policy=policy,
+        pace=learned.pace,
+        memory=memory,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A finished picture file."""
+
+    data: bytes
+    width: int
+    height: int
+    logs: str
+
+
+def edit_once(
+    settings: Settings, edit: Edit, images: Sequence[Path], show: Callable[[int, int], None]
+) -> Edited:
+    """Make one edit without a server. Raises BadInput, InvalidEdit, EngineFailed, WeightsError."""
+    from retouch.images.encode import encode
+
+    logs.configure("warning", settings.log_format)
+    pictures = tuple(_read_picture(path, settings) for path in images)
+    picture, said = run_edit(build_engine(settings), edit, pictures, show)
+    data = encode(picture, edit.output_format, edit.output_quality)
+    return Edited(data, picture.width, picture.height, said)
+
+
+def run_edit(
+    engine: "StepEngine",
+    edit: Edit,
+    images: tuple[Picture, ...],
+    show: Callable[[int, int], None] = lambda step, steps: None,
+) -> tuple[Picture, str]:
+    """Drive an engine through one edit: its first picture and its logs. Raises EngineFailed."""
+    engine.add(Job("edit", edit, images))
+    while not engine.idle:
+        for event in engine.step():
+            match event:
+                case Stepped(_, progress):
+                    show(progress.step, progress.steps)
+                case Finished(_, pictures, _, said):
+                    return pictures[0], said
+                case Broken(_, error, _):
+                    raise EngineFailed(error)
+    raise EngineFailed("The engine stopped without a result.")
+
+
+def _read_picture(path: Path, settings: Settings) -> Picture:
+    from retouch.images.decode import Limits, decode_bytes
+
+    limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    try:
+        return decode_bytes(path.read_bytes(), limits)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None

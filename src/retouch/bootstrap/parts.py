@@ -1,0 +1,121 @@
+"""What more than one process needs: the store, the blobs, the keys, the tracer, the secrets."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from retouch.domain.errors import NotFound
+from retouch.domain.prediction import Prediction
+from retouch.folder import DataFolder
+from retouch.ports import UNTRACED, Tracer
+from retouch.settings import Settings, SettingsError, traced_as
+
+if TYPE_CHECKING:
+    from retouch.blobs.store import ObstoreBlobs
+    from retouch.service.catalogue import Catalogue
+    from retouch.service.eraser import Eraser
+    from retouch.service.keys import KeyService
+    from retouch.store import SqlStore
+
+MIN_SECRET_BYTES = 16
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+CLOCK = SystemClock()
+
+
+@asynccontextmanager
+async def open_store(
+    settings: Settings,
+    *,
+    must_exist: bool = False,
+    on_moved: Callable[[Sequence[Prediction]], None] = lambda _: None,
+) -> "AsyncIterator[SqlStore]":
+    """The prediction table, its schema brought up to date; a new folder is made unless told not.
+
+    `on_moved` is told what this process' moves made.
+    Raises NotFound for a data folder that must exist and does not.
+    """
+    from retouch.store import SqlStore, migrate
+
+    if not settings.database:
+        if must_exist and not settings.data.is_dir():
+            raise NotFound("data folder", str(settings.data))
+        DataFolder(settings.data)
+    await migrate(settings.database_url)
+    store = SqlStore(settings.database_url, on_moved=on_moved)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+@asynccontextmanager
+async def open_keys(settings: Settings) -> "AsyncIterator[KeyService]":
+    """The callers' credentials."""
+    from retouch.service.keys import KeyService
+
+    async with open_store(settings) as store:
+        yield KeyService(store, CLOCK)
+
+
+def open_blobs(settings: Settings) -> "ObstoreBlobs":
+    """Where pictures are kept."""
+    from retouch.blobs.store import ObstoreBlobs
+
+    return ObstoreBlobs.at(settings.blobs_url)
+
+
+def open_eraser(settings: Settings, store: "SqlStore") -> "Eraser":
+    """What forgets predictions."""
+    from retouch.service.eraser import Eraser
+
+    return Eraser(store=store, blobs=open_blobs(settings))
+
+
+@asynccontextmanager
+async def open_tracer() -> AsyncIterator[Tracer]:
+    """Records spans if OpenTelemetry's variables say where to; SettingsError without the extra."""
+    service = traced_as()
+    if service is None:
+        yield UNTRACED
+        return
+    try:
+        from retouch.net.tracing import OtelTracer
+    except ImportError:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed: "
+            "pip install 'retouch[otel]'"
+        ) from None
+    tracer = OtelTracer.exporting(service)
+    try:
+        yield tracer
+    finally:
+        await asyncio.to_thread(tracer.stop)
+
+
+def build_catalogue(settings: Settings) -> "Catalogue":
+    """Every public model name, served by the configured weights."""
+    from retouch.protocols import DIALECTS
+    from retouch.service.catalogue import Catalogue
+
+    return Catalogue.build(DIALECTS, settings.weights)
+
+
+def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
+    found = tuple(secret.encode() for secret in settings.secret) or folder.secrets()
+    if not found or min(map(len, found)) < MIN_SECRET_BYTES:
+        raise SettingsError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
+    return found
