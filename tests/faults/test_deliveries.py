@@ -8,7 +8,6 @@ import pytest
 from retouch.domain.edit import Edit
 from retouch.domain.errors import Busy
 from retouch.domain.prediction import FINAL, Cancel, Prediction, Webhook
-from retouch.faults import Fault, Nth, faulty
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.ports import DeliveryState, Outbox, Receipt, Store
@@ -17,6 +16,7 @@ from retouch.service.deliveries import LEASE_S, Deliveries
 from retouch.service.identity import Tickets
 from retouch.service.links import Links, Views
 from retouch.testing import FakeClock, MemoryStore
+from tests.faults.wrappers import Fault, Nth, faulty
 
 IDS = ("a", "b", "c")
 SECRET = b"a secret of some length"

@@ -9,7 +9,6 @@ from retouch.blobs import ObstoreBlobs
 from retouch.domain.edit import BlobImage, Edit, InlineImage
 from retouch.domain.errors import Busy
 from retouch.domain.prediction import Prediction
-from retouch.faults import Fault, Nth, faulty
 from retouch.net.signing import LinkSigner
 from retouch.ports import Blobs, Files, Store
 from retouch.protocols import DIALECTS
@@ -19,6 +18,7 @@ from retouch.service.intake import Intake, Sender
 from retouch.service.links import Links
 from retouch.service.reconcile import MARGIN_S, Reconciler
 from retouch.testing import FakeClock, MemoryStore
+from tests.faults.wrappers import Fault, Nth, faulty
 
 MODEL = "black-forest-labs/flux-kontext-pro"
 PICTURE = b"a picture"

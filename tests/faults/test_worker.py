@@ -13,10 +13,10 @@ from retouch.domain.picture import Picture
 from retouch.domain.prediction import FINAL, Prediction, Status, Webhook
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
-from retouch.faults import Fault, Nth, faulty
 from retouch.ports import Blobs, Store
 from retouch.testing import FakeClock, MemoryStore
 from retouch.worker import Worker, WorkerOptions
+from tests.faults.wrappers import Fault, Nth, faulty
 
 LEASE_S = 10.0
 OPTIONS = WorkerOptions(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from retouch.domain.errors import Busy
-from retouch.faults import Fault, Nth, faulty, verbs
 from retouch.ports import Blobs, Files, Keys, Outbox, Store
+from tests.faults.wrappers import Fault, Nth, faulty, verbs
 
 PORTS = (Store, Outbox, Keys, Files, Blobs)
 EVERY = [(port, verb) for port in PORTS for verb in verbs(port)]

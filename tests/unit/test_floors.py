@@ -27,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"service"}),
     frozenset({"web", "worker"}),
-    frozenset({"bootstrap", "testing", "faults", "running"}),
+    frozenset({"bootstrap", "testing", "running"}),
     frozenset({"cli"}),
 )
 """Lowest first. Names on one floor never import each other."""

@@ -5,10 +5,10 @@ import pytest
 from retouch.domain.edit import Edit
 from retouch.domain.errors import Busy
 from retouch.domain.prediction import Prediction
-from retouch.faults import Fault, Nth, faulty
 from retouch.ports import Store
 from retouch.service.leases import LapsedLeases
 from retouch.testing import FakeClock, MemoryStore
+from tests.faults.wrappers import Fault, Nth, faulty
 
 LEASE_S = 10.0
 
