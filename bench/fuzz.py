@@ -71,6 +71,7 @@ class Decoded:
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     children: set[int] = field(default_factory=set)
+    deaths: Counter[str] = field(default_factory=Counter)
     peak_mb: float = 0.0
 
 
@@ -103,7 +104,7 @@ def decoder_pids() -> set[int]:
 async def fuzz_images(count: int, seed: int) -> dict[str, Any]:
     """Decode that many; the figures."""
     draw, seen, started = random.Random(seed), Decoded(), time.monotonic()  # noqa: S311  no secret
-    decoder = ProcessDecoder()
+    decoder = ProcessDecoder(on_death=lambda reason: seen.deaths.update([reason]))
     await decoder.decode(_sound())
     before = memory_mb("self")
     for done in range(1, count + 1):
@@ -125,6 +126,7 @@ async def fuzz_images(count: int, seed: int) -> dict[str, Any]:
         "decoded": seen.outcomes["decoded"],
         "failures": len(seen.failures),
         "decoders": len(seen.children),
+        "decoder_deaths": seen.deaths.total(),
         "decoder_peak_mb": round(seen.peak_mb),
         "caller_grew_mb": round(grown),
         "images_per_s": rate_of(count, started),
@@ -273,6 +275,7 @@ def main() -> None:
             figures |= asyncio.run(fuzz_requests(server, requests, given.seed))
     bounds = {
         "failures": 0,
+        "decoder_deaths": 0,
         "request_failures": 0,
         "decoder_peak_mb": DECODER_MB,
         "caller_grew_mb": GROWTH_MB,

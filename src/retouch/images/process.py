@@ -3,6 +3,9 @@
 A child (`python -m retouch.images.child`) is started at the first decode, stays warm and is
 reused; one that dies or takes too long is replaced at the next decode. It is started by exec,
 with an empty environment, so it inherits neither torch nor secrets.
+
+What a child says of an image, and that it took too long, is the image's doing and final. A death
+may be somebody else's doing, so the image is tried once more in a fresh child.
 """
 
 import asyncio
@@ -20,12 +23,15 @@ from retouch.domain.picture import Picture
 from retouch.images.decode import DEFAULT_LIMITS, Limits, sniff
 from retouch.images.frame import FAILURE, MAX_SENTENCE, PICTURE, REPLY, REQUEST
 
+TRIES = 2
+"""Children that may die at an image before it is refused."""
+
 
 class ProcessDecoder:
     """The `Decoder` port over one or two long-lived children.
 
     Each of the `processes` children may map `memory_bytes` of address space and take `timeout_s`
-    seconds for one image; both overruns are a BadInput.
+    seconds for one image; both overruns are a BadInput, and so is an image that two died at.
     """
 
     def __init__(
@@ -74,10 +80,18 @@ class ProcessDecoder:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, data)
 
     def _decode(self, data: bytes) -> Picture:
+        for _ in range(TRIES):
+            with suppress(_Died):
+                return self._try(data)
+        raise BadInput(
+            "The input image could not be decoded: it is damaged or needs too much memory."
+        )
+
+    def _try(self, data: bytes) -> Picture:
         child = self._take()
         try:
             return child.decode(data, self._timeout_s)
-        except BadInput:
+        except (BadInput, _Died):
             if self._is_stopped:  # not the image's fault
                 raise Busy("The server is stopping.") from None
             raise
@@ -109,6 +123,10 @@ class ProcessDecoder:
         child.close()
 
 
+class _Died(Exception):
+    """A child ended, or said what no sound one says, before it answered."""
+
+
 class _Child:
     """One decoding process and the pipe to it. Used by one thread at a time."""
 
@@ -131,6 +149,7 @@ class _Child:
         return not self._is_broken and self._process.poll() is None
 
     def decode(self, data: bytes, timeout_s: float) -> Picture:
+        """Raises BadInput for a refusal or an overrun, _Died when there is no answer."""
         overran = threading.Event()
 
         def end() -> None:
@@ -144,13 +163,13 @@ class _Child:
             return self._exchange(data)
         except (OSError, EOFError):
             self.kill()
-            self.lost = "overran" if overran.is_set() else "died"
-            reason = (
-                f"it takes longer than {timeout_s:g} s"
-                if overran.is_set()
-                else "it is damaged or needs too much memory"
-            )
-            raise BadInput(f"The input image could not be decoded: {reason}.") from None
+            if not overran.is_set():
+                self.lost = "died"
+                raise _Died from None
+            self.lost = "overran"
+            raise BadInput(
+                f"The input image could not be decoded: it takes longer than {timeout_s:g} s."
+            ) from None
         finally:
             timer.cancel()
 

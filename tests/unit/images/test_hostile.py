@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -222,19 +223,39 @@ async def decoding_in_a_frozen_child(decoder: ProcessDecoder) -> tuple[int, asyn
     return pid, decoding
 
 
-async def test_a_child_that_dies_of_an_image_is_a_sentence(decoder: ProcessDecoder) -> None:
+async def test_an_image_whose_child_was_killed_is_decoded_by_a_fresh_one() -> None:
+    deaths: list[str] = []
+    decoder = ProcessDecoder(on_death=deaths.append)
     pid, decoding = await decoding_in_a_frozen_child(decoder)
 
     os.kill(pid, signal.SIGKILL)
+    picture = await decoding
 
-    with pytest.raises(BadInput, match="it is damaged or needs too much memory"):
-        await decoding
-    assert (await decoder.decode(saved(SMALL, "PNG"))).width == 16
+    assert picture.width == 16
     assert child_ids(decoder) != [pid]
+    assert deaths == ["died"]
+    await decoder.stop()
+
+
+async def test_an_image_that_two_children_die_at_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deaths: list[str] = []
+    decoder = ProcessDecoder(on_death=deaths.append)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", shutil.which("false"))  # whatever it is asked, it dies
+        with pytest.raises(BadInput, match="it is damaged or needs too much memory"):
+            await decoder.decode(saved(SMALL, "PNG"))
+
+    assert deaths == ["died", "died"]
+    assert (await decoder.decode(saved(SMALL, "PNG"))).width == 16
+    await decoder.stop()
 
 
 async def test_a_child_that_hangs_is_ended() -> None:
-    decoder = ProcessDecoder()
+    deaths: list[str] = []
+    decoder = ProcessDecoder(on_death=deaths.append)
     await decoder.decode(saved(SMALL, "PNG"))
     decoder._timeout_s = 0.2
     pid, decoding = await decoding_in_a_frozen_child(decoder)
@@ -245,6 +266,7 @@ async def test_a_child_that_hangs_is_ended() -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert deaths == ["overran"]  # once: its time is the image's own
 
 
 @pytest.mark.parametrize(
