@@ -44,8 +44,8 @@ fuzz: setup  ## 100,000 mutated pictures and 20,000 mutated requests
 fuzz-api: setup  ## thousands of generated requests against every OpenAPI document
 	@$(BIN)/python bench/api_fuzz.py
 
-bench: setup  ## every benchmark, in its quick form
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+bench: setup  ## every benchmark in its quick form, and one table in build/bench.md
+	@$(BIN)/python bench
 
 peers: setup  ## install the servers that bench/gateway.py measures beside ours
 	@$(BIN)/python bench/gateway.py --install
