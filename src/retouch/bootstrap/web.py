@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -23,7 +23,6 @@ from retouch.bootstrap.parts import (
     open_tracer,
     read_secrets,
 )
-from retouch.bootstrap.worker import work
 from retouch.domain.grant import Limits
 from retouch.domain.prediction import Kept
 from retouch.folder import DataFolder
@@ -39,10 +38,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PRELOAD = {"toy": "retouch.engine.families.toy"}
-"""What the worker's fork server imports ahead of time for some weights: everything slow."""
-
-PRELOAD_DEFAULT = "retouch.engine.families.flux1"
+FAMILIES = {"toy": "retouch.engine.families.toy"}
+DEFAULT_FAMILY = "retouch.engine.families.flux1"
+"""What the worker's fork server imports of the families ahead of time."""
 
 
 def serve(settings: Settings, *, with_worker: bool) -> int:
@@ -245,17 +243,25 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Supervisor":
-    from retouch.worker.process import nursery, spawn
+    from retouch.worker.process import Nursery
     from retouch.worker.supervisor import Supervisor
 
     name = _local_name(folder)
-    preload = PRELOAD.get(settings.weights, PRELOAD_DEFAULT)
+    family = FAMILIES.get(settings.weights, DEFAULT_FAMILY)
+    nursery = Nursery(_work, settings, name, preload=("retouch.bootstrap.worker", __name__, family))
     return Supervisor(
-        partial(spawn, nursery(preload), work, settings, name),
+        nursery.spawn,
         lambda loss: store.release(name, loss=loss),
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )
+
+
+def _work(*arguments: Any) -> None:
+    """Be a worker: only the fork server and its children have this imported."""
+    from retouch.bootstrap.worker import work
+
+    work(*arguments)
 
 
 def _local_name(folder: DataFolder) -> str:

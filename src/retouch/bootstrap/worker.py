@@ -1,65 +1,79 @@
-"""The worker: the engine with its weights, and all that a prediction passes around it."""
+"""The worker: the engine with its weights, and all that a prediction passes around it.
+
+What a worker needs but for its model family is imported here and not later, so that a fork server
+which has imported this module gives birth to workers that need not import anything.
+"""
 
 import asyncio
 import os
 import platform
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
 from retouch import logs
+from retouch.blobs.store import ObstoreBlobs as ObstoreBlobs
 from retouch.bootstrap.engine import build_engine
 from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer
+from retouch.engine.calibration import Calibration, calibrate
+from retouch.engine.engine import StepEngine
+from retouch.images.decode import Limits
+from retouch.images.process import ProcessDecoder
+from retouch.net.chat import ChatUpsampler
+from retouch.net.fetch import FetchPolicy, GuardedFetcher
 from retouch.ports import Family, Upsampler
+from retouch.service.enlistment import Enlistment
+from retouch.service.meters import WorkerMeters
 from retouch.service.safety import Safety
+from retouch.service.words import WordList
 from retouch.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from retouch.engine.calibration import Calibration
-    from retouch.engine.engine import StepEngine
+from retouch.store import SqlStore as SqlStore
+from retouch.worker.process import run_until_told
+from retouch.worker.watchdog import Watchdog
+from retouch.worker.worker import Worker, WorkerOptions
 
 log = structlog.get_logger(__name__)
 
 
-def work(settings: Settings, name: str = "", ready: "Connection[None, None] | None" = None) -> int:
-    """Run one worker in this process until SIGTERM, or until its parent dies."""
+def work(
+    settings: Settings,
+    name: str = "",
+    learned: Calibration | None = None,
+    ready: "Connection[Calibration | None, None] | None" = None,
+) -> int:
+    """Run one worker in this process until SIGTERM, or until its parent dies.
+
+    What an earlier worker `learned` of the same device is not measured again; what this one goes
+    by is sent on `ready` once it claims.
+    """
     logs.configure(settings.log_level, settings.log_format, for_good=True)
     name = name or f"{platform.node()}-{os.getpid()}"
-    engine = build_engine(settings, partial(_measure, settings))
+
+    def measure(family: Family) -> Calibration:
+        nonlocal learned
+        learned = learned or _measure(settings, family)
+        return learned
+
+    engine = build_engine(settings, measure)
     log.info("worker.loaded", worker=name, weights=engine.family.name)
     safety = build_safety(settings)
-    asyncio.run(_work(settings, name, engine, safety, ready))
+    tell = partial(ready.send, learned) if ready else _nothing
+    asyncio.run(_work(settings, name, engine, safety, tell))
     return 0
 
 
-def _measure(settings: Settings, family: Family) -> "Calibration":
-    from retouch.engine.calibration import calibrate
-    from retouch.worker.watchdog import Watchdog
-
+def _measure(settings: Settings, family: Family) -> Calibration:
     with Watchdog(settings.step_floor_s).over(None):
         return calibrate(family, CLOCK)
 
 
 async def _work(
-    settings: Settings,
-    name: str,
-    engine: "StepEngine",
-    safety: Safety,
-    ready: "Connection[None, None] | None",
+    settings: Settings, name: str, engine: StepEngine, safety: Safety, ready: Callable[[], None]
 ) -> None:
-    from retouch.images.decode import Limits
-    from retouch.images.process import ProcessDecoder
-    from retouch.net.fetch import FetchPolicy, GuardedFetcher
-    from retouch.service.enlistment import Enlistment
-    from retouch.service.meters import WorkerMeters
-    from retouch.worker.process import run_until_told
-    from retouch.worker.watchdog import Watchdog
-    from retouch.worker.worker import Worker, WorkerOptions
-
     limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     meters = WorkerMeters(engine.free_bytes)
     decoder = ProcessDecoder(
@@ -94,7 +108,7 @@ async def _work(
             on_step=meters.stepped,
             tracer=tracer,
         )
-        await run_until_told(worker, partial(ready.send, None) if ready else _nothing)
+        await run_until_told(worker, ready)
 
 
 def _nothing() -> None:
@@ -106,8 +120,6 @@ def build_safety(settings: Settings) -> Safety:
 
     Raises SettingsError for a list of words that cannot be read, and WeightsError.
     """
-    from retouch.service.words import WordList
-
     match settings.safety_words:
         case "built-in":
             prompts: WordList | None = WordList.built_in()
@@ -127,8 +139,6 @@ def build_safety(settings: Settings) -> Safety:
 
 def build_upsampler(settings: Settings) -> Upsampler | None:
     """What elaborates prompts, None when that is off."""
-    from retouch.net.chat import ChatUpsampler
-
     if not settings.upsampling_url:
         return None
     return ChatUpsampler(

@@ -6,13 +6,14 @@ never runs it. That server and every child end when the process that started the
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from retouch.worker.worker import Worker
@@ -21,9 +22,10 @@ from retouch.worker.worker import Worker
 class LocalWorker:
     """A started child; `retouch.worker.supervisor.Child`."""
 
-    def __init__(self, process: ForkServerProcess, ready: "Connection[None, None]") -> None:
+    def __init__(self, process: ForkServerProcess, ready: "Connection[None, object]") -> None:
         self._process, self._ready = process, ready
         self._was_ready = False
+        self.learned: object = None  # what it found out, once it was ready
 
     @property
     def pid(self) -> int | None:
@@ -39,9 +41,9 @@ class LocalWorker:
 
     @property
     def was_ready(self) -> bool:
-        if not self._was_ready and self._ready.poll():
+        if not self._was_ready and not self._ready.closed and self._ready.poll():
             with suppress(EOFError):  # it died before
-                self._ready.recv()
+                self.learned = self._ready.recv()
                 self._was_ready = True
         return self._was_ready
 
@@ -57,20 +59,42 @@ class LocalWorker:
         self._ready.close()
 
 
-def nursery(preload: str) -> ForkServerContext:
-    """The fork server's context; it imports `preload` when the first child is asked for."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    return context
+class Nursery:
+    """Starts one worker after the other, each with what an earlier one found out.
+
+    A child runs `main(*arguments, learned, ready)`. Once it claims it sends on `ready` what it
+    found out about its device; the next one gets that as `learned`, the first one None.
+    """
+
+    def __init__(
+        self, main: Callable[..., object], *arguments: Any, preload: Sequence[str] = ()
+    ) -> None:
+        """`preload` are the modules that the fork server imports before its first child."""
+        self._main, self._arguments = main, arguments
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+        self._last: LocalWorker | None = None
+        self._learned: object = None
+
+    def spawn(self) -> LocalWorker:
+        """Start a child; the one before it must have ended."""
+        if self._last is not None and self._last.was_ready:
+            self._learned = self._last.learned
+        reader, writer = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_begin,
+            args=(self._main, *self._arguments, self._learned, writer),
+            name="retouch-worker",
+        )
+        process.start()
+        writer.close()
+        self._last = LocalWorker(process, reader)
+        return self._last
 
 
-def spawn(context: ForkServerContext, main: Callable[..., object], *arguments: Any) -> LocalWorker:
-    """Start `main(*arguments, ready)` in a child; it sends something on `ready` once it claims."""
-    reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=main, args=(*arguments, writer), name="retouch-worker")
-    process.start()
-    writer.close()
-    return LocalWorker(process, reader)
+def _begin(main: Callable[..., object], *arguments: object) -> None:
+    gc.freeze()  # what the fork server imported is never garbage: no collection need look at it
+    main(*arguments)
 
 
 async def run_until_told(worker: Worker, ready: Callable[[], None]) -> None:

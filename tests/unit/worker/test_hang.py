@@ -14,7 +14,7 @@ from retouch.net.fetch import FetchPolicy, GuardedFetcher
 from retouch.store import SqlStore, migrate
 from retouch.testing import FakeClock
 from retouch.worker import Supervisor, Worker
-from retouch.worker.process import nursery, run_until_told, spawn
+from retouch.worker.process import Nursery, run_until_told
 from retouch.worker.watchdog import EXITCODE, Watchdog
 
 
@@ -23,7 +23,7 @@ class NoDecoder:
         raise AssertionError("these edits have no pictures")
 
 
-def work(folder: Path, ready: "Connection[None, None]") -> None:
+def work(folder: Path, learned: None, ready: "Connection[None, None]") -> None:
     """A worker whose device hangs in the very first step it is ever given."""
     asyncio.run(_work(folder, ready))
 
@@ -67,8 +67,8 @@ async def test_a_hung_worker_is_ended_and_its_prediction_done_by_the_next(tmp_pa
         codes.append(supervisor.child and supervisor.child.exitcode)
         await store.release("w", loss=loss)
 
-    nurse = nursery("retouch.engine.families.toy")
-    supervisor = Supervisor(partial(spawn, nurse, work, tmp_path), release, clock=FakeClock())
+    nursery = Nursery(work, tmp_path, preload=["retouch.engine.families.toy"])
+    supervisor = Supervisor(nursery.spawn, release, clock=FakeClock())
     await supervisor.start()
     try:
         async with asyncio.timeout(60):

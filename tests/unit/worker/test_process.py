@@ -1,0 +1,73 @@
+"""The fork server and the workers it gives birth to, as real processes."""
+
+import json
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+
+from retouch.worker.process import Nursery
+
+
+def find_out(learned: int | None, ready: "Connection[int, None]") -> None:
+    """A worker that finds out one more than the last, and ends."""
+    ready.send((learned or 0) + 1)
+
+
+def die_at_two(learned: int | None, ready: "Connection[int, None]") -> None:
+    """A worker that is ready only if it knows nothing yet."""
+    if learned is None:
+        ready.send(1)
+
+
+def test_a_worker_gets_what_the_one_before_it_found_out() -> None:
+    nursery = Nursery(find_out)
+
+    found = []
+    for _ in range(3):
+        child = nursery.spawn()
+        child.join(30)
+        found.append(child.learned)
+
+    assert found == [1, 2, 3]
+
+
+def test_a_worker_that_never_got_ready_makes_nobody_forget() -> None:
+    nursery = Nursery(die_at_two)
+
+    found = []
+    for _ in range(3):
+        child = nursery.spawn()
+        child.join(30)
+        found.append(child.was_ready)
+
+    assert found == [True, False, False]
+
+
+FORKED = """
+import json, os, signal, sys
+import retouch.bootstrap.worker, retouch.bootstrap.web, retouch.engine.families.toy
+from pathlib import Path
+from retouch.settings import Settings
+
+class Ready:
+    def send(self, learned):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+before = set(sys.modules)
+retouch.bootstrap.worker.work(Settings(data=Path(sys.argv[1]), weights="toy"), "w", None, Ready())
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_a_worker_imports_nothing_that_the_fork_server_could_have(tmp_path) -> None:
+    done = subprocess.run(  # noqa: S603  ours
+        [sys.executable, "-c", FORKED, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    late = json.loads(done.stdout.splitlines()[-1])
+    slow = [name for name in late if name.partition(".")[0] not in sys.stdlib_module_names]
+    assert slow == []
