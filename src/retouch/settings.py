@@ -47,6 +47,11 @@ class Settings:
     )
     device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
     dtype: str = setting("auto", "Number format of the weights: auto, float32, bfloat16.")
+    quantisation: str = setting(
+        "none",
+        "Rounds the linears of transformer and text encoders while they load: none, int8, "
+        "int8-dynamic, float8.",
+    )
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.")
     token_budget: int = setting(
         0, "Most tokens in one forward pass; 0 measures at the start what the device likes best."

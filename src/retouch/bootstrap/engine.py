@@ -44,6 +44,7 @@ def build_engine(
         device=settings.device,
         dtype=settings.dtype,
         transformer=Path(settings.transformer) if settings.transformer else None,
+        quantisation=settings.quantisation,
         loras=Path(settings.loras) if settings.loras else None,
         cache_bytes=settings.cache_bytes,
         fast_tolerance=settings.fast_tolerance,

@@ -18,6 +18,9 @@ from retouch.ports import Family, Memory
 
 DType = Literal["float32", "bfloat16", "float16"]
 
+QUANTISATIONS = ("none", "int8", "int8-dynamic", "float8")
+"""How linears may be rounded while they load; see `families.quantised`."""
+
 CACHE_BYTES = 256_000_000
 """Encoded instructions and pictures a family keeps where nobody chose how many."""
 
@@ -30,6 +33,7 @@ class Options:
     """What an operator chooses beside weights, device and precision."""
 
     transformer: Path | None = None  # single file of it, instead of the folder's
+    quantisation: str = "none"  # one of QUANTISATIONS
     loras: Path | None = None  # folder of those that edits may name
     cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
     fast_tolerance: float = FAST_TOLERANCE  # 0: edits that ask for `fast` are exact
@@ -55,6 +59,7 @@ def load_family(
     device: str = "cpu",
     dtype: str = "float32",
     transformer: Path | None = None,
+    quantisation: str = "none",
     loras: Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
@@ -85,11 +90,16 @@ def load_family(
     from retouch.engine.families.device import choose
 
     place, precision = choose(device, dtype)
+    if quantisation != "none":
+        from retouch.engine.families.quantised import check_quantisation
+
+        check_quantisation(quantisation, place, precision)
     whole = ("retouch.engine.families.whole", "WholeFamily")
     module, class_name = whole if is_whole else FAMILIES[kind]
     family = getattr(import_module(module), class_name)
     options = Options(
         transformer=transformer,
+        quantisation=quantisation,
         loras=loras,
         cache_bytes=cache_bytes,
         fast_tolerance=fast_tolerance,

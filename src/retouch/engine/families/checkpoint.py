@@ -26,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from retouch.engine.families import WeightsError, read_json, wide
 from retouch.engine.families.codec import DctCodec
+from retouch.engine.families.quantised import loading_options
 from retouch.engine.families.schedule import Shift, parse_shift
 
 CLASSES: Mapping[tuple[str, str], Any] = {
@@ -86,23 +87,31 @@ class Parts:
 
 
 def read_parts(
-    folder: Path, *, device: str, dtype: torch.dtype, transformer: Path | None = None
+    folder: Path,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    transformer: Path | None = None,
+    quantisation: str = "none",
 ) -> Parts:
     """Every component, ready to run on a device; raises WeightsError naming path and fault.
 
-    `transformer` is as in `read_transformer`.
+    `transformer` is as in `read_transformer`. `quantisation` is for the two that are large, the
+    transformer and T5.
     """
     index = read_json(folder / "model_index.json")
 
-    def model(name: str) -> Any:
-        return read_model(folder, index, name, device=device, dtype=dtype)
+    def model(name: str, **options: Any) -> Any:
+        return read_model(folder, index, name, device=device, dtype=dtype, **options)
 
     parts = Parts(
-        transformer=read_transformer(folder, index, transformer, device=device, dtype=dtype),
+        transformer=read_transformer(
+            folder, index, transformer, device=device, dtype=dtype, quantisation=quantisation
+        ),
         vae=model("vae"),
         clip=model("text_encoder"),
         clip_tokenizer=read_tokenizer(folder, index, "tokenizer"),
-        t5=model("text_encoder_2"),
+        t5=model("text_encoder_2", quantisation=quantisation),
         t5_tokenizer=read_tokenizer(folder, index, "tokenizer_2"),
         shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
     )
@@ -125,14 +134,22 @@ def _check_widths(folder: Path, parts: Parts) -> None:
 
 
 def read_model(
-    folder: Path, index: Mapping[str, Any], name: str, *, device: str, dtype: torch.dtype
+    folder: Path,
+    index: Mapping[str, Any],
+    name: str,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    quantisation: str = "none",
 ) -> Any:
     """A model ready to run, with every weight its class has; raises WeightsError.
 
-    The libraries would draw missing ones at random.
+    The libraries would draw missing ones at random. Quantised weights are rounded in main memory
+    and only then go to the device.
     """
+    options = loading_options(quantisation, _named(folder, index, name)[0])
     model, info = _read(
-        folder, index, name, use_safetensors=True, output_loading_info=True, dtype=dtype
+        folder, index, name, use_safetensors=True, output_loading_info=True, dtype=dtype, **options
     )
     missing = sorted(info["missing_keys"])
     if missing:
@@ -147,6 +164,7 @@ def read_transformer(
     *,
     device: str,
     dtype: torch.dtype,
+    quantisation: str = "none",
 ) -> Any:
     """The transformer ready to run, its weights from a safetensors or GGUF file if there is one.
 
@@ -154,14 +172,23 @@ def read_transformer(
     there and are turned into `dtype` while they are used. Raises WeightsError.
     """
     if file is None:
-        return read_model(folder, index, "transformer", device=device, dtype=dtype)
+        return read_model(
+            folder, index, "transformer", device=device, dtype=dtype, quantisation=quantisation
+        )
     if file.suffix not in SINGLE_FILES:
         known = " or ".join(SINGLE_FILES)
         raise WeightsError(f"the transformer is {str(file)!r}, must be a {known} file")
     if not file.is_file():
         raise WeightsError(f"there is no transformer at {file}")
     component = _component(folder, index, "transformer")
-    options = {"quantization_config": _gguf(file, dtype)} if file.suffix == ".gguf" else {}
+    options = loading_options(quantisation, "diffusers")
+    if file.suffix == ".gguf":
+        if options:
+            raise WeightsError(
+                f"{file} is quantised already; with it the quantisation must be 'none', "
+                f"not {quantisation!r}"
+            )
+        options = {"quantization_config": _gguf(file, dtype)}
     config = folder / "transformer" / "config.json"
     try:
         model = component.from_single_file(
@@ -220,10 +247,7 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
 
 def _component(folder: Path, index: Mapping[str, Any], name: str) -> Any:
     """The class that the folder names for a component; raises WeightsError for one not ours."""
-    named = index.get(name)
-    if not (isinstance(named, list) and len(named) == 2):
-        raise WeightsError(f"{folder / 'model_index.json'} names no {name}")
-    library, class_name = map(str, named)
+    library, class_name = _named(folder, index, name)
     component = _class(library, class_name)
     if component is None:
         raise WeightsError(
@@ -231,6 +255,14 @@ def _component(folder: Path, index: Mapping[str, Any], name: str) -> Any:
             "which is not a class we load"
         )
     return component
+
+
+def _named(folder: Path, index: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """The library and class that the folder names for a component; raises WeightsError."""
+    named = index.get(name)
+    if not (isinstance(named, list) and len(named) == 2):
+        raise WeightsError(f"{folder / 'model_index.json'} names no {name}")
+    return str(named[0]), str(named[1])
 
 
 def _class(library: str, name: str) -> Any:

@@ -95,7 +95,11 @@ class Flux1Family:
         check_device(device)
         recipe = read_recipe(folder, name)
         parts = read_parts(
-            folder, device=device, dtype=getattr(torch, dtype), transformer=options.transformer
+            folder,
+            device=device,
+            dtype=getattr(torch, dtype),
+            transformer=options.transformer,
+            quantisation=options.quantisation,
         )
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")

@@ -110,11 +110,24 @@ class Flux2Family:
         precision = getattr(torch, dtype)
         parts = Parts(
             transformer=read_transformer(
-                folder, index, options.transformer, device=device, dtype=precision
+                folder,
+                index,
+                options.transformer,
+                device=device,
+                dtype=precision,
+                quantisation=options.quantisation,
             ),
             vae=read_model(folder, index, "vae", device=device, dtype=precision),
             qwen=_trimmed(
-                folder, read_model(folder, index, "text_encoder", device=device, dtype=precision)
+                folder,
+                read_model(
+                    folder,
+                    index,
+                    "text_encoder",
+                    device=device,
+                    dtype=precision,
+                    quantisation=options.quantisation,
+                ),
             ),
             tokenizer=read_tokenizer(folder, index, "tokenizer"),
             shift=read_shift(folder / "scheduler" / "scheduler_config.json"),

@@ -24,10 +24,14 @@ from retouch.domain.picture import Picture
 from retouch.engine.families import WHOLE, DType, Options, WeightsError, read_json
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.quantised import loading_options
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.ports import Plan
 
 LIBRARIES = frozenset({"diffusers", "transformers"})
+LARGE = ("transformer", "text_encoder")
+"""Components that are worth rounding."""
+
 DEFAULTS: Mapping[str, Any] = {"steps": 40, "guidance": 4.0}
 
 
@@ -126,11 +130,14 @@ class WholeFamily:
     def load(
         cls, folder: Path, *, name: str, device: str, dtype: DType, options: Options | None = None
     ) -> "WholeFamily":
-        """From a folder in diffusers' layout; raises WeightsError. It has no use for the options,
-        and refuses a transformer of its own."""
+        """From a folder in diffusers' layout; raises WeightsError.
+
+        Of the options it has a use for the quantisation only, and refuses a transformer of its own.
+        """
         import diffusers
 
-        if options is not None and options.transformer is not None:
+        options = options or Options()
+        if options.transformer is not None:
             raise WeightsError(f"{name} takes no transformer from a file: it is driven whole")
         check_device(device)
         index = read_json(folder / "model_index.json")
@@ -143,7 +150,10 @@ class WholeFamily:
                 )
         try:
             pipeline = getattr(diffusers, class_name).from_pretrained(
-                str(folder), dtype=getattr(torch, dtype), local_files_only=True
+                str(folder),
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                **_rounding(options.quantisation, index),
             )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise WeightsError(f"cannot load {class_name} from {folder}: {error}") from error
@@ -233,3 +243,16 @@ class WholeFamily:
         own = copy.copy(self._pipeline)
         own.scheduler = copy.deepcopy(self._pipeline.scheduler)
         return own
+
+
+def _rounding(quantisation: str, index: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a pipeline's `from_pretrained` wants to hear of a quantisation."""
+    if quantisation == "none":
+        return {}
+    from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
+
+    mapping = {
+        name: loading_options(quantisation, index[name][0])["quantization_config"] for name in LARGE
+    }
+    options: Any = PipelineQuantizationConfig
+    return {"quantization_config": options(quant_mapping=mapping)}

@@ -46,10 +46,11 @@ class WideConv2d(nn.Conv2d):
 def widen(model: Any) -> None:
     """Turn a model's plain linears and convolutions into wide ones, in place.
 
-    They stay instances of their classes with the same names and weights, for LoRA and saving.
+    Quantised ones are not plain: their weights bring products of their own. The others stay
+    instances of their classes with the same names and weights, for LoRA and saving.
     """
     for module in model.modules():
-        if type(module) is nn.Linear:
+        if type(module) is nn.Linear and type(module.weight) is nn.Parameter:
             module.__class__ = WideLinear
         elif type(module) is nn.Conv2d:
             module.__class__ = WideConv2d
