@@ -1,13 +1,24 @@
-"""Random lives, told to the memory twin and to SQLite at once: they must agree on everything."""
+"""Random lives, told to the memory twin and to a database at once: they must agree on everything.
+
+The databases are SQLite and, with fewer lives, PostgreSQL.
+"""
 
 import asyncio
-import tempfile
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from retouch.domain.edit import Edit
 from retouch.domain.prediction import (
@@ -23,7 +34,7 @@ from retouch.domain.prediction import (
     Webhook,
 )
 from retouch.ports import Delivered, Delivery, GiveUp, Postpone, Retry
-from retouch.store import SqlStore, migrate
+from retouch.store import SqlStore
 from retouch.testing import FakeClock, MemoryStore
 
 IDS = st.sampled_from("abcdef")
@@ -70,19 +81,16 @@ FENCES = st.none() | st.builds(Fence, WORKERS, ATTEMPTS)
 class Lives(RuleBasedStateMachine):
     """Every verb with every argument; a lease of 0 s has lapsed, one of 1000 s never does."""
 
-    def __init__(self) -> None:
+    def __init__(self, fresh: Callable[[], str]) -> None:
+        """`fresh` makes an empty database and tells its URL."""
         super().__init__()
         self._loop = asyncio.new_event_loop()
-        self._folder = tempfile.TemporaryDirectory()
-        url = f"sqlite:///{Path(self._folder.name) / 'retouch.db'}"
-        self._run(migrate(url))
-        self._memory, self._sqlite = MemoryStore(FakeClock()), SqlStore(url)
-        self._run(self._sqlite.start())
+        self._memory, self._database = MemoryStore(FakeClock()), SqlStore(fresh())
+        self._run(self._database.start())
 
     def teardown(self) -> None:
-        self._run(self._sqlite.stop())
+        self._run(self._database.stop())
         self._loop.close()
-        self._folder.cleanup()
 
     @rule(
         id=IDS,
@@ -149,9 +157,9 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def every_end_is_recorded_and_told_once(self):
-        told = [it.id for it in self._run(self._sqlite.list_deliveries(limit=50))]
-        for it in self._run(self._sqlite.page(None, limit=10)):
-            names = [event.name for event in self._run(self._sqlite.events(it.id))]
+        told = [it.id for it in self._run(self._database.list_deliveries(limit=50))]
+        for it in self._run(self._database.page(None, limit=10)):
+            names = [event.name for event in self._run(self._database.events(it.id))]
             ends = [name for name in names if name in FINAL]
             assert ends == ([it.status] if it.status.is_final else []), names
             reached = {Status.RUNNING} if "started" in names else set()
@@ -161,7 +169,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def what_was_crashed_under_runs_alone(self):
-        rows = self._run(self._sqlite.page(None, limit=10))
+        rows = self._run(self._database.page(None, limit=10))
         for worker in ("w1", "w2"):
             held = [it for it in rows if it.status is Status.RUNNING and it.worker == worker]
             assert len(held) <= 1 or not any(it.crashes for it in held)
@@ -169,7 +177,7 @@ class Lives(RuleBasedStateMachine):
     def _both(self, verb, *arguments, in_any_order=False, **options):
         answers = [
             self._run(_answer(getattr(store, verb), arguments, options))
-            for store in (self._memory, self._sqlite)
+            for store in (self._memory, self._database)
         ]
         if in_any_order:
             answers = [sorted(answer, key=lambda it: it.id) for answer in answers]
@@ -202,10 +210,27 @@ def _timeless(answer):
     return answer
 
 
-TestLives = Lives.TestCase
-TestLives.settings = settings(
-    max_examples=10,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+EXAMPLES = {"sqlite": 10, "postgres": 5}
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_memory_and_a_database_live_the_same_lives(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if kind == "sqlite":
+        template, numbers = request.getfixturevalue("sqlite_template"), count()
+
+        def fresh() -> str:
+            return f"sqlite:///{shutil.copy(template, tmp_path / f'{next(numbers)}.db')}"
+    else:
+        fresh = request.getfixturevalue("postgres").fresh
+
+    run_state_machine_as_test(
+        lambda: Lives(fresh),
+        settings=settings(
+            max_examples=EXAMPLES[kind],
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
