@@ -79,7 +79,7 @@ class Settings:
     )
     secret: tuple[str, ...] = setting(
         (),
-        "Signs links and webhooks, comma separated: the first signs, links of all are accepted; "
+        "Signs links and webhooks, comma separated: the first signs links, all are accepted; "
         "empty is the file `secret` in the data folder, made once, one in each line.",
         is_secret=True,
     )

@@ -201,7 +201,7 @@ def _services(
         links=links,
         views=Views(links, tickets),
         tickets=tickets,
-        signer=WebhookSigner(secret),
+        signer=WebhookSigner(secret, *older),
         roster=store,
         meters=meters,
     )

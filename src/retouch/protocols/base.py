@@ -135,15 +135,19 @@ class View:
 class Signer(Protocol):
     """What proves to a webhook's receiver that a message is ours."""
 
-    def secret(self, owner: str) -> str:
-        """The owner's signing secret: `whsec_` and 32 bytes in standard base 64."""
+    def secrets(self, owner: str) -> Sequence[str]:
+        """The owner's signing secrets, newest first: `whsec_` and 32 bytes in standard base 64.
+
+        There are several while the server's secret rotates: sign with all of them, or, where a
+        message bears one signature, with the last and tell receivers that one.
+        """
 
     def ed25519(self, message: bytes) -> bytes:
         """The 64 bytes of a signature under the server's own key pair."""
 
     @property
-    def public_key(self) -> bytes:
-        """The 32 bytes that verify it."""
+    def public_keys(self) -> Sequence[bytes]:
+        """32 bytes each, one of which verifies it; publish all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +235,8 @@ class Facts:
 
     owner: str
     weights: Mapping[str, str]
-    webhook_secret: str = ""  # the owner's own; empty where nobody in particular asks
-    public_key: bytes = b""
+    webhook_secrets: Sequence[str] = ()  # the owner's own; none where nobody in particular asks
+    public_keys: Sequence[bytes] = ()
 
 
 class Dialect:

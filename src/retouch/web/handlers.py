@@ -259,8 +259,8 @@ async def describe(visit: Visit) -> Reply:
     facts = Facts(
         owner=visit.owner,
         weights=visit.services.catalogue.weights,
-        webhook_secret=signer.secret(visit.owner) if visit.owner else "",
-        public_key=signer.public_key,
+        webhook_secrets=signer.secrets(visit.owner) if visit.owner else (),
+        public_keys=signer.public_keys,
     )
     return visit.dialect.describe(visit.route.topic, visit.call, facts)
 

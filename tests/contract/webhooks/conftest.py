@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from retouch.net import GuardedCourier
+from retouch.net import GuardedCourier, WebhookSigner
 from retouch.protocols import DIALECTS
 from retouch.service.deliveries import Deliveries
 
@@ -85,12 +85,17 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 def sent(front: Any) -> Callable[[], Awaitable[None]]:
     """Sends what is due now, to the loopback too, and returns once it is settled."""
+    return sending(front, front.services.signer)
+
+
+def sending(front: Any, signer: WebhookSigner) -> Callable[[], Awaitable[None]]:
+    """The same, signed by another."""
     sender = Deliveries(
         store=front.store,
         outbox=front.store,
         dialects=DIALECTS,
         views=front.services.views,
-        signer=front.services.signer,
+        signer=signer,
         courier=GuardedCourier((ip_network("127.0.0.0/8"),)),
         clock=front.clock,
         random=lambda: 0.0,

@@ -36,7 +36,7 @@ class Plain(Dialect):
             "at": notice.at,
             "outputs": view.outputs,
         }
-        headers = {"id": notice.id, "secret": notice.secret or notice.signer.secret(it.owner)}
+        headers = {"id": notice.id, "secret": notice.secret or notice.signer.secrets(it.owner)[0]}
         return Notification(body=json.dumps(said).encode(), headers=headers)
 
 
@@ -121,7 +121,7 @@ async def test_an_end_is_told_once(site: Site) -> None:
         "outputs": [],
     }
     assert arrival.headers["id"] == "a-canceled"
-    assert arrival.headers["secret"] == WebhookSigner(SECRET).secret("ada")
+    assert arrival.headers["secret"] == WebhookSigner(SECRET).secrets("ada")[0]
     assert (await site.only()).state is DeliveryState.DELIVERED
 
 

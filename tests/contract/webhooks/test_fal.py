@@ -115,7 +115,7 @@ async def test_anybody_may_read_the_public_key_wherever_it_is_looked_for(
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "public, max-age=3600"
     assert answer.headers["x-fal-request-id"]
-    assert raw == front.services.signer.public_key
+    assert [raw] == front.services.signer.public_keys
 
 
 async def test_a_run_and_a_browser_behind_the_proxy_may_ask_too(

@@ -166,7 +166,7 @@ class Fal(Dialect):
             return flat(call, 400, "Invalid request")
         if topic == "keys":
             headers = {**headers_of(call), "cache-control": f"public, max-age={KEYS_MAX_AGE_S}"}
-            return Answer(status=200, body=key_set(facts.public_key), headers=headers)
+            return Answer(status=200, body=key_set(facts.public_keys), headers=headers)
         body = token_body(call) if topic == "token" else KINDS
         return Answer(status=200, body=dict(body), headers=headers_of(call))
 

@@ -5,7 +5,7 @@ One key pair signs for everybody; its public half stands at an open address, so 
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,11 +51,15 @@ def _said(call: Call, view: View) -> Mapping[str, Any]:
     return {"status": "ERROR", "error": error, "payload": answer.body}
 
 
-def key_set(public_key: bytes) -> Mapping[str, Any]:
-    """The key pair's public half as a JSON Web Key Set; its id is the key's RFC 7638 thumbprint."""
+def key_set(public_keys: Sequence[bytes]) -> Mapping[str, Any]:
+    """The public halves as a JSON Web Key Set; a key's id is its RFC 7638 thumbprint."""
+    return {"keys": [_web_key(it) for it in public_keys]}
+
+
+def _web_key(public_key: bytes) -> Mapping[str, Any]:
     key = {"crv": "Ed25519", "kty": "OKP", "x": _text(public_key)}
     thumbprint = hashlib.sha256(msgspec.json.encode(key)).digest()
-    return {"keys": [{**key, "kid": _text(thumbprint), "use": "sig", "alg": "EdDSA"}]}
+    return {**key, "kid": _text(thumbprint), "use": "sig", "alg": "EdDSA"}
 
 
 def _text(data: bytes) -> str:

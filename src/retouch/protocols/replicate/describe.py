@@ -39,7 +39,7 @@ def described(topic: str, call: Call, facts: Facts) -> Any:
             user = {"type": "user", "username": facts.owner, "name": facts.owner}
             return {**user, "github_url": None}
         case "webhook secret":
-            return {"key": facts.webhook_secret}
+            return {"key": facts.webhook_secrets[0]}
         case "hardware":
             return [{"sku": "local", "name": "This server"}]
         case _:

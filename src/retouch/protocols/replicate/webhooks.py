@@ -56,14 +56,18 @@ def webhook_of(call: Call, body: Mapping[str, Any]) -> Webhook | None:
 
 
 def notification(call: Call, view: View, notice: Notice) -> Notification:
-    """The prediction as a GET shows it, signed as Standard Webhooks says."""
+    """The prediction as a GET shows it, signed as Standard Webhooks says.
+
+    Validators look for one signature of theirs among several.
+    """
     body = msgspec.json.encode(prediction_body(call, view))
     stamp = str(int(notice.at))
     headers = {
         "webhook-id": notice.id,
         "webhook-timestamp": stamp,
-        "webhook-signature": signature(
-            notice.signer.secret(view.prediction.owner), notice.id, stamp, body
+        "webhook-signature": " ".join(
+            signature(secret, notice.id, stamp, body)
+            for secret in notice.signer.secrets(view.prediction.owner)
         ),
     }
     return Notification(body=body, headers=headers)

@@ -20,7 +20,7 @@ FORMULA = '{"total_price": 0}'  # JSONata, which clients evaluate
 def described(topic: str, call: Call, facts: Facts) -> Any:
     match topic:
         case "webhook secret":
-            return {"secret": facts.webhook_secret}
+            return {"secret": facts.webhook_secrets[-1]}
         case "balance":
             return {"balance": 0}
         case "models":
