@@ -8,12 +8,14 @@ ID_LENGTH = 26
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OURS = re.compile(f"[0-7][{CROCKFORD}]{{{ID_LENGTH - 1}}}")
+_PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
+_PLACES = range(5 * ID_LENGTH - 10, -1, -10)  # of two letters each
 _VALUE = {letter: value for value, letter in enumerate(CROCKFORD)}
 
 
 def id_of(number: int) -> str:
-    """The letters of a number below 2**128."""
-    return "".join(CROCKFORD[number >> 5 * place & 31] for place in reversed(range(ID_LENGTH)))
+    """The letters of a number below 2**130."""
+    return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])
 
 
 def as_uuid(id: str) -> str:

@@ -98,17 +98,17 @@ class Address:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        request = Request(scope, receive)
-        if request.method == "OPTIONS":
+        method = scope["method"]
+        if method == "OPTIONS":
             return Response(status_code=204, headers={"allow": self._allow})
-        entry = self._entries.get("GET" if request.method == "HEAD" else request.method)
+        entry = self._entries.get("GET" if method == "HEAD" else method)
         if entry is None:
             entry = next(iter(self._entries.values()))
-            call = call_of(request, entry.mount, self._desk.origins)
+            call = call_of(scope, entry.mount, self._desk.origins)
             answer = respond(entry.dialect.wrong_method(call))
             answer.headers["allow"] = self._allow
             return answer
-        call = call_of(request, entry.mount, self._desk.origins)
+        call = call_of(scope, entry.mount, self._desk.origins)
         try:
             return await self._serve(entry, call, scope, receive)
         except RetouchError as error:
@@ -218,11 +218,10 @@ class Nowhere:
         self._mounts = sorted(mounts, key=lambda it: len(it[0]), reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        path = request.url.path
+        path = scope["path"]
         under = (it for it in self._mounts if path == it[0] or path.startswith(f"{it[0]}/"))
         mount, dialect = next(under, ("", self._first))
-        call = call_of(request, mount, self._desk.origins)
+        call = call_of(scope, mount, self._desk.origins)
         response = respond(dialect.refuse(call, NotFound("address", path)))
         await response(scope, receive, send)
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Router
@@ -25,7 +24,7 @@ from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
 from retouch.web.operations import Operations
-from retouch.web.reading import Origins
+from retouch.web.reading import Origins, headers_of
 from retouch.web.routing import Hosts, Shelves
 from retouch.web.services import Services
 
@@ -60,23 +59,17 @@ def create_app(
             await services.predictions.stop()
 
     draw = draw_request_id or (lambda: draw_id(secrets.token_bytes))
-    app = Starlette(
-        routes=[_vendor_hosts(desk, dialects), _routes(desk, dialects)],
-        middleware=[
-            Middleware(
-                RequestContext,
-                draw_id=draw,
-                answered=services.meters.answered,
-                tracer=services.tracer,
-            ),
-            Middleware(SafeHeaders),
-            Middleware(CrossOrigin, is_closed=services.keys.any_created),
-            Middleware(Proxied, dialects=dialects),
-            Middleware(NoTrailingSlash),
-        ],
-        lifespan=lifespan,
-    )
+    routes = [_vendor_hosts(desk, dialects), _routes(desk, dialects)]
+    app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
+    inner = Proxied(NoTrailingSlash(app.router), dialects=dialects)
+    # In place of Starlette's own layers, which turn into answers what no address of ours raises.
+    app.middleware_stack = RequestContext(
+        SafeHeaders(CrossOrigin(inner, is_closed=services.keys.any_created)),
+        draw_id=draw,
+        answered=services.meters.answered,
+        tracer=services.tracer,
+    )
     return app
 
 
@@ -119,8 +112,7 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
 
     def document(dialect: Dialect) -> Path:
         async def read(request: Request) -> Response:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            origin = desk.origins.of(request.scope, headers)
+            origin = desk.origins.of(request.scope, headers_of(request.scope))
             return JSONResponse(openapi(dialect, origin))
 
         path = f"/{dialect.name}/openapi.json"

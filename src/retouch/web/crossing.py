@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import unquote, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retouch.protocols.base import Call, Dialect
 from retouch.web.auth import is_loopback
+from retouch.web.reading import headers_of
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MAX_AGE_S = 600
@@ -25,7 +26,7 @@ class CrossOrigin:
         self._app, self._is_closed = app, is_closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asking = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        asking = headers_of(scope) if scope["type"] == "http" else {}
         origin = asking.get("origin", "")
         if not origin or not await self._may_read(origin):
             await self._app(scope, receive, send)
@@ -74,7 +75,6 @@ class Proxied:
         await self._app(scope, receive, send)
 
     def _place(self, scope: Scope) -> str | None:
-        headers = Headers(scope=scope)
-        call = Call(method=scope["method"], path=scope["path"], headers=headers)
+        call = Call(method=scope["method"], path=scope["path"], headers=headers_of(scope))
         found = (it.proxied(call) for it in self._dialects)
         return next((place for place in found if place is not None), None)

@@ -31,7 +31,7 @@ from retouch.service.intake import Sender, fingerprint
 from retouch.web import places
 from retouch.web.auth import Caller
 from retouch.web.files import serve_bytes
-from retouch.web.reading import is_multipart, parts_of, with_body, with_parts
+from retouch.web.reading import is_gone, is_multipart, parts_of, with_body, with_parts
 from retouch.web.services import Services
 from retouch.web.sse import follow as follow_changes
 from retouch.web.sse import stream
@@ -111,7 +111,7 @@ async def submit(visit: Visit) -> Reply:
     )
     if await visit.services.unheard.repeats(digest):
         submission = replace(submission, is_retry=True)
-    async with visit.services.unheard.answering(digest, visit.request) as create:
+    with visit.services.unheard.answering(digest, partial(is_gone, visit.request)) as create:
         prediction = await visit.services.intake.accept(submission, sender)
         create.accepted.set()
         if submission.streams:

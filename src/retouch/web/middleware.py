@@ -5,19 +5,20 @@ import time
 from collections.abc import Callable
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retouch.ports import UNTRACED, Tracer
+from retouch.web.reading import headers_of
 
 log = structlog.get_logger(__name__)
 
+REQUEST_HEADER = b"x-request-id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-DEFAULT_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
+DEFAULT_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class RequestContext:
@@ -40,7 +41,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._draw_id()
         span = self._tracer.begin("http", headers.get("traceparent", ""), request=request_id)
@@ -51,7 +52,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                others = (it for it in message["headers"] if it[0] != REQUEST_HEADER)
+                message["headers"] = [*others, (REQUEST_HEADER, request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request=request_id):
@@ -87,9 +89,10 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def safe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in DEFAULT_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                missing = (it for it in DEFAULT_HEADERS if it[0] not in own)
+                message["headers"] = [*headers, *missing]
             await send(message)
 
         await self._app(scope, receive, safe)

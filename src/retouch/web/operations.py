@@ -11,6 +11,7 @@ from retouch.domain.grant import Scope
 from retouch.service import meters
 from retouch.service.readiness import HEARD_S
 from retouch.web.auth import Gate, host_name, is_loopback, through_proxy
+from retouch.web.reading import headers_of
 from retouch.web.services import Services
 
 
@@ -62,7 +63,7 @@ class Operations:
 
     async def _admit(self, request: Request) -> None:
         """Let in this machine itself, and keys with the scope `operate`."""
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = headers_of(request.scope)
         peer = request.client.host if request.client else None
         if _is_this_machine(headers, peer):
             return

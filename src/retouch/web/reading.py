@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from retouch.domain.errors import InvalidEdit, TooLarge, Violation
@@ -41,25 +42,59 @@ class Origins:
         return f"{scheme}://{host}"
 
 
-def call_of(request: Request, mount: str, origins: Origins) -> Call:
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """A request's headers by their names in lower case; of several the last."""
+    found: dict[str, str] | None = scope.get("retouch.headers")
+    if found is None:
+        found = {name.decode("latin-1"): it.decode("latin-1") for name, it in scope["headers"]}
+        scope["retouch.headers"] = found
+    return found
+
+
+def call_of(scope: Scope, mount: str, origins: Origins) -> Call:
     """The call without its body."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers, query = headers_of(scope), scope.get("query_string", b"").decode("latin-1")
     return Call(
-        method=request.method,
-        path=request.url.path,
-        params={name: str(value) for name, value in request.path_params.items()},
-        query=dict(request.query_params),
-        query_text=request.url.query,
+        method=scope["method"],
+        path=scope["path"],
+        params=scope.get("path_params", {}),
+        query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+        query_text=query,
         headers=headers,
-        origin=origins.of(request.scope, headers),
+        origin=origins.of(scope, headers),
         mount=mount,
-        request_id=str(request.scope.get("retouch.request", "")),
+        request_id=scope.get("retouch.request", ""),
     )
 
 
 async def with_body(call: Call, request: Request) -> Call:
-    """The call with its whole body; raises TooLarge while reading."""
-    return replace(call, body=await request.body())
+    """The call with its whole body; raises TooLarge or ClientDisconnect while reading."""
+    body: bytes | None = request.scope.get("retouch.body")
+    if body is None:
+        body = request.scope["retouch.body"] = await _read(request.receive)
+    return replace(call, body=body)
+
+
+async def _read(receive: Receive) -> bytes:
+    pieces, has_more = [], True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        has_more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+def is_gone(request: Request) -> bool:
+    """Whether the caller of a request that was read went away, as far as is known by now."""
+    looking = request.receive().__await__()
+    try:
+        next(looking)
+    except StopIteration as found:
+        return bool(found.value["type"] == "http.disconnect")
+    looking.close()  # it would wait: the connection stands
+    return False
 
 
 async def with_parts(call: Call, request: Request) -> Call:
@@ -71,7 +106,7 @@ async def with_parts(call: Call, request: Request) -> Call:
 
 def is_multipart(request: Request) -> bool:
     """Whether the body says it comes in parts."""
-    kind = request.headers.get("content-type", "").lower()
+    kind = headers_of(request.scope).get("content-type", "").lower()
     return kind.startswith("multipart/form-data")
 
 

@@ -5,11 +5,11 @@ Starlette tries its routes one by one. These two try only those that can match, 
 
 from collections.abc import Mapping, Sequence
 
-from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retouch.web.auth import host_name
+from retouch.web.reading import headers_of
 
 
 class Hosts(BaseRoute):
@@ -20,7 +20,7 @@ class Hosts(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
-            app = self._apps.get(host_name(Headers(scope=scope).get("host", "")))
+            app = self._apps.get(host_name(headers_of(scope).get("host", "")))
             if app is not None:
                 return Match.FULL, {"endpoint": app}
         return Match.NONE, {}

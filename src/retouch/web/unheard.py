@@ -6,21 +6,20 @@ This process's memory is enough: a repetition comes within milliseconds, to whoe
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
-
+TURNS = 3  # of the loop, in which a closed connection is reported
 KEEP_S = 10.0
 """How long an answer that nobody heard waits for the create to be sent again."""
 
 
 @dataclass(eq=False, slots=True)
 class Create:
-    """One create on its way: who listens, and whether its prediction is on disk by now."""
+    """One create on its way: whether its caller went, and its prediction is on disk by now."""
 
-    request: Request
+    is_gone: Callable[[], bool]
     accepted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -33,24 +32,27 @@ class Unheard:
 
     async def repeats(self, fingerprint: str) -> bool:
         """Whether an equal create has lost its caller; if so its prediction is on disk."""
-        for create in tuple(self._creates.get(fingerprint, ())):
-            is_gone = await create.request.is_disconnected()
-            # One that left the list while we looked was heard: its connection has simply ended.
-            if is_gone and create in self._creates.get(fingerprint, ()):
-                await create.accepted.wait()
-                return True
-        return False
+        if fingerprint not in self._creates:
+            return False
+        # A connection's end that came before this request may lie behind it in the loop's queue.
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        gone = (it for it in self._creates.get(fingerprint, ()) if it.is_gone())
+        create = next(gone, None)
+        if create is not None:
+            await create.accepted.wait()
+        return create is not None
 
-    @asynccontextmanager
-    async def answering(self, fingerprint: str, request: Request) -> AsyncIterator[Create]:
+    @contextmanager
+    def answering(self, fingerprint: str, is_gone: Callable[[], bool]) -> Iterator[Create]:
         """While a create is answered; `accepted` is to be set once its prediction is on disk."""
-        create = Create(request)
+        create = Create(is_gone)
         self._creates.setdefault(fingerprint, []).append(create)
         try:
             yield create
         finally:
             create.accepted.set()
-            if await request.is_disconnected():
+            if is_gone():
                 loop = asyncio.get_running_loop()
                 loop.call_later(self._keep_s, self._forget, fingerprint, create)
             else:

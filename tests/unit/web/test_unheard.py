@@ -1,48 +1,33 @@
 """Telling a caller that went away from one whose connection ended because it was answered."""
 
 import asyncio
-from typing import Any, cast
-
-from starlette.requests import Request
+from dataclasses import dataclass
 
 from retouch.web.unheard import Unheard
 
 
+@dataclass
 class Connection:
-    """A request that says it has ended, once somebody has let it look."""
+    """What says whether it has ended."""
 
-    def __init__(self) -> None:
-        self.is_over = False
-        self.looked, self.may_tell = asyncio.Event(), asyncio.Event()
+    is_over: bool = False
 
-    async def is_disconnected(self) -> bool:
-        if not self.is_over:
-            return False
-        self.looked.set()
-        await self.may_tell.wait()
-        return True
-
-
-def request(connection: Connection) -> Request:
-    return cast(Request, cast(Any, connection))
+    def __call__(self) -> bool:
+        return self.is_over
 
 
 async def test_an_equal_create_that_was_answered_meanwhile_is_no_reason_to_merge() -> None:
-    unheard, connection, answered = Unheard(), Connection(), asyncio.Event()
+    unheard, connection = Unheard(), Connection()
 
-    async def create() -> None:
-        async with unheard.answering("same", request(connection)):
-            await answered.wait()
-            connection.is_over = False
+    async def answered() -> None:
+        with unheard.answering("same", connection):
+            await asyncio.sleep(0)
 
-    first = asyncio.create_task(create())
+    first = asyncio.create_task(answered())
     await asyncio.sleep(0)
-    connection.is_over = True
     second = asyncio.create_task(unheard.repeats("same"))
-    await connection.looked.wait()
-    answered.set()
     await first
-    connection.may_tell.set()
+    connection.is_over = True
 
     assert await second is False
 
@@ -50,10 +35,20 @@ async def test_an_equal_create_that_was_answered_meanwhile_is_no_reason_to_merge
 async def test_an_equal_create_whose_caller_went_away_is() -> None:
     unheard, connection = Unheard(), Connection()
 
-    async with unheard.answering("same", request(connection)) as create:
+    with unheard.answering("same", connection) as create:
         connection.is_over = True
-        connection.may_tell.set()
         create.accepted.set()
+
+        assert await unheard.repeats("same") is True
+        connection.is_over = False
+
+
+async def test_an_end_that_is_reported_while_we_look_counts() -> None:
+    unheard, connection = Unheard(), Connection()
+
+    with unheard.answering("same", connection) as create:
+        create.accepted.set()
+        asyncio.get_running_loop().call_soon(setattr, connection, "is_over", True)
 
         assert await unheard.repeats("same") is True
         connection.is_over = False
