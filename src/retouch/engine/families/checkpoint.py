@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
@@ -239,7 +240,7 @@ def _read(folder: Path, index: Mapping[str, Any], name: str, **kwargs: Any) -> A
     if not path.is_dir():
         raise WeightsError(f"there is no {name} at {path}")
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             return component.from_pretrained(str(path), local_files_only=True, **kwargs)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"cannot load {name} from {path}: {error}") from error
@@ -274,16 +275,17 @@ def _class(library: str, name: str) -> Any:
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """transformers draws one per model, into the worker's log. (Its functions have no types.)"""
-    logging: Any = transformers_logging
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+def without_progress_bars() -> Iterator[None]:
+    """Both libraries draw them into the worker's log. (Their functions have no types.)"""
+    libraries: tuple[Any, ...] = (transformers_logging, diffusers_logging)
+    enabled = [it for it in libraries if it.is_progress_bar_enabled()]
+    for it in enabled:
+        it.disable_progress_bar()
     try:
         yield
     finally:
-        if enabled:
-            logging.enable_progress_bar()
+        for it in enabled:
+            it.enable_progress_bar()
 
 
 def read_shift(path: Path) -> Shift:

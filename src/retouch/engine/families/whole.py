@@ -23,6 +23,7 @@ from retouch.domain.geometry import MULTIPLE, target_size
 from retouch.domain.picture import Picture
 from retouch.engine.families import WHOLE, DType, Options, WeightsError, read_json
 from retouch.engine.families.bounds import violations
+from retouch.engine.families.checkpoint import without_progress_bars
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.quantised import loading_options
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -149,12 +150,14 @@ class WholeFamily:
                     "which is not a class we load"
                 )
         try:
-            pipeline = getattr(diffusers, class_name).from_pretrained(
-                str(folder),
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                **_rounding(options.quantisation, index),
-            )
+            with without_progress_bars():
+                pipeline = getattr(diffusers, class_name).from_pretrained(
+                    str(folder),
+                    dtype=getattr(torch, dtype),
+                    local_files_only=True,
+                    **_rounding(options.quantisation, index),
+                    **_processor(folder, index),
+                )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise WeightsError(f"cannot load {class_name} from {folder}: {error}") from error
         pipeline.to(device)
@@ -256,3 +259,12 @@ def _rounding(quantisation: str, index: Mapping[str, Any]) -> Mapping[str, Any]:
     }
     options: Any = PipelineQuantizationConfig
     return {"quantization_config": options(quant_mapping=mapping)}
+
+
+def _processor(folder: Path, index: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A processor that needs no torchvision, in the place of one that does."""
+    if index.get("processor") != ["transformers", "Qwen2VLProcessor"]:
+        return {}
+    from retouch.engine.families.processor import read_processor
+
+    return {"processor": read_processor(folder / "processor")}
