@@ -55,6 +55,7 @@ class Front:
     clock: FakeClock = field(default_factory=FakeClock)
     entropy: CountingEntropy = field(default_factory=CountingEntropy)
     limits: Limits = NO_LIMITS
+    max_image_bytes: int | None = None
     require_room: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -76,6 +77,7 @@ class Front:
                 links=links,
                 catalogue=catalogue,
                 limits=self.limits,
+                max_image_bytes=self.max_image_bytes,
                 **common,
                 **room,
             ),

@@ -184,6 +184,7 @@ def _services(
             links=links,
             catalogue=catalogue,
             limits=_limits(settings),
+            max_image_bytes=settings.max_image_bytes,
             require_room=disk.require_room,
         ),
         predictions=Predictions(store),

@@ -20,6 +20,7 @@ from retouch.domain.errors import (
     InvalidEdit,
     NotFound,
     Throttled,
+    TooLarge,
     Violation,
 )
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
@@ -73,19 +74,25 @@ class Intake:
         links: Links,
         catalogue: Catalogue,
         limits: Limits = NO_LIMITS,
+        max_image_bytes: int | None = None,
         require_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """`limits` hold where a key sets none; `require_room` raises Busy on a full disk."""
+        """`limits` hold where a key sets none; `require_room` raises Busy on a full disk.
+
+        No picture that came along or was uploaded may be over `max_image_bytes`.
+        """
         self._store, self._files, self._blobs = store, files, blobs
         self._clock, self._entropy = clock, entropy
         self._links, self._catalogue = links, catalogue
         self._limits, self._require_room = limits, require_room
+        self._max_image_bytes = max_image_bytes
 
     async def accept(self, submission: Submission, sender: Sender) -> Prediction:
         """Queue a submission; it is on disk when this returns.
 
         A repetition gets the prediction of the first time. Raises NotFound for an unknown model
-        or a file the owner does not have, InvalidEdit when `once` names another request,
+        or a file the owner does not have, TooLarge for a picture that no worker would decode,
+        InvalidEdit when `once` names another request,
         Forbidden for a model that is not on the key's list, Throttled at a limit of the key, Busy
         when the disk or the queue is full or longer than the caller puts up with.
         """
@@ -180,13 +187,18 @@ class Intake:
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:
         """A picture as a URL, a blob that stays, or bytes still to be kept."""
         match image:
+            case InlineImage(data):
+                self._require_decodable(len(data))
+                return image
             case FileImage(file_id):
                 return InlineImage(await self._uploaded(file_id, owner))
             case UrlImage(url):
                 # A link we signed, such as an earlier result, needs no way through the network.
                 key = self._links.key_of(url)
                 if key is not None and key.startswith("uploads/"):
-                    return InlineImage(await self._opened(key, key.removeprefix("uploads/")))
+                    data = await self._opened(key, key.removeprefix("uploads/"))
+                    self._require_decodable(len(data))
+                    return InlineImage(data)
                 return image if key is None else BlobImage(key)
             case _:
                 return image
@@ -195,7 +207,13 @@ class Intake:
         file = await self._files.get_file(file_id, owner=owner)
         if file is None or file.expires_at <= self._clock.now():
             raise NotFound("file", file_id)
+        self._require_decodable(file.size_bytes)
         return await self._opened(file.key, file_id)
+
+    def _require_decodable(self, size_bytes: int) -> None:
+        limit = self._max_image_bytes
+        if limit is not None and size_bytes > limit:
+            raise TooLarge("input image", limit)
 
     async def _opened(self, key: str, file_id: str) -> bytes:
         try:

@@ -107,6 +107,56 @@ async def test_a_refused_create_leaves_no_picture(front: Any) -> None:
     assert await front.blobs.list("") == []
 
 
+PICTURES = {
+    "replicate": (FIRST, "input_image", 413),
+    "fal": ("/queue/fal-ai/flux-pro/kontext", "image_url", 422),
+    "wavespeed": ("/api/v3/wavespeed-ai/flux-kontext-pro", "image", 413),
+    "bfl": ("/v1/flux-kontext-pro", "input_image", 413),
+}
+"""Where each protocol takes a picture inside the body, and how it refuses one that is too large."""
+
+
+def with_picture(protocol: str, picture: str) -> tuple[str, dict[str, Any]]:
+    path, field, _ = PICTURES[protocol]
+    fields = {**PROMPT, field: picture}
+    return path, {"input": fields} if protocol == "replicate" else fields
+
+
+@pytest.mark.parametrize("protocol", PICTURES)
+async def test_a_picture_no_worker_would_decode_is_refused_before_it_is_stored(
+    new_front: Any, protocol: str
+) -> None:
+    async with new_front(max_image_bytes=8).serving() as front:
+        path, fits = with_picture(protocol, "data:image/png;base64,iVBORw0KGgo=")
+        _, does_not = with_picture(protocol, "data:image/png;base64,iVBORw0KGgoA")
+        accepted = await front.client.post(path, json=fits)
+        stored = await front.blobs.list("")
+
+        refused = await front.client.post(path, json=does_not)
+
+        assert accepted.is_success
+        assert refused.status_code == PICTURES[protocol][2]
+        assert "nput image is larger than 8 bytes" in refused.text
+        assert await front.blobs.list("") == stored
+
+
+async def test_a_form_and_an_uploaded_file_are_held_to_the_same_limit(new_front: Any) -> None:
+    async with new_front(max_image_bytes=8).serving() as front:
+        form = await front.client.post(
+            "/v1/images/edits",
+            data={"prompt": "make it blue", "model": "gpt-image-1"},
+            files={"image": ("a.png", b"\x89PNG\r\n\x1a\n+", "image/png")},
+        )
+        upload = await front.client.post("/v1/files", files={"content": ("a.png", b"123456789")})
+        file = upload.json()["urls"]["get"]
+        body = {"input": {**PROMPT, "input_image": file}}
+        by_file = await front.client.post(FIRST, json=body)
+
+        for refused in (form, by_file):
+            assert refused.status_code == 413
+            assert "nput image is larger than 8 bytes" in refused.text
+
+
 async def test_a_repetition_at_the_limit_is_answered_with_the_first(front: Any) -> None:
     headers = await front.key("ada", Grant(max_in_flight=1)) | {"idempotency-key": "4711"}
 

@@ -194,6 +194,9 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return flat(call, 401, f"{words}; send it as Authorization: Key ...")
         case Forbidden():
             return flat(call, 403, str(error))
+        case TooLarge(what="input image"):
+            where, words = _field_naming(call.json(), "\0"), f"{str(error).capitalize()}."
+            return listed(call, 422, (Violation(where, "file_too_large", words),))
         case TooLarge():
             return flat(call, 413, f"{str(error).capitalize()}.")
         case Throttled() | Busy():
