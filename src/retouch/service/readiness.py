@@ -1,7 +1,7 @@
 """Whether what is sent to this server would be stored and done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from retouch.domain.errors import Busy, NotFound
 from retouch.ports import Blobs, Roster
@@ -57,3 +57,20 @@ class Readiness:
             return True
         others = set(await self._roster.enlisted(within_s=HEARD_S)) - {self._own_worker}
         return bool(others)
+
+
+class Startup:
+    """Whether a server was ever ready. Once it was, nothing that fails later undoes that."""
+
+    def __init__(self, missing: Callable[[], Awaitable[str | None]]) -> None:
+        """`missing` says what the server lacks to be ready."""
+        self._missing = missing
+        self._is_over = False
+
+    async def missing(self) -> str | None:
+        """What is still waited for; None once nothing was."""
+        if self._is_over:
+            return None
+        found = await self._missing()
+        self._is_over = found is None
+        return found

@@ -18,6 +18,7 @@ from starlette.routing import Route as Path
 from retouch.protocols import DIALECTS, Dialect
 from retouch.protocols.openapi import openapi
 from retouch.service.identity import draw_id
+from retouch.service.readiness import Startup
 from retouch.web.addresses import Address, Desk, Nowhere, Own, table
 from retouch.web.auth import Gate, host_name, is_loopback
 from retouch.web.crossing import CrossOrigin, Proxied
@@ -118,9 +119,10 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
         path = f"/{dialect.name}/openapi.json"
         return Path(path, Own(path, read))
 
-    operations = Operations(services, desk.gate)
+    operations = Operations(services, desk.gate, Startup(services.ready))
     own = {
         "/livez": operations.livez,
+        "/startupz": operations.startupz,
         "/readyz": operations.readyz,
         "/metrics": operations.metrics,
     }

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from retouch.domain.errors import Busy, Forbidden, Unauthenticated
 from retouch.domain.grant import Scope
 from retouch.service import meters
-from retouch.service.readiness import HEARD_S
+from retouch.service.readiness import HEARD_S, Startup
 from retouch.web.auth import Gate, host_name, is_loopback, through_proxy
 from retouch.web.reading import headers_of
 from retouch.web.services import Services
@@ -17,22 +17,30 @@ from retouch.web.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """`/livez`, `/readyz` and `/metrics`."""
+    """`/livez`, `/startupz`, `/readyz` and `/metrics`."""
 
     services: Services
     gate: Gate
+    startup: Startup
 
     async def livez(self, _request: Request) -> Response:
         """This process answers."""
         return JSONResponse({"status": "ok"})
 
+    async def startupz(self, request: Request) -> Response:
+        """Whether this server was ever ready, so that from now on `livez` alone judges it."""
+        return await self._health(request, "started", await self.startup.missing())
+
     async def readyz(self, request: Request) -> Response:
         """Whether what is sent here would be taken and done; why not is for operators only."""
         closed = self.services.doors.is_closed
         missing = "the server is stopping" if closed else await self.services.ready()
+        return await self._health(request, "ready", missing)
+
+    async def _health(self, request: Request, word: str, missing: str | None) -> Response:
         if missing is None:
-            return JSONResponse({"status": "ready"})
-        body = {"status": "not ready"}
+            return JSONResponse({"status": word})
+        body = {"status": f"not {word}"}
         try:
             await self._admit(request)
         except (Unauthenticated, Forbidden, Busy):  # without a database nobody can be recognised

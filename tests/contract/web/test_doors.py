@@ -351,6 +351,34 @@ async def test_health(new_front: Any) -> None:
     assert (ready.status_code, ready.json()["detail"]) == (503, "no worker is ready")
 
 
+async def test_a_start_that_is_over_stays_over(new_front: Any) -> None:
+    found = iter(["no worker is ready", None, "the database is away"])
+
+    async def ready() -> str | None:
+        return next(found)
+
+    async with new_front().serving(ready=ready) as front:
+        early, once, later = [await front.client.get("/startupz") for _ in range(3)]
+        now = await front.client.get("/readyz")
+
+    assert (early.status_code, early.json()["detail"]) == (503, "no worker is ready")
+    assert (once.status_code, once.json()) == (200, {"status": "started"})
+    assert later.status_code == 200
+    assert now.status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/livez", "/startupz", "/readyz"])
+async def test_health_is_told_under_any_name(new_front: Any, path: str) -> None:
+    """Probes and balancers call by an address of the moment."""
+    options = WebOptions(host="127.0.0.1")
+    async with (
+        new_front(options=options).serving() as front,
+        front.caller("10.1.2.3", "http://10.1.2.4:8787") as probe,
+    ):
+        assert (await probe.get(path)).status_code == 200
+        assert (await probe.get("/v1/account")).status_code == 403
+
+
 async def test_every_answer_has_an_id_and_safe_headers(front: Any) -> None:
     named = await front.client.get("/v1/account", headers={"x-request-id": "mine-1"})
     drawn = await front.client.get("/nope", headers={"x-request-id": "<bad>"})
