@@ -193,8 +193,12 @@ class Store(Protocol):
         `start_by`, which a claim clears; the predictions it moved.
         """
 
-    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
-        """Up to `limit` predictions that were over by then and still have this, oldest first."""
+    async def outdated(
+        self, kept: Kept, *, keep_s: float | None, now: float, limit: int
+    ) -> Sequence[Prediction]:
+        """Up to `limit` predictions that still have this though they were over for long enough by
+        `now`: for their own time, or, for those without one, `keep_s` (None: for ever).
+        """
 
     async def erase(self, ids: Collection[str], kept: Kept) -> int:
         """Forget this of predictions that are over; its bytes are gone already.

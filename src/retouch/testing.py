@@ -250,12 +250,20 @@ class MemoryStore(Store, Outbox, Roster, Keys, Files):
         late = [row for row in waiting if _is_past(row.prediction.start_by, now)]
         return canceled + [self._apply(row, Fail(NOT_STARTED)) for row in late]
 
-    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
+    async def outdated(
+        self, kept: Kept, *, keep_s: float | None, now: float, limit: int
+    ) -> Sequence[Prediction]:
+        def is_past(it: Prediction) -> bool:
+            # For ever is 0 where a prediction says it, and None where the caller does.
+            span_s = (it.keep_s[kept] or None) if kept in it.keep_s else keep_s
+            if it.completed_at is None or span_s is None:
+                return False
+            return it.completed_at <= now - span_s
+
         old = [
             row.prediction
             for row in self._rows.values()
-            if row.prediction.completed_at is not None
-            and row.prediction.completed_at <= before
+            if is_past(row.prediction)
             and kept not in row.gone
             and (kept is not Kept.OUTPUTS or row.prediction.outputs)
         ]

@@ -9,10 +9,19 @@ from retouch.cli import setting_flags
 from retouch.cli.table import moment, print_json, print_table
 from retouch.domain.errors import NotFound
 from retouch.domain.grant import ALL_SCOPES, Grant, Rate, Scope
+from retouch.domain.prediction import Kept
 from retouch.ports import Key
 from retouch.settings import Settings
 
-FIELDS = ("id", "name", "prefix", "scopes", "models", "limits", "created", "expires", "revoked")
+FIELDS = (
+    *("id", "name", "prefix", "scopes", "models", "limits", "keeps"),
+    *("created", "expires", "revoked"),
+)
+KEPT = {
+    Kept.INPUTS: "what was sent with a prediction",
+    Kept.OUTPUTS: "what it made",
+    Kept.RECORD: "all else of it",
+}
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
@@ -50,6 +59,9 @@ def _grant_arguments(group: argparse._ArgumentGroup) -> None:
         "--max-in-flight", type=_positive, metavar="N", help="most predictions that are not over"
     )
     group.add_argument("--rate", type=_rate, help="creates, such as 10/s or 600/min")
+    for kept, what in KEPT.items():
+        words = f"how long {what} is kept after its end, 0 for ever"
+        group.add_argument(f"--keep-{kept}", type=_span, metavar="SPAN", help=words)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -88,6 +100,9 @@ def _grant(arguments: argparse.Namespace) -> Grant:
         models=tuple(arguments.model),
         max_in_flight=arguments.max_in_flight,
         rate=arguments.rate,
+        keep_inputs_s=arguments.keep_inputs,
+        keep_outputs_s=arguments.keep_outputs,
+        keep_record_s=arguments.keep_record,
     )
 
 
@@ -104,6 +119,7 @@ def _row(key: Key) -> dict[str, str]:
         "scopes": "all" if grant.scopes == ALL_SCOPES else " ".join(sorted(grant.scopes)),
         "models": " ".join(grant.models) or "all",
         "limits": ", ".join(filter(None, limits)) or "-",
+        "keeps": ", ".join(f"{kept} {_spelt(s)}" for kept, s in grant.keep_s.items()) or "-",
         "created": moment(key.created_at),
         "expires": moment(grant.expires_at),
         "revoked": moment(key.revoked_at),
@@ -115,6 +131,20 @@ def _seconds(text: str) -> int:
     if found is None:
         raise argparse.ArgumentTypeError(f"must be a number of s, min, h or d, not {text!r}")
     return int(found[1]) * _UNITS_S[found[2]]
+
+
+def _span(text: str) -> int:
+    if text != "0" and _SPAN.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"must be a number of s, min, h or d, or 0, not {text!r}")
+    return 0 if text == "0" else _seconds(text)
+
+
+def _spelt(span_s: float) -> str:
+    """A span as it was given, in the largest unit that divides it."""
+    if not span_s:
+        return "for ever"
+    unit = next(name for name in reversed(_UNITS_S) if span_s % _UNITS_S[name] == 0)
+    return f"{span_s / _UNITS_S[unit]:g}{unit}"
 
 
 def _positive(text: str) -> int:

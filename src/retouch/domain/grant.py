@@ -1,9 +1,12 @@
 """What a caller may do and how much of it: a key's grant, and the limits a create is held to."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+
+from retouch.domain.prediction import Kept
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h|d)")
@@ -54,17 +57,30 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a key permits. Where it sets no limit, the server's settings do."""
+    """What a key permits. Where it sets no limit and no time, the server's settings do."""
 
     scopes: frozenset[Scope] = ALL_SCOPES
     expires_at: float | None = None  # UTC seconds since 1970
     models: tuple[str, ...] = ()  # patterns such as `black-forest-labs/*`; none: every model
     max_in_flight: int | None = None
     rate: Rate | None = None
+    keep_inputs_s: float | None = None  # as the settings of these names
+    keep_outputs_s: float | None = None
+    keep_record_s: float | None = None
 
     def allows_model(self, name: str) -> bool:
         """Whether this public name is on the list, or there is none."""
         return not self.models or any(fnmatchcase(name, pattern) for pattern in self.models)
+
+    @property
+    def keep_s(self) -> Mapping[Kept, float]:
+        """How long what is made under it is kept, where it says so; 0 for ever."""
+        own = {
+            Kept.INPUTS: self.keep_inputs_s,
+            Kept.OUTPUTS: self.keep_outputs_s,
+            Kept.RECORD: self.keep_record_s,
+        }
+        return {kept: span_s for kept, span_s in own.items() if span_s is not None}
 
     def limits(self, default: Limits) -> Limits:
         """What creates under it are held to, the server's own limits being `default`."""

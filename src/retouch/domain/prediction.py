@@ -120,6 +120,7 @@ class Prediction:
     start_by: float | None = None  # when it fails if no worker has started it
     request: str = ""  # the id of the HTTP request that made it, as log lines have it
     trace: str = ""  # the W3C `traceparent` of that request, where spans are recorded
+    keep_s: Mapping[Kept, float] = field(default_factory=dict)  # its own times, 0 for ever
     data_removed: bool = False  # its pictures are gone, or all but that it once was
 
     def preview_key(self, number: int) -> str:

@@ -182,6 +182,7 @@ class Intake:
             start_by=None if patience_s is None else now + patience_s,
             request=sender.request,
             trace=sender.trace,
+            keep_s=sender.grant.keep_s,
         )
 
     async def _resolve(self, image: ImageSource, owner: str) -> ImageSource:

@@ -26,18 +26,20 @@ class Janitor:
         clock: Clock,
         keep_s: Mapping[Kept, float],
     ) -> None:
-        """`keep_s` says how long after its end what of a prediction is kept; else for ever."""
+        """`keep_s` says how long after its end what of a prediction is kept, else for ever; it
+        yields to what a prediction says of itself.
+        """
         self._store, self._files, self._blobs, self._clock = store, files, blobs, clock
         self._eraser, self._keep_s = Eraser(store=store, blobs=blobs), keep_s
 
     async def sweep(self) -> int:
         """Remove all that is past its time; how many files and parts of predictions that were."""
-        parts = [await self._sweep_predictions(kept, s) for kept, s in self._keep_s.items()]
+        parts = [await self._sweep_predictions(kept) for kept in Kept]
         return await self._sweep_files() + sum(parts)
 
-    async def _sweep_predictions(self, kept: Kept, keep_s: float) -> int:
-        removed, before = 0, self._clock.now() - keep_s
-        while old := await self._store.outdated(kept, before=before, limit=BATCH):
+    async def _sweep_predictions(self, kept: Kept) -> int:
+        removed, now, keep_s = 0, self._clock.now(), self._keep_s.get(kept)
+        while old := await self._store.outdated(kept, keep_s=keep_s, now=now, limit=BATCH):
             removed += await self._eraser.erase(old, kept)
         return removed
 

@@ -26,7 +26,7 @@ from retouch.domain.edit import (
     UrlImage,
 )
 from retouch.domain.grant import Grant
-from retouch.domain.prediction import Event, Output, Prediction, Progress, Status, Webhook
+from retouch.domain.prediction import Event, Kept, Output, Prediction, Progress, Status, Webhook
 from retouch.ports import Delivery, DeliveryState, File, Key
 
 Values = dict[str, Any]
@@ -141,6 +141,7 @@ def prediction_values(
         "once": once,
         "request": prediction.request or None,
         "trace": prediction.trace or None,
+        **{f"{kept}_kept_s": prediction.keep_s.get(kept) for kept in Kept},
     }
 
 
@@ -172,8 +173,18 @@ def prediction_of(row: AnyRow) -> Prediction:
         start_by=row.start_by,
         request=row.request or "",
         trace=row.trace or "",
+        keep_s=_keep_s(row),
         data_removed=row.outputs_gone,
     )
+
+
+def _keep_s(row: AnyRow) -> dict[Kept, float]:
+    own = (
+        (Kept.INPUTS, row.inputs_kept_s),
+        (Kept.OUTPUTS, row.outputs_kept_s),
+        (Kept.RECORD, row.record_kept_s),
+    )
+    return {kept: span_s for kept, span_s in own if span_s is not None}
 
 
 def left_values(prediction: Prediction) -> Values:

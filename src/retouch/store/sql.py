@@ -4,7 +4,7 @@ Each verb is one transaction of the statements in `statements`. Every verb raise
 database stays away; after a `Busy` that came out of a commit, look before doing it again.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -199,9 +199,21 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
                 moved += self._told(await self._database.write(write))
         return moved
 
-    async def outdated(self, kept: Kept, *, before: float, limit: int) -> Sequence[Prediction]:
-        found = await self._all(say.outdated(kept, before, limit))
-        return [rows.prediction_of(row) for row in found]
+    async def outdated(
+        self, kept: Kept, *, keep_s: float | None, now: float, limit: int
+    ) -> Sequence[Prediction]:
+        def find(connection: sa.Connection) -> list[rows.AnyRow]:
+            found = list[rows.AnyRow]()
+            if keep_s is not None:
+                found += connection.execute(say.outdated(kept, now - keep_s, limit)).all()
+            for span_s in _own_spans(connection, kept):
+                if len(found) == limit:
+                    break
+                own = say.outdated_by_own(kept, span_s, now - span_s, limit - len(found))
+                found += connection.execute(own).all()
+            return found
+
+        return [rows.prediction_of(row) for row in await self._database.read(find)]
 
     async def erase(self, ids: Collection[str], kept: Kept) -> int:
         def forget(connection: sa.Connection) -> int:
@@ -323,6 +335,14 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         if len(refused) < len(batch):
             self._bell.tell()
         return refused
+
+
+def _own_spans(connection: sa.Connection, kept: Kept) -> Iterator[float]:
+    """The times of their own that predictions still keep this for, the shortest first."""
+    span_s = connection.execute(say.next_span(kept, 0.0)).scalar_one()
+    while span_s is not None:
+        yield span_s
+        span_s = connection.execute(say.next_span(kept, span_s)).scalar_one()
 
 
 def _insert_predictions(connection: sa.Connection, batch: Sequence[rows.Values]) -> None:

@@ -43,6 +43,8 @@ from retouch.ports import (
 from retouch.store.rows import text, to_json
 from retouch.store.tables import (
     HAVING,
+    HAVING_OWN,
+    OWN_SPAN,
     PREVIEWED,
     QUEUED,
     RUNNING,
@@ -457,9 +459,20 @@ def _pick(condition: sa.ColumnElement[bool], yes: Any, no: Any) -> sa.Case[Any]:
 
 
 def outdated(kept: Kept, before: float, limit: int) -> Query:
-    """What was over by then and still has this, oldest first."""
+    """What was over by then, still has this and has no time of its own, oldest first."""
     old = sa.select(predictions).where(HAVING[kept], p.completed_at <= before)
     return old.order_by(p.completed_at).limit(limit)
+
+
+def next_span(kept: Kept, after: float) -> sa.Select[float | None]:
+    """The shortest of predictions' own times for this that is longer; one look at an index."""
+    return sa.select(sa.func.min(OWN_SPAN[kept])).where(HAVING_OWN[kept], OWN_SPAN[kept] > after)
+
+
+def outdated_by_own(kept: Kept, span_s: float, before: float, limit: int) -> Query:
+    """What keeps this for exactly so long and was over by then, oldest first."""
+    own = sa.select(predictions).where(HAVING_OWN[kept], OWN_SPAN[kept] == span_s)
+    return own.where(p.completed_at <= before).order_by(p.completed_at).limit(limit)
 
 
 def erasable(ids: Collection[str], kept: Kept) -> Query:

@@ -60,6 +60,10 @@ predictions = sa.Table(
     sa.Column("record_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("previews", sa.Integer),
+    # How long its parts are kept after its end where it has times of its own; 0 for ever.
+    sa.Column("inputs_kept_s", sa.Double),
+    sa.Column("outputs_kept_s", sa.Double),
+    sa.Column("record_kept_s", sa.Double),
     sa.UniqueConstraint("id"),
     # Room on each page for the beat's update, which touches no indexed column.
     postgresql_with={"fillfactor": 80},
@@ -134,18 +138,30 @@ sa.Index(
     postgresql_where=_IMPATIENT,
 )
 
-HAVING = {
-    kept: sa.text(f"completed_at IS NOT NULL AND NOT {kept}_gone{more}")
+OWN_SPAN = {kept: predictions.c[f"{kept}_kept_s"] for kept in Kept}
+_HAVING = {
+    kept: f"completed_at IS NOT NULL AND NOT {kept}_gone{more}"
     for kept, more in ((Kept.INPUTS, ""), (Kept.OUTPUTS, " AND outputs <> '[]'"), (Kept.RECORD, ""))
 }
-"""Which predictions are over and still have something."""
+HAVING = {kept: sa.text(f"{it} AND {kept}_kept_s IS NULL") for kept, it in _HAVING.items()}
+"""Which predictions are over and still have something, and no time of their own for it."""
 
-for _kept, _having in HAVING.items():
+HAVING_OWN = {kept: sa.text(f"{it} AND {kept}_kept_s > 0") for kept, it in _HAVING.items()}
+"""The same of those that have one which ends."""
+
+for _kept in Kept:
     sa.Index(
         f"ix_predictions_{_kept}",
         predictions.c.completed_at,
-        sqlite_where=_having,
-        postgresql_where=_having,
+        sqlite_where=HAVING[_kept],
+        postgresql_where=HAVING[_kept],
+    )
+    sa.Index(
+        f"ix_predictions_own_{_kept}",
+        OWN_SPAN[_kept],
+        predictions.c.completed_at,
+        sqlite_where=HAVING_OWN[_kept],
+        postgresql_where=HAVING_OWN[_kept],
     )
 
 PREVIEWED = predictions.c.previews.is_not(None)

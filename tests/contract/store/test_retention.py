@@ -33,10 +33,10 @@ async def test_what_is_over_is_outdated_once_its_time_has_passed(lab, kept):
     done = await finished(lab)
     await lab.add("queued")
 
-    assert [p.id for p in await lab.store.outdated(kept, before=FOREVER, limit=9)] == ["a"]
-    assert await lab.store.outdated(kept, before=done.completed_at - 1, limit=9) == []
+    assert [p.id for p in await lab.store.outdated(kept, keep_s=0.0, now=FOREVER, limit=9)] == ["a"]
+    assert await lab.store.outdated(kept, keep_s=0.0, now=done.completed_at - 1, limit=9) == []
     assert await lab.store.erase(["a"], kept)
-    assert await lab.store.outdated(kept, before=FOREVER, limit=9) == []
+    assert await lab.store.outdated(kept, keep_s=0.0, now=FOREVER, limit=9) == []
     assert not await lab.store.erase(["a"], kept)
 
 
@@ -44,8 +44,31 @@ async def test_only_what_has_outputs_has_outputs_to_forget(lab):
     await lab.add("a")
     await lab.store.advance("a", Fail("no"))
 
-    assert await lab.store.outdated(Kept.OUTPUTS, before=FOREVER, limit=9) == []
-    assert len(await lab.store.outdated(Kept.RECORD, before=FOREVER, limit=9)) == 1
+    assert await lab.store.outdated(Kept.OUTPUTS, keep_s=0.0, now=FOREVER, limit=9) == []
+    assert len(await lab.store.outdated(Kept.RECORD, keep_s=0.0, now=FOREVER, limit=9)) == 1
+
+
+@pytest.mark.parametrize("kept", Kept)
+async def test_what_has_a_time_of_its_own_goes_by_that(lab, kept):
+    done = [
+        await finished(lab, id, keep_s=keep_s)
+        for id, keep_s in {"a": {}, "b": {kept: 10}, "c": {kept: 90}, "d": {kept: 0}}.items()
+    ]
+    first, last = done[0].completed_at, done[-1].completed_at
+    assert [it.keep_s for it in done] == [{}, {kept: 10}, {kept: 90}, {kept: 0}]
+
+    async def old(now, keep_s):
+        found = await lab.store.outdated(kept, keep_s=keep_s, now=now, limit=9)
+        return sorted(it.id for it in found)
+
+    assert await old(first + 9, 50) == []
+    assert await old(last + 10, 50) == ["b"]
+    assert await old(last + 50, 50) == ["a", "b"]
+    assert await old(FOREVER, 50) == ["a", "b", "c"]
+    assert await old(FOREVER, None) == ["b", "c"]
+    assert len(await lab.store.outdated(kept, keep_s=50, now=FOREVER, limit=2)) == 2
+    assert await lab.store.erase(["b"], kept)
+    assert await old(last + 50, 50) == ["a"]
 
 
 async def test_the_oldest_is_forgotten_first(lab):
@@ -53,7 +76,7 @@ async def test_the_oldest_is_forgotten_first(lab):
         await lab.add(id)
         await lab.store.advance(id, Cancel("ada"))
 
-    found = await lab.store.outdated(Kept.RECORD, before=FOREVER, limit=2)
+    found = await lab.store.outdated(Kept.RECORD, keep_s=0.0, now=FOREVER, limit=2)
 
     assert [p.id for p in found] == ["b", "a"]
 

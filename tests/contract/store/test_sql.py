@@ -178,6 +178,8 @@ QUERIES = {
     "outdated inputs": statements.outdated(Kept.INPUTS, 1.0, 10),
     "outdated outputs": statements.outdated(Kept.OUTPUTS, 1.0, 10),
     "outdated records": statements.outdated(Kept.RECORD, 1.0, 10),
+    **{f"next span of {kept}": statements.next_span(kept, 0.0) for kept in Kept},
+    **{f"{kept} outdated by own": statements.outdated_by_own(kept, 9, 1.0, 10) for kept in Kept},
     "expired files": statements.expired_files(1.0, 10),
 }
 

@@ -160,6 +160,7 @@ def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixtu
     data = ["--data", str(tmp_path)]
     options = [*("--scope", "read"), *("--model", "a/*"), *("--expires-in", "30d")]
     limits = ["--max-in-flight", "8", "--rate", "60/min"]
+    limits += ["--keep-inputs", "90min", "--keep-outputs", "7d", "--keep-record", "0"]
 
     assert main(["keys", "create", "anna", "--json", *options, *limits, *data]) == 0
     made = json.loads(capsys.readouterr().out)
@@ -168,6 +169,7 @@ def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     assert (listed["scopes"], listed["models"]) == ("read", "a/*")
     assert listed["limits"] == "8 in flight, 60/min"
+    assert listed["keeps"] == "inputs 90min, outputs 7d, record for ever"
     assert listed["expires"] == made["expires"] != "-"
     assert "key" not in listed
 
@@ -178,6 +180,7 @@ def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("--rate", "fast", "'fast' is no rate: write 10/s, 600/min, 5/h or 100/d"),
         ("--max-in-flight", "0", "must be a whole number from 1, not '0'"),
         ("--expires-in", "soon", "must be a number of s, min, h or d, not 'soon'"),
+        ("--keep-inputs", "a day", "must be a number of s, min, h or d, or 0, not 'a day'"),
         ("--scope", "root", "invalid Scope value: 'root'"),
     ],
 )

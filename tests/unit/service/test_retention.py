@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from retouch.domain.errors import NotFound
+from retouch.domain.grant import Grant
 from retouch.domain.prediction import Kept, Status
 from retouch.service.eraser import Eraser
 
@@ -51,6 +52,22 @@ async def test_each_part_goes_at_its_time(front: Any) -> None:
     assert await front.janitor.sweep() == 0
 
 
+async def test_a_keys_own_times_hold_for_what_it_made(front: Any) -> None:
+    brief = await front.key("ada", Grant(keep_inputs_s=60, keep_outputs_s=120, keep_record_s=0))
+    await front.client.post(CREATE, json=BODY, headers=brief)
+    id = (await front.finish_one()).id
+
+    left = []
+    for wait_s in (59, 1, 60, 31 * DAY_S):
+        front.clock.advance(wait_s)
+        await front.janitor.sweep()
+        left.append(len(await front.blobs.list("")))
+
+    assert left == [2, 1, 0, 0]
+    kept = (await front.client.get(f"/v1/predictions/{id}", headers=brief)).json()
+    assert kept["input"]["prompt"] == "a secret plan"
+
+
 async def test_more_than_a_batch_goes_in_one_sweep(front: Any) -> None:
     for _ in range(230):
         await front.client.post(CREATE, json={"input": {"prompt": "x"}})
@@ -59,7 +76,7 @@ async def test_more_than_a_batch_goes_in_one_sweep(front: Any) -> None:
 
     await front.janitor.sweep()
 
-    assert await front.store.outdated(Kept.RECORD, before=1e12, limit=9) == []
+    assert await front.store.outdated(Kept.RECORD, keep_s=0, now=1e12, limit=9) == []
 
 
 async def test_a_crash_between_bytes_and_row_is_finished_by_the_next_sweep(front: Any) -> None:
