@@ -73,6 +73,9 @@ def known(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any
 def faults(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> Sequence[Fault]:
     """Every broken rule, in the order of the schema's fields."""
     missing = [name for name in schema.get("required", ()) if name not in fields]
+    rules = schema["properties"]
+    if not missing and all(_is_plainly_right(rules.get(it, {}), fields[it]) for it in fields):
+        return ()
     found = [Fault((), "required", name, "undefined") for name in missing]
     found += [
         _fault(error)
@@ -83,6 +86,24 @@ def faults(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> Sequence[Fau
     mistyped = {fault.path for fault in found if fault.rule == "type"}
     found = [fault for fault in found if fault.rule == "type" or fault.path not in mistyped]
     return sorted(found, key=lambda fault: _order(schema, _field(fault)))
+
+
+def _is_plainly_right(rules: Mapping[str, Any], value: object) -> bool:
+    """Whether a value keeps a field's rules, as far as that takes no validator to tell."""
+    return (
+        rules.keys() <= _PLAIN
+        and type(value) is _KINDS.get(rules.get("type", ""))
+        and ("enum" not in rules or value in rules["enum"])
+        and ("minimum" not in rules or value >= rules["minimum"])
+        and ("maximum" not in rules or value <= rules["maximum"])
+    )
+
+
+_PLAIN = frozenset(
+    {"type", "enum", "minimum", "maximum"}
+    | {"x-order", "x-hidden", "title", "description", "default"}
+)
+_KINDS = {"string": str, "integer": int, "boolean": bool}
 
 
 def published(schema: Mapping[str, Any]) -> dict[str, Any]:

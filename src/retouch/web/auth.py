@@ -112,6 +112,7 @@ def is_loopback(name: str) -> bool:
     return (mapped or address).is_loopback
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """A Host header without its port, in lower case."""
     try:

@@ -56,28 +56,29 @@ class RequestContext:
                 message["headers"] = [*others, (REQUEST_HEADER, request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request=request_id):
-            try:
-                await self._app(scope, receive, named)
-            finally:
-                address, method = scope.get("retouch.address", ""), scope["method"]
-                refusal = scope.get("retouch.refusal", "")
-                took_s = time.perf_counter() - started
-                span.end(
-                    method=method,
-                    address=address,
-                    status=status,
-                    error=f"answered {status}" if status >= 500 else "",
-                )
-                self._answered(address, method, status, took_s, refusal)
-                log.info(
-                    "http.request",
-                    method=method,
-                    address=address,
-                    status=status,
-                    seconds=round(took_s, 3),
-                    **({"refusal": refusal} if refusal else {}),
-                )
+        bound = structlog.contextvars.bind_contextvars(request=request_id)
+        try:
+            await self._app(scope, receive, named)
+        finally:
+            address, method = scope.get("retouch.address", ""), scope["method"]
+            refusal = scope.get("retouch.refusal", "")
+            took_s = time.perf_counter() - started
+            span.end(
+                method=method,
+                address=address,
+                status=status,
+                error=f"answered {status}" if status >= 500 else "",
+            )
+            self._answered(address, method, status, took_s, refusal)
+            log.info(
+                "http.request",
+                method=method,
+                address=address,
+                status=status,
+                seconds=round(took_s, 3),
+                **({"refusal": refusal} if refusal else {}),
+            )
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 class SafeHeaders:

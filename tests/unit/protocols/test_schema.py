@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from retouch.domain.data_uri import parse_data_uri
+from retouch.protocols import DIALECTS
+from retouch.protocols.base import Model
 from retouch.protocols.schema import (
     DATA_URI,
+    FORMATS,
     WEB_ADDRESS,
     Fault,
     faults,
@@ -107,3 +111,17 @@ def test_published_rules_say_what_absence_and_formats_mean() -> None:
         Fault(("text",), "pattern", rules["text"]["pattern"], "string"),
         Fault(("picture",), "pattern", rules["picture"]["pattern"], "string"),
     ]
+
+
+VALUES = ("", "x", "1:1", "png", 0, 1, 2, 7, -1, 10**9, 1.5, 2.0, True, [], ["x"], {})
+
+
+@pytest.mark.parametrize("model", [it for dialect in DIALECTS for it in dialect.models])
+def test_what_is_taken_without_a_validator_is_what_a_validator_takes(model: Model) -> None:
+    schema = {**model.schema, "required": []}
+    validator = Draft202012Validator(schema, format_checker=FORMATS)
+
+    for name in schema["properties"]:
+        for value in VALUES:
+            fields = {name: value}
+            assert (not faults(schema, fields)) is validator.is_valid(fields), fields

@@ -94,8 +94,11 @@ def is_run(call: Call) -> bool:
 
 def target_of(call: Call) -> str | None:
     """The address of ours that a browser's call means by its header; its host is never asked."""
+    text = call.headers.get("x-fal-target-url")
+    if text is None:
+        return None
     try:
-        target = urlsplit(call.headers.get("x-fal-target-url", ""))
+        target = urlsplit(text)
     except ValueError:
         return None
     mounts = {QUEUE_HOSTS: "/queue", RUN_HOSTS: "/run", REST_HOSTS: "/rest", CDN_HOSTS: "/cdn"}
