@@ -2,12 +2,13 @@
 
 What differs between the two, beyond the clock (`statements`) and wake-ups (`wakeups`), is here:
 SQLite's pragmas, its threads, and its single writer, for which writes of one process queue on a
-lock.
+lock and those of several try again and again.
 """
 
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,8 +30,11 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
+_BUSY_S = 5.0
+"""How long a SQLite file may stay locked before that is an outage."""
+_LOCKED_PAUSE_S = 0.001
 _PRAGMAS = (
-    "busy_timeout = 5000",
+    f"busy_timeout = {_BUSY_S * 1000:.0f}",
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
@@ -94,28 +98,27 @@ class Sqlite(Database):
 
     def __init__(self, url: URL, pool_size: int) -> None:
         super().__init__(url)
-        self._engine = sa.create_engine(
-            url, isolation_level="AUTOCOMMIT", pool_size=pool_size, max_overflow=0
-        )
-        sa.event.listen(self._engine, "connect", _set_pragmas)
+        self._readers = _connections(url, pool_size)
+        self._writer = _connections(url, 1, "busy_timeout = 0")  # `_begin` has its own patience
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="retouch-sqlite")
         self._writing = asyncio.Lock()
 
     async def dispose(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
-        self._engine.dispose()
+        self._readers.dispose()
+        self._writer.dispose()
 
     async def _read(self, work: Work[T]) -> T:
         def run() -> T:
-            with self._engine.connect() as connection:
+            with self._readers.connect() as connection:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     async def _write(self, work: Work[T]) -> T:
         def run() -> T:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with self._writer.connect() as connection:
+                _begin(connection)
                 result = work(connection)
                 with _doubted():
                     connection.commit()
@@ -214,8 +217,34 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("unreachable")
 
 
-def _set_pragmas(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _connections(url: URL, most: int, *more: str) -> sa.Engine:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=most, max_overflow=0)
+
+    def set_pragmas(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (*_PRAGMAS, *more):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    sa.event.listen(engine, "connect", set_pragmas)
+    return engine
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Take SQLite's one write lock.
+
+    SQLite's own patience sleeps up to 0.1 s between two tries, while other processes come and go.
+    """
+    raw: Any = connection.connection.driver_connection
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_locked or time.monotonic() > until:
+                raise
+            time.sleep(_LOCKED_PAUSE_S)
+        else:
+            connection.begin()  # for SQLAlchemy to know; it sends nothing
+            return
