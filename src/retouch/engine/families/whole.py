@@ -114,7 +114,8 @@ class Session:
     def __init__(self, plan: Plan, run: Run) -> None:
         self.plan = plan
         self.run = run
-        finalize(self, run.stop)
+        # Not at exit: a thread that wakes while the interpreter ends takes the process down.
+        finalize(self, run.stop).atexit = False
 
 
 class WholeFamily:
