@@ -15,6 +15,8 @@ from pathlib import Path
 import asyncpg
 
 from retouch.store import migrate
+from retouch.store.schema import head
+from retouch.store.tables import metadata
 
 
 class NotInstalled(Exception):
@@ -47,6 +49,7 @@ class Postgres:
         self._bin, self.folder, self._user = binaries, folder, user
         self._server: subprocess.Popen[bytes] | None = None
         self._names = count()
+        self._shared: str | None = None
 
     def start(self) -> None:
         data = self.folder / "data"
@@ -87,6 +90,17 @@ class Postgres:
         self._sql(f"CREATE DATABASE {name} TEMPLATE template_retouch")
         return self._url(name)
 
+    def emptied(self) -> str:
+        """The URL of a database with our tables and no rows: the same one at every call.
+
+        A tenth of the work of a fresh one. Whoever had it before must be done with it, and its
+        counters go on.
+        """
+        if self._shared is None:
+            self._shared = self.fresh()
+        asyncio.run(_empty(self._shared))
+        return self._shared
+
     def stop(self) -> None:
         if self._server is not None and self._server.poll() is None:
             self._server.send_signal(signal.SIGQUIT)  # at once: nothing here is worth a checkpoint
@@ -110,6 +124,16 @@ class Postgres:
     def _run(self, program: str, *arguments: str | Path) -> None:
         command = [self._bin / program, *arguments]
         subprocess.run(command, check=True, capture_output=True, user=self._user)  # noqa: S603
+
+
+async def _empty(url: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"lock_timeout": "10s"})
+    try:
+        # Of a few rows: TRUNCATE makes every table and index anew, in ten times the time.
+        await connection.execute(";".join(f"DELETE FROM {table}" for table in metadata.tables))  # noqa: S608  our own names
+        await connection.execute("UPDATE alembic_version SET version_num = $1", *head())
+    finally:
+        await connection.close()
 
 
 def _binaries() -> Path | None:

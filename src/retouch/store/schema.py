@@ -3,6 +3,7 @@
 Alembic's scripts lie in `migrations/`; they run from here, on our own connection.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ async def check(database: Database) -> None:
         )
 
 
+@cache
 def head() -> tuple[str, ...]:
-    """The newest migration's revision."""
+    """The newest migration's revision; the scripts are read once."""
     return tuple(ScriptDirectory.from_config(_config()).get_heads())
 
 

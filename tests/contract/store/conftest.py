@@ -80,7 +80,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
         file = tmp_path / "retouch.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), file)
         return f"sqlite:///{file}"
-    return request.getfixturevalue("postgres").fresh()
+    return request.getfixturevalue("postgres").emptied()
 
 
 @pytest.fixture

@@ -223,7 +223,7 @@ def test_memory_and_a_database_live_the_same_lives(
         def fresh() -> str:
             return f"sqlite:///{shutil.copy(template, tmp_path / f'{next(numbers)}.db')}"
     else:
-        fresh = request.getfixturevalue("postgres").fresh
+        fresh = request.getfixturevalue("postgres").emptied
 
     run_state_machine_as_test(
         lambda: Lives(fresh),

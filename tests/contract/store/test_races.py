@@ -155,7 +155,7 @@ async def test_two_processes_add_for_one_owner_and_the_queue_stays_fair(lab):
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 async def test_eight_processes_hammer_and_every_prediction_ends_once(lab, tmp_path):
-    total = 300
+    total = 160
     hammer = await asyncio.create_subprocess_exec(
         sys.executable, HAMMER, lab.url, tmp_path, str(total), stdout=asyncio.subprocess.PIPE
     )

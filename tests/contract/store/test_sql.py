@@ -290,7 +290,7 @@ def test_a_database_that_is_locked_full_or_broken_is_an_outage_and_a_wrong_state
 
 @pytest.fixture
 def postgres_url(postgres):
-    return postgres.fresh()
+    return postgres.emptied()
 
 
 @pytest.fixture
