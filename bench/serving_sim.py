@@ -2,13 +2,25 @@
 
     python bench/serving_sim.py [--quick]
 
-Poisson arrivals of small, medium and large edits at three loads of the device's own serial
-capacity, the same for all. Ours against one edit at a time in order of arrival (`fifo`) and
+Poisson arrivals of small, medium and large edits, a caller each, at three loads of the device's own
+serial capacity, the same for all. Ours against one edit at a time in order of arrival (`fifo`) and
 against a thread for each request on diffusers (`threads`): all that are there share the device
 evenly, each edit costs `DIFFUSERS_COST` times ours, and sharing itself costs nothing. `threads,
 our cost` is that without the factor: the order of work alone. `shortest` is ours with shortest
 work first at all times: the least mean there is to be had, without any promise to large edits.
-Latencies are simulated seconds. Prints a table with the targets and, last, one JSON object.
+
+Costs and factors are what `bench/serving.py --measure` printed for the bundled weights. The rows
+`theory` are what queueing theory says of the same arrivals for ever: Pollaczek and Khinchine's mean
+for order of arrival, processor sharing's, and Schrage and Miller's for shortest remaining first on
+a device that could be interrupted at any moment. Threads need longest to come near theirs.
+
+Last, who may share a forward pass (`Policy.joins`): nobody, who brings no more work than those
+before it together (ours), or whoever fits the budget; on the same device with a budget that is too
+large for it, and on a wide one where a pass takes a while however little it carries.
+
+Latencies are simulated seconds; the first tenth of every run, which began with nobody there, does
+not count. Prints a table with the targets and, last, one JSON object. The whole takes about three
+minutes of processor time.
 """
 
 import argparse
@@ -17,9 +29,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from math import isfinite
 from statistics import fmean, quantiles
-from typing import Protocol
+from typing import Any, Protocol
 
 from retouch.domain.edit import Edit, Size
 from retouch.engine.calibration import calibrate
@@ -31,10 +46,6 @@ from retouch.testing import FakeClock
 
 LOADS = (0.5, 0.8, 0.95)
 TARGET_LOAD = 0.8
-
-DIFFUSERS_COST = 1.12
-"""How much longer diffusers takes for an edit: the bundled weights in float32, to which the
-simulated costs are fitted too, by `bench/engine_cpu.py --quick`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,15 @@ class Kind:
 
 KINDS = (Kind("small", 128, 0.6), Kind("medium", 256, 0.3), Kind("large", 512, 0.1))
 STEPS = (2, 4, 6)  # an edit takes one of these
+
+DIFFUSERS_COST = {"small": 1.21, "medium": 1.13, "large": 1.14}
+"""How much longer diffusers takes for an edit of each kind, in float32."""
+
+WIDE_BUDGET = 3072
+"""Tokens of a pass: a large edit and some small ones."""
+
+WARM = 0.1
+"""The share of a run that does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +158,7 @@ class SimFamily(ToyFamily):
     one with their square (attention); fitted to the bundled weights on a processor core.
     """
 
-    PASS_S, TOKEN_S, SQUARE_S, OPEN_S, PIXEL_S = 0.004, 1.8e-4, 1.0e-7, 0.01, 6e-8
+    PASS_S, TOKEN_S, SQUARE_S, OPEN_S, PIXEL_S = 0.004, 1.6e-4, 7.4e-8, 0.01, 6e-8
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
@@ -153,9 +173,13 @@ class SimFamily(ToyFamily):
         self._time.advance(self.OPEN_S)
         return super().open(plan, edit, ())
 
+    def pass_s(self, plans: Iterable[Plan]) -> float:
+        """Seconds of one step of these together."""
+        return self.PASS_S + sum(self.cost(plan) for plan in plans)
+
     def step(self, sessions: Sequence[ToySession]) -> None:
         """Takes its time."""
-        self._time.advance(self.PASS_S + sum(self.cost(session.plan) for session in sessions))
+        self._time.advance(self.pass_s(session.plan for session in sessions))
         super().step(sessions)
 
     def close(self, session: ToySession) -> object:
@@ -172,30 +196,39 @@ class SimFamily(ToyFamily):
         """Seconds of such a request alone."""
         plan = self.plan(request.edit, (), 0)
         pixels = plan.size.width * plan.size.height
-        step_s = self.PASS_S + self.cost(plan)
-        return self.OPEN_S + plan.steps * step_s + self.PIXEL_S * pixels
+        return self.OPEN_S + plan.steps * self.pass_s([plan]) + self.PIXEL_S * pixels
 
 
-def simulated_engine(
-    clock: SimClock, max_jobs: int, patience: float = Policy().patience
-) -> StepEngine:
-    """As a worker builds it: measured first."""
-    family = SimFamily(clock)
+class WideFamily(SimFamily):
+    """A device for which a few small pictures are not enough: no pass is shorter than `LEAST_S`."""
+
+    LEAST_S = 0.12
+
+    def pass_s(self, plans: Iterable[Plan]) -> float:
+        """Seconds of one step of these together."""
+        return max(self.LEAST_S, super().pass_s(plans))
+
+
+def simulated_engine(family: SimFamily, clock: SimClock, max_jobs: int, **rules: Any) -> StepEngine:
+    """As a worker builds it: measured first. `rules` are some of its policy's."""
     learned = calibrate(family, clock)
     budget = learned.token_budget or Policy().token_budget
-    policy = Policy(token_budget=budget, patience=patience)
+    policy = replace(Policy(token_budget=budget), **rules)
     return StepEngine(family, clock=clock, max_jobs=max_jobs, policy=policy, pace=learned.pace)
 
 
 def simulated(
-    requests: Sequence[Request], max_jobs: int, patience: float = Policy().patience
+    requests: Sequence[Request],
+    max_jobs: int,
+    device: type[SimFamily] = SimFamily,
+    **rules: Any,
 ) -> Latencies:
     """Our engine with room for so many jobs; with 1 it is one at a time, oldest first."""
     clock = SimClock()
-    engine = simulated_engine(clock, max_jobs, patience)
+    engine = simulated_engine(device(clock), clock, max_jobs, **rules)
     began = clock.monotonic()
     later = [Request(it.id, it.kind, began + it.at_s, it.edit) for it in requests]
-    return drive(engine, later, clock, lambda it: Job(it.id, it.edit, ()))
+    return drive(engine, later, clock, lambda it: Job(it.id, it.edit, (), owner=it.id))
 
 
 def shared_evenly(requests: Sequence[Request], service_s: Callable[[Request], float]) -> Latencies:
@@ -219,6 +252,51 @@ def shared_evenly(requests: Sequence[Request], service_s: Callable[[Request], fl
             request = coming.popleft()
             left[request.id] = service_s(request)
     return latencies
+
+
+# -- theory ----------------------------------------------------------------------------------------
+
+
+def expected_means(load: float, service_s: Callable[[Request], float]) -> dict[str, float]:
+    """Mean latencies of Poisson arrivals for ever, by who serves them; infinite when it cannot.
+
+    Costs are one of nine, three kinds by three numbers of steps.
+    """
+    costs: list[tuple[float, float, float]] = []  # of ours, of diffusers', their share
+    for kind in KINDS:
+        for steps in STEPS:
+            edit = Edit(prompt="", size=Size(kind.side, kind.side), steps=steps)
+            ours_s = service_s(Request("", kind.name, 0.0, edit))
+            costs.append((ours_s, DIFFUSERS_COST[kind.name] * ours_s, kind.share / len(STEPS)))
+    mean_s = sum(cost * share for cost, _, share in costs)
+    theirs_s = sum(cost * share for _, cost, share in costs)
+    rate = load / mean_s
+    square = sum(cost**2 * share for cost, _, share in costs)
+    return {
+        "fifo": mean_s + rate * square / (2 * (1 - load)),
+        "threads": theirs_s / (1 - rate * theirs_s) if rate * theirs_s < 1 else float("inf"),
+        "threads, our cost": mean_s / (1 - load),
+        "shortest": _shortest_mean([(cost, share) for cost, _, share in costs], rate),
+    }
+
+
+def _shortest_mean(costs: Sequence[tuple[float, float]], rate: float) -> float:
+    """Shortest remaining time first: the wait until it is served first, then its stay."""
+
+    def load_below(size: float, *, with_equals: bool) -> float:
+        return rate * sum(c * p for c, p in costs if c < size or (with_equals and c == size))
+
+    mean_s = 0.0
+    for size, share in costs:
+        ahead = sum(min(cost, size) ** 2 * part for cost, part in costs)
+        idle = 1 - load_below(size, with_equals=False)
+        wait_s = rate * ahead / (2 * idle * (1 - load_below(size, with_equals=True)))
+        stay_s, since = 0.0, 0.0
+        for until in sorted(cost for cost, _ in costs if cost <= size):
+            stay_s += (until - since) / (1 - load_below(until, with_equals=False))
+            since = until
+        mean_s += share * (wait_s + stay_s)
+    return mean_s
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -279,43 +357,80 @@ def report(rows: Mapping[float, Mapping[str, Mapping[str, float]]]) -> dict[str,
     return figures
 
 
+def counted(requests: Sequence[Request], latencies: Latencies) -> list[tuple[str, float]]:
+    """(class, seconds) of those that count."""
+    late = requests[int(WARM * len(requests)) :]
+    return [(request.kind, latencies[request.id]) for request in late]
+
+
 def main() -> None:
     """Simulate every load and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a tenth of it, under a minute")
     quick = parser.parse_args().quick
-    rounds, count = (2, 300) if quick else (8, 1000)
+    rounds, count = (1, 2000) if quick else (4, 5000)
     started = time.monotonic()
     service_s = SimFamily(SimClock()).service_s
 
     def diffusers_s(request: Request) -> float:
-        return DIFFUSERS_COST * service_s(request)
+        return DIFFUSERS_COST[request.kind] * service_s(request)
 
+    ways: dict[str, Callable[[Sequence[Request]], Latencies]] = {
+        "ours": partial(simulated, max_jobs=8),
+        "fifo": partial(simulated, max_jobs=1),
+        "threads": partial(shared_evenly, service_s=diffusers_s),
+        "threads, our cost": partial(shared_evenly, service_s=service_s),
+        "shortest": partial(simulated, max_jobs=64, patience=1e6, slower=1e6),
+    }
     capacity = serial_rate(service_s)
     rows: dict[float, dict[str, dict[str, float]]] = {}
     for load in LOADS:
         pooled: dict[str, list[tuple[str, float]]] = {}
         for seed in range(rounds):
             requests = arrivals(count, load * capacity, seed)
-            kinds = {request.id: request.kind for request in requests}
-            for who, latencies in (
-                ("ours", simulated(requests, 8)),
-                ("fifo", simulated(requests, 1)),
-                ("threads", shared_evenly(requests, diffusers_s)),
-                ("threads, our cost", shared_evenly(requests, service_s)),
-                ("shortest", simulated(requests, 64, 1e6)),
-            ):
-                pooled.setdefault(who, []).extend((kinds[id], s) for id, s in latencies.items())
+            for who, serve in ways.items():
+                pooled.setdefault(who, []).extend(counted(requests, serve(requests)))
         rows[load] = {who: measures(pairs) for who, pairs in pooled.items()}
-    budget = simulated_engine(SimClock(), 1)._policy.token_budget
     figures = report(rows)
-    at = rows[TARGET_LOAD]
-    for who in ("ours", "shortest"):
-        ratio = at[who]["mean"] / at["threads, our cost"]["mean"]
-        print(f"mean latency of {who} against threads at our cost: {ratio:.2f}")
-        figures[f"{who}_mean_against_threads_at_our_cost"] = round(ratio, 3)
-    figures |= {"token_budget": budget, "seconds": round(time.monotonic() - started, 1)}
+    figures["theory_mean_s"] = {str(load): theory(load, rows[load], service_s) for load in LOADS}
+    figures["joining"] = joining(2 * count // 5)
+    figures["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(figures))
+
+
+def joining(count: int) -> dict[str, float]:
+    """Print the mean latencies by who may share a pass; the figures."""
+    figures: dict[str, float] = {}
+    print(f"\n{'who may share a pass':<22}{'device':<12}{'load':>6}{'mean':>10}{'small_mean':>12}")
+    for device, load in product((SimFamily, WideFamily), (0.8, 1.1)):
+        capacity = serial_rate(device(SimClock()).service_s)
+        requests = arrivals(count, load * capacity, 0)
+        for who, joins in (
+            ("nobody", 0.0),
+            ("no more work (ours)", 1.0),
+            ("who fits", float("inf")),
+        ):
+            latencies = simulated(
+                requests, max_jobs=8, device=device, token_budget=WIDE_BUDGET, joins=joins
+            )
+            found = measures(counted(requests, latencies))
+            name = "wide" if device is WideFamily else "same"
+            print(f"{who:<22}{name:<12}{load:>6}{found['mean']:>10.3f}{found['small_mean']:>12.3f}")
+            figures[f"{name}_{load}_{joins}_mean"] = round(found["mean"], 3)
+            figures[f"{name}_{load}_{joins}_small_mean"] = round(found["small_mean"], 3)
+    return figures
+
+
+def theory(
+    load: float, rows: Mapping[str, Mapping[str, float]], service_s: Callable[[Request], float]
+) -> dict[str, float | None]:
+    """Print the mean latencies beside those theory expects; the latter, None where infinite."""
+    expected = expected_means(load, service_s)
+    print(f"\n{'mean at load ' + str(load):<22}{'simulated':>10}{'theory':>10}")
+    print(f"{'ours':<22}{rows['ours']['mean']:>10.3f}")
+    for who, mean_s in expected.items():
+        print(f"{who:<22}{rows[who]['mean']:>10.3f}{mean_s:>10.3f}")
+    return {who: round(s, 4) if isfinite(s) else None for who, s in expected.items()}
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class StepEngine:
         self._draw_seed = draw_seed
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
-        self._new: dict[str, float] = {}  # jobs not planned yet, and when they came
+        self._new: list[str] = []  # jobs not planned yet, oldest first
         self._runs: dict[str, _Run] = {}
 
     @property
@@ -113,13 +113,13 @@ class StepEngine:
         if job.id in self._jobs:
             raise ValueError(f"job {job.id!r} is already in the engine")
         self._jobs[job.id] = job
-        self._new[job.id] = self._clock.monotonic()
+        self._new.append(job.id)
 
     def cancel(self, id: str) -> None:
         """Drop a job and everything it holds. Unknown ids are fine."""
         self._schedule = self._schedule.drop(id)
         self._jobs.pop(id, None)
-        self._new.pop(id, None)
+        self._new = [new for new in self._new if new != id]
         self._runs.pop(id, None)
 
     def step(self) -> list[EngineEvent]:
@@ -127,7 +127,6 @@ class StepEngine:
         events: list[EngineEvent] = []
         events += self._admit()
         due = self._tick()
-        self._schedule = replace(self._schedule, yielded=due.yielded)
         events += self._open(due.opens)
         turns = [turn for turn in due.steps if self._is_open(turn)]
         events += self._denoise(turns)
@@ -141,15 +140,15 @@ class StepEngine:
 
     def _admit(self) -> Iterator[EngineEvent]:
         """Plan the jobs that came since the last step; nothing is allocated for them yet."""
-        for id, arrived_at in list(self._new.items()):
-            del self._new[id]
+        while self._new:
+            id = self._new.pop(0)
             try:
                 plans = self._plans(self._jobs[id])
             except RetouchError as error:
                 yield self._break(id, error)
                 continue
             self._runs[id] = _Run(plans, self._jobs[id].edit.mode)
-            self._schedule = self._schedule.add(self._entry(self._jobs[id], arrived_at, plans[0]))
+            self._schedule = self._schedule.add(self._entry(self._jobs[id], plans[0]))
 
     def _plans(self, job: Job) -> tuple[Plan, ...]:
         """A plan for each picture: seeds count up from the edit's."""
@@ -162,7 +161,7 @@ class StepEngine:
             raise OutOfMemory(remedy(plans[0], limit_bytes))
         return plans
 
-    def _entry(self, job: Job, arrived_at: float, plan: Plan) -> Entry:
+    def _entry(self, job: Job, plan: Plan) -> Entry:
         turns = (
             Turn(
                 job=job.id,
@@ -179,7 +178,6 @@ class StepEngine:
         return Entry(
             id=job.id,
             turns=tuple(turns),
-            arrived_at=arrived_at,
             owner=job.owner,
             priority=job.priority,
             deadline=None if in_s is None else self._clock.monotonic() + in_s,
@@ -212,7 +210,7 @@ class StepEngine:
         if error is None:
             took_s = self._clock.monotonic() - started
             self._pace = self._pace.timed(sum(turn.cost for turn in turns), took_s)
-            self._schedule = self._schedule.put(self._stepped(turn) for turn in turns)
+            self._schedule = self._schedule.stepped([self._stepped(turn) for turn in turns])
             return
         if len(turns) == 1:
             yield from self._fail(turns[0], error)

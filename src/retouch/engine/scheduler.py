@@ -4,13 +4,12 @@ A job is an `Entry`, each of its unfinished pictures a `Turn`. `tick` decides on
 open and who shares the next forward pass. A turn that is open and not chosen is paused, at the
 price of the memory it holds. The engine owns what the turns stand for.
 
-The shortest work goes first until a job is overdue, which is `patience` times its work after it
-arrived. Then the one due first does, but for `yields` passes in a row that it leaves to shorter
-work: small edits keep flowing beside a large one, and nobody starves. `docs/scheduling.md` derives
-the bound.
+Every job is promised a time when it comes; the shortest goes first whose step makes nobody late.
+Time is counted in work done, so promises need no speed of the device and hold on a slow day too.
+`docs/scheduling.md` derives what is guaranteed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -35,21 +34,36 @@ class Turn:
         return self.job, self.number
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a promise is made from, all in units of work: how things stood when a job came."""
+
+    done: float = 0.0  # by then
+    left: float = 0.0  # of all jobs, this one included
+    owned: float = 0.0  # of that its owner's
+    own: float = 0.0  # of that its own
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A job in the engine. Times are seconds on the engine's clock."""
+    """A job in the engine."""
 
     id: str
     turns: tuple[Turn, ...]  # the unfinished ones, by number
-    arrived_at: float = 0.0
     owner: str = ""
-    priority: int = 0  # higher is due sooner
-    deadline: float | None = None
+    priority: int = 0  # higher goes first
+    deadline: float | None = None  # second on the engine's clock
+    start: Start = Start()  # the schedule's that takes it
 
     @property
     def left(self) -> float:
         """Work left, in the family's unit."""
         return sum(turn.cost * turn.left for turn in self.turns)
+
+    @property
+    def step(self) -> float:
+        """Work of one step of a picture."""
+        return max((turn.cost for turn in self.turns), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +71,10 @@ class Policy:
     """What a decision depends on besides the jobs."""
 
     token_budget: int = 16_384  # of one forward pass
-    patience: float = 2.0  # times its own work a job may be passed by shorter ones
-    yields: int = 2  # passes in a row that an overdue job leaves to shorter ones
-    priority_s: float = 60.0  # how much sooner one step of priority makes a job due
+    patience: float = 3.5  # times its own work a job may take
+    slower: float = 1.2  # times as long as in order of arrival it may take, if that is more
+    joins: float = 1.0  # times the work before it in a pass is what a picture may bring along
+    favour: float = 4.0  # times sooner is the promise of each step of priority
     memory_bytes: int | None = None  # for all sessions together; None is no limit
 
 
@@ -69,7 +84,6 @@ class Tick:
 
     opens: Turn | None = None
     steps: tuple[Turn, ...] = ()
-    yielded: int = 0  # passes in a row, with this one, that an overdue job gave way
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ class Schedule:
     """Every job that is not over, in order of arrival."""
 
     entries: tuple[Entry, ...] = ()
-    yielded: int = 0  # of the tick before
+    done: float = 0.0  # work, since the first job
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -88,11 +102,20 @@ class Schedule:
         """With one more job; raises ValueError when it is already here."""
         if any(entry.id == other.id for other in self.entries):
             raise ValueError(f"job {entry.id!r} is already in the engine")
+        everyone = (*self.entries, entry)
+        owned = [other.left for other in everyone if other.owner == entry.owner]
+        left = sum(other.left for other in everyone)
+        entry = replace(entry, start=Start(self.done, left, sum(owned), entry.left))
         return replace(self, entries=(*self.entries, entry))
 
     def drop(self, id: str) -> "Schedule":
         """Without a job. An unknown one changes nothing."""
         return replace(self, entries=tuple(entry for entry in self.entries if entry.id != id))
+
+    def stepped(self, turns: Sequence[Turn]) -> "Schedule":
+        """With these turns, each after one more step, in place of those of the same key."""
+        work = sum(turn.cost for turn in turns)
+        return replace(self.put(turns), done=self.done + work)
 
     def put(self, turns: Iterable[Turn]) -> "Schedule":
         """With these turns in place of those of the same key; one without steps left is done."""
@@ -115,18 +138,20 @@ class Schedule:
 def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Tick:
     """The next iteration: in order, every turn that still fits budget and memory.
 
-    `pace_s` is how long a unit of work takes. The first turn always steps, even when it alone is
-    over the budget. No other joins whose step is more work than those before it together: small
-    edits do not wait for a large one's pass, though it may take them along. At most one is opened;
-    once one in order waits for memory, none behind it is opened, so that what is freed goes to it.
+    `pace_s` is how long a unit of work takes, 0 when nobody knows; only deadlines need it. The
+    first turn always steps, even when it alone is over the budget. No other joins whose step is
+    more work than those before it together (`Policy.joins`): small edits do not wait for a large
+    one's pass, though it may take them along. At most one is opened; once one in order waits for
+    memory, none behind it is opened, so that what is freed goes to it.
     """
-    entries, yielded = _in_turn(schedule, policy, now=now, pace_s=pace_s)
+    entries = order(schedule, policy, now=now, pace_s=pace_s)
     turns = [turn for entry in entries for turn in entry.turns]
     tokens, memory = policy.token_budget, _unheld(turns, policy)
     opens, may_open = None, True
     steps: list[Turn] = []
     for turn in turns:
-        if steps and (turn.tokens > tokens or turn.cost > sum(it.cost for it in steps)):
+        welcome = policy.joins * sum(it.cost for it in steps)
+        if steps and (turn.tokens > tokens or turn.cost > welcome):
             continue
         if turn.is_open:
             if steps and turn.peak_bytes > memory:
@@ -142,77 +167,59 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
         steps.append(turn)
         tokens -= turn.tokens
         memory -= turn.peak_bytes
-    return Tick(opens, tuple(steps), yielded)
+    return Tick(opens, tuple(steps))
 
 
-def _in_turn(
-    schedule: Schedule, policy: Policy, *, now: float, pace_s: float
-) -> tuple[list[Entry], int]:
-    """The jobs, who goes first first, and for how many passes now one that is overdue gave way."""
-    ranked = order(schedule.entries, policy, now=now, pace_s=pace_s)
-    entries = [entry for _, entry in ranked]
-    if not ranked:
-        return entries, 0
-    is_overdue, first = ranked[0][0] <= now, entries[0]
-    # One that is not open yet would lose its memory to others, one with a deadline that.
-    may_yield = first.deadline is None and all(turn.is_open for turn in first.turns)
-    if is_overdue and not (may_yield and schedule.yielded < policy.yields):
-        return entries, 0
-    shortest = shortest_first(entries, first.priority)
-    gave_way = is_overdue and shortest[0] is not first
-    return shortest, schedule.yielded + 1 if gave_way else 0
+def order(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> list[Entry]:
+    """Who goes first: of those whose step makes nobody late the shortest, then who is due first.
 
-
-def order(
-    entries: Sequence[Entry], policy: Policy, *, now: float, pace_s: float
-) -> list[tuple[float, Entry]]:
-    """When each job is due, soonest first.
-
-    Per owner, work adds up: the second of an owner's jobs is due as if the first were a part of
-    it, so an owner with many jobs gets no more than one with few.
+    The job due first makes nobody late; any other takes from the time that those due before it
+    can spare. Before length comes priority.
     """
-
-    def due_at(entry: Entry) -> tuple[float, float, str]:
-        return due(entry, policy, now=now, pace_s=pace_s), entry.arrived_at, entry.id
-
-    ranked = [
-        (due_at(entry)[0] + policy.patience * pace_s * ahead, entry)
-        for ahead, entry in _per_owner(entries, due_at)
-    ]
-    return sorted(ranked, key=lambda rank: (rank[0], rank[1].arrived_at, rank[1].id))
-
-
-def shortest_first(entries: Sequence[Entry], priority: int) -> list[Entry]:
-    """The least work left first, adding up per owner; who has less priority comes last."""
-    ranked = [
-        (entry.priority < priority, ahead + entry.left, entry.arrived_at, entry.id, entry)
-        for ahead, entry in _per_owner(entries, lambda entry: (entry.left, entry.arrived_at))
-    ]
-    return [entry for *_, entry in sorted(ranked, key=lambda rank: rank[:-1])]
+    due = _due(schedule, policy, now=now, pace_s=pace_s)
+    length = _lengths(schedule.entries)
+    harmless: list[Entry] = []
+    harmful: list[Entry] = []
+    spare, ahead = float("inf"), 0.0
+    for entry in sorted(schedule.entries, key=lambda entry: due[entry.id]):
+        (harmless if entry.step <= spare else harmful).append(entry)
+        ahead += entry.left
+        spare = min(spare, due[entry.id] - schedule.done - ahead)
+    harmless.sort(key=lambda entry: (-entry.priority, length[entry.id]))
+    return harmless + harmful
 
 
-def _per_owner(
-    entries: Sequence[Entry], key: Callable[[Entry], tuple[float | str, ...]]
-) -> Iterator[tuple[float, Entry]]:
-    """Each job with the work of its owner's jobs before it, in the order of a key."""
-    by_owner = sorted(entries, key=lambda entry: entry.owner)
+def _due(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> dict[str, float]:
+    """The work the schedule will have done when each job must be over.
+
+    What was promised when it came, or its deadline where that is sooner and can still be kept. In
+    company an owner's jobs are promised one after the other, so that who has many gives way.
+    """
+    is_company = len({entry.owner for entry in schedule.entries}) > 1
+    due = {}
+    for entry in schedule.entries:
+        start = entry.start
+        own = start.owned if is_company else start.own
+        allowed = max(policy.slower * start.left, policy.patience * own)
+        due[entry.id] = start.done + allowed * policy.favour**-entry.priority
+        if entry.deadline is not None and pace_s:
+            left = (entry.deadline - now) / pace_s
+            if entry.left <= left:
+                due[entry.id] = min(due[entry.id], schedule.done + left)
+    return due
+
+
+def _lengths(entries: Sequence[Entry]) -> dict[str, float]:
+    """The work left of each job and of its owner's shorter ones, so that an owner with many jobs
+    gets no more than one with few."""
+    lengths: dict[str, float] = {}
+    by_owner = sorted(entries, key=lambda entry: (entry.owner, entry.left))
     for _, owned in groupby(by_owner, key=lambda entry: entry.owner):
-        ahead = 0.0
-        for entry in sorted(owned, key=key):
-            yield ahead, entry
-            ahead += entry.left
-
-
-def due(entry: Entry, policy: Policy, *, now: float, pace_s: float) -> float:
-    """When a job is due: never before its arrival, but for the credit of its priority.
-
-    A deadline that can still be kept makes it due when its work must begin.
-    """
-    left_s = entry.left * pace_s
-    at = entry.arrived_at + policy.patience * left_s
-    if entry.deadline is not None and now + left_s <= entry.deadline:
-        at = min(at, entry.deadline - left_s)
-    return at - policy.priority_s * entry.priority
+        length = 0.0
+        for entry in owned:
+            length += entry.left
+            lengths[entry.id] = length
+    return lengths
 
 
 def _unheld(turns: Sequence[Turn], policy: Policy) -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retouch.engine.scheduler import Entry, Policy, Schedule, Tick, Turn, order, tick
+from retouch.engine.scheduler import Entry, Policy, Schedule, Start, Tick, Turn, order, tick
 
 
 def entry(
@@ -24,16 +24,34 @@ def entry(
     return Entry(id=id, turns=turns, **fields)
 
 
+def schedule_of(*entries: Entry) -> Schedule:
+    """They came in this order before anything was done."""
+    schedule = Schedule()
+    for it in entries:
+        schedule = schedule.add(it)
+    return schedule
+
+
 def decide(*entries: Entry, policy: Policy | None = None, now: float = 0.0) -> Tick:
-    return tick(Schedule(entries), policy or Policy(), now=now, pace_s=1.0)
+    return tick(schedule_of(*entries), policy or Policy(), now=now, pace_s=1.0)
 
 
 def names(turns) -> list[str]:
     return [turn.job for turn in turns]
 
 
-def ranked(*entries: Entry, policy: Policy | None = None, now: float = 0.0) -> list[str]:
-    return [it.id for _, it in order(entries, policy or Policy(), now=now, pace_s=1.0)]
+def ranked(*entries: Entry, pace_s: float = 1.0, **rules) -> list[str]:
+    """Who goes first when they came in this order before anything was done."""
+    return in_order(schedule_of(*entries), pace_s=pace_s, **rules)
+
+
+def in_order(schedule: Schedule, *, pace_s: float = 1.0, **rules) -> list[str]:
+    return [it.id for it in order(schedule, Policy(**rules), now=0.0, pace_s=pace_s)]
+
+
+def after(work: float, *entries: Entry) -> Schedule:
+    """These came first, then so much work was done on others."""
+    return replace(schedule_of(*entries), done=work)
 
 
 # -- who goes first --------------------------------------------------------------------------------
@@ -49,79 +67,75 @@ def test_work_is_cost_times_steps_over_all_pictures():
     assert ranked(several, entry("costly", cost=5, left=2)) == ["costly", "several"]
 
 
-def test_who_has_waited_its_patience_is_passed_no_more():
-    policy = Policy(patience=3)
-    old = entry("old", left=10, arrived_at=0)
+def test_without_patience_everybody_goes_in_order_of_arrival():
+    entries = [entry(id, left=left) for id, left in (("a", 9), ("b", 2), ("c", 5), ("d", 1))]
 
-    assert ranked(old, entry("soon", left=1, arrived_at=26), policy=policy)[0] == "soon"
-    assert ranked(old, entry("late", left=1, arrived_at=31), policy=policy)[0] == "old"
+    assert ranked(*entries, patience=1, slower=1) == ["a", "b", "c", "d"]
 
 
-def test_priority_is_worth_seconds_of_waiting():
-    low = entry("low", priority=-1)
+def test_a_job_is_passed_until_what_it_can_spare_is_gone():
+    old, short = entry("old", left=10), entry("short", cost=2, left=1)
 
-    assert ranked(low, entry("normal", arrived_at=59)) == ["normal", "low"]
-    assert ranked(low, entry("normal", arrived_at=61)) == ["low", "normal"]
-
-
-def test_a_deadline_that_can_be_kept_moves_a_job_ahead_and_one_that_cannot_does_not():
-    short = entry("short", left=2)
-
-    assert ranked(short, entry("due", left=8, deadline=12))[0] == "due"
-    assert ranked(short, entry("due", left=8, deadline=7))[0] == "short"
+    assert in_order(after(18, old).add(short), patience=3)[0] == "short"
+    assert in_order(after(18.1, old).add(short), patience=3)[0] == "old"
 
 
-def test_an_owner_with_many_jobs_gets_no_more_than_one_with_few():
-    many = [entry(f"many{number}", owner="many", arrived_at=number / 10) for number in range(4)]
-    few = entry("few", owner="few", arrived_at=1)
+def test_who_found_a_long_queue_is_promised_little_more_than_its_turn_in_it():
+    queue = [entry(f"queue{number}", left=10) for number in range(4)]
+    last, short = entry("last", left=10), entry("short", left=1)
 
-    assert ranked(*many, few)[:2] == ["many0", "few"]
+    def first(done: float) -> str:
+        schedule = schedule_of(*queue, last)
+        for it in queue:
+            schedule = schedule.drop(it.id)
+        return in_order(replace(schedule, done=done).add(short), patience=2, slower=1.25)[0]
 
-
-def test_before_a_pass_was_timed_the_oldest_goes_first():
-    entries = (entry("old", left=9), entry("new", left=1, arrived_at=1))
-
-    (_, first), _ = order(entries, Policy(), now=2, pace_s=0)
-
-    assert first.id == "old"
-
-
-# -- who is overdue gives way ----------------------------------------------------------------------
-
-TIGHT = Policy(token_budget=10, patience=1, yields=2)
+    assert first(1.25 * 50 - 11) == "short"
+    assert first(1.25 * 50 - 10) == "last"
 
 
-def passes(*entries: Entry, count: int) -> list[str]:
-    """Who steps in so many ticks in a row, none of which changes the jobs."""
-    schedule, stepped = Schedule(entries), []
-    for _ in range(count):
-        decided = tick(schedule, TIGHT, now=100.0, pace_s=1.0)
-        schedule = replace(schedule, yielded=decided.yielded)
-        stepped += names(decided.steps)
-    return stepped
+def test_priority_comes_before_length():
+    low, normal = entry("low", left=1, priority=-1), entry("normal", left=9)
+
+    assert ranked(low, normal) == ["normal", "low"]
 
 
-def test_one_that_is_overdue_leaves_two_passes_of_three_to_shorter_work():
-    large = entry("large", left=9, is_open=True)
+def test_low_priority_is_promised_a_later_time_and_gets_it():
+    low, normal = entry("low", left=2, priority=-1), entry("normal", left=1)
 
-    turns = passes(large, entry("small", left=1, arrived_at=100, is_open=True), count=6)
-
-    assert turns == ["small", "small", "large"] * 2
+    assert in_order(after(13, low).add(normal), patience=2, favour=4)[0] == "normal"
+    assert in_order(after(13.5, low).add(normal), patience=2, favour=4)[0] == "low"
 
 
 @pytest.mark.parametrize(
-    "large",
-    [
-        entry("large", left=9, is_open=False),
-        entry("large", left=9, is_open=True, deadline=112),
-        entry("large", left=9, is_open=True, priority=1),
-    ],
-    ids=["which is not open yet", "which has a deadline", "which has priority"],
+    ("deadline", "first"),
+    [(9.0, "short"), (8.5, "due"), (8.0, "due"), (7.5, "short")],
+    ids=["can spare a step", "cannot", "at once or never", "cannot be kept"],
 )
-def test_one_that_is_overdue_gives_no_way(large: Entry):
-    small = entry("small", left=1, arrived_at=100, is_open=True)
+def test_a_deadline_that_can_be_kept_is(deadline: float, first: str):
+    due, short = entry("due", left=8, deadline=deadline), entry("short", left=2)
 
-    assert passes(large, small, count=3) == ["large"] * 3
+    assert ranked(due, short)[0] == first
+
+
+def test_without_a_pace_deadlines_say_nothing():
+    due, short = entry("due", left=8, deadline=8.0), entry("short", left=2)
+
+    assert ranked(due, short, pace_s=0.0)[0] == "short"
+
+
+def test_an_owner_with_many_jobs_gets_no_more_than_one_with_few():
+    many = [entry(f"many{number}", owner="many") for number in range(4)]
+
+    assert ranked(*many, entry("few", owner="few"))[:2] == ["many0", "few"]
+
+
+def test_an_owner_with_many_jobs_gives_way_in_company_only():
+    many = [entry(f"many{number}", left=10, owner="many") for number in range(4)]
+    few = entry("few", left=8, owner="few")
+
+    assert in_order(after(12, *many).add(few))[0] == "few"
+    assert in_order(after(12, *many).add(replace(few, owner="many")))[0] == "many0"
 
 
 # -- who shares a pass -----------------------------------------------------------------------------
@@ -144,6 +158,14 @@ def test_small_work_rides_with_large_but_does_not_wait_for_it():
 
     assert names(decide(replace(large, priority=9), small).steps) == ["large", "small"]
     assert names(decide(large, small).steps) == ["small"]
+
+
+def test_how_much_may_join_is_the_policys():
+    small, large = entry("small", left=1, is_open=True), entry("large", cost=3, is_open=True)
+
+    assert names(decide(small, large, policy=Policy(joins=2.9)).steps) == ["small"]
+    assert names(decide(small, large, policy=Policy(joins=3)).steps) == ["small", "large"]
+    assert names(decide(small, entry("b", is_open=True), policy=Policy(joins=0)).steps) == ["small"]
 
 
 def test_a_turn_over_the_budget_steps_alone_when_it_is_first():
@@ -248,6 +270,8 @@ class Outcome:
 
     admitted: dict[str, float] = field(default_factory=dict)
     finished: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, Start] = field(default_factory=dict)
+    done: dict[str, float] = field(default_factory=dict)  # work of all, when it was over
     steps: dict[str, int] = field(default_factory=dict)
     longest_pass_s: float = 0.0
 
@@ -260,6 +284,7 @@ def arrivals(**more) -> st.SearchStrategy[list[Arrival]]:
         "pictures": st.integers(1, 2),
         "owner": st.sampled_from("xyz"),
         "priority": st.integers(-1, 1),
+        "deadline_s": st.none() | st.floats(1, 60),
         **more,
     }
 
@@ -269,7 +294,6 @@ def arrivals(**more) -> st.SearchStrategy[list[Arrival]]:
     one = st.builds(
         build,
         after_s=st.floats(0, 10),
-        deadline_s=st.none() | st.floats(1, 60),
         **shapes,
     )
     return st.lists(one, min_size=1, max_size=25)
@@ -285,26 +309,28 @@ def simulate(stream: list[Arrival], policy: Policy) -> Outcome:
     now, schedule, outcome = 0.0, Schedule(), Outcome()
     while queue or schedule.entries:
         while queue and queue[0][0] <= now and len(schedule.entries) < MOST_JOBS:
-            new = replace(queue.pop(0)[1], arrived_at=now)
-            outcome.admitted[new.id] = now
-            schedule = schedule.add(new)
+            schedule = schedule.add(queue.pop(0)[1])
+            outcome.admitted[schedule.entries[-1].id] = now
+            outcome.starts[schedule.entries[-1].id] = schedule.entries[-1].start
         if not schedule.entries:
             now = queue[0][0]
             continue
         decided = tick(schedule, policy, now=now, pace_s=PACE_S)
         check(decided, schedule, policy)
-        schedule = replace(schedule, yielded=decided.yielded)
         took_s = PACE_S * sum(turn.cost for turn in decided.steps)
         outcome.longest_pass_s = max(outcome.longest_pass_s, took_s)
         now += took_s
-        for turn in decided.steps:
+        stepped = [replace(turn, left=turn.left - 1, is_open=True) for turn in decided.steps]
+        schedule = schedule.stepped(stepped)
+        for turn in stepped:
             outcome.steps[turn.job] = outcome.steps.get(turn.job, 0) + 1
-            left = replace(turn, left=turn.left - 1, is_open=True)
-            schedule = schedule.put([left]) if left.left else schedule.finish(left)
+            if not turn.left:
+                schedule = schedule.finish(turn)
         for it in schedule.entries:
             if not it.turns:
                 assert it.id not in outcome.finished
                 outcome.finished[it.id] = now
+                outcome.done[it.id] = schedule.done
                 schedule = schedule.drop(it.id)
     return outcome
 
@@ -320,6 +346,8 @@ def check(decided: Tick, schedule: Schedule, policy: Policy) -> None:
     assert decided.steps, "an iteration without a step would never end"
     tokens = sum(turn.tokens for turn in decided.steps)
     assert tokens <= policy.token_budget or len(decided.steps) == 1
+    for number, turn in enumerate(decided.steps[1:], start=1):
+        assert turn.cost <= policy.joins * sum(it.cost for it in decided.steps[:number])
     keys = [turn.key for turn in decided.steps]
     assert len(set(keys)) == len(keys)
     assert all(turn.is_open or turn == decided.opens for turn in decided.steps)
@@ -331,18 +359,39 @@ def check(decided: Tick, schedule: Schedule, policy: Policy) -> None:
         assert needed <= policy.memory_bytes
 
 
+RULES = {"patience": st.floats(1, 10), "slower": st.floats(1, 3)}
+
+
 @settings(deadline=None, max_examples=150)
-@given(stream=arrivals(), patience=st.floats(0, 10), yields=st.integers(0, 3))
-def test_nobody_starves_whatever_arrives(stream: list[Arrival], patience: float, yields: int):
-    policy = Policy(token_budget=64, patience=patience, yields=yields, priority_s=5)
+@given(
+    stream=arrivals(priority=st.just(0), owner=st.just("x"), deadline_s=st.none()),
+    rules=st.fixed_dictionaries(RULES),
+)
+def test_every_promise_is_kept_where_pictures_step_one_at_a_time(stream: list[Arrival], rules):
+    policy = Policy(token_budget=0, **rules)
+
+    outcome = simulate(stream, policy)
+
+    for id, start in outcome.starts.items():
+        allowed = max(policy.slower * start.left, policy.patience * start.own)
+        assert outcome.done[id] - start.done <= allowed + 1e-6
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    stream=arrivals(held_bytes=st.integers(0, 60), peak_bytes=st.integers(0, 40)),
+    rules=st.fixed_dictionaries(RULES),
+)
+def test_nobody_starves_whatever_arrives(stream: list[Arrival], rules):
+    policy = Policy(token_budget=64, memory_bytes=MEMORY, favour=2, **rules)
 
     outcome = simulate(stream, policy)
 
     most_work_s = PACE_S * max(arrival.entry.left for arrival in stream)
     most_steps = max(sum(turn.left for turn in arrival.entry.turns) for arrival in stream)
-    passed_for_s = patience * MOST_JOBS * most_work_s + 2 * policy.priority_s
-    passes = (1 + yields) * (MOST_JOBS * most_steps + 1)
-    bound_s = passed_for_s + passes * outcome.longest_pass_s
+    allowed = policy.favour * max(policy.slower, policy.patience)
+    bound_s = allowed * MOST_JOBS * most_work_s
+    bound_s += (MOST_JOBS * most_steps + 1) * outcome.longest_pass_s
     for id, admitted in outcome.admitted.items():
         assert outcome.finished[id] - admitted <= bound_s + 1e-6
 
