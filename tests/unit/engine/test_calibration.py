@@ -35,7 +35,7 @@ def test_where_packing_pays_nothing_one_picture_is_the_budget():
     device = Device(lambda count: 0.01 * count)
 
     assert measured(device).token_budget == TOKENS
-    assert device.passes == [1, 1, 2]
+    assert device.passes == [1, 1, 2, 4, *4 * [1, 2, 4]]
 
 
 def test_where_it_pays_the_budget_is_where_it_stops_to():
@@ -54,6 +54,24 @@ def test_the_pace_is_seconds_per_unit_of_work():
     pace = measured(Device(lambda count: 0.02 * count)).pace
 
     assert pace.seconds == pytest.approx(0.02 / TOKENS)
+
+
+@pytest.mark.parametrize("disturbed", range(1, 20))
+def test_a_pass_that_a_neighbour_slows_down_changes_nothing(disturbed: int):
+    def seconds(count: int) -> float:
+        calm_s = 0.01 * max(1, count / 8)
+        return 20 * calm_s if len(device.passes) == disturbed else calm_s
+
+    device = Device(seconds)
+
+    assert measured(device, limit_s=60).token_budget == 8 * TOKENS
+    assert len(device.passes) >= 19
+
+
+def test_a_group_that_is_always_slower_than_a_larger_one_was_disturbed():
+    device = Device(lambda count: 1.0 if count == 1 else 0.01 * count)
+
+    assert measured(device, limit_s=60).token_budget == TOKENS * 2
 
 
 def test_a_slow_device_is_measured_once_and_its_budget_left_open():
