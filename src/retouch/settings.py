@@ -52,6 +52,10 @@ class Settings:
         "Rounds the linears of transformer and text encoders while they load: none, int8, "
         "int8-dynamic, float8.",
     )
+    offload: str = setting(
+        "none",
+        "Lets weights wait in main memory: none; model, all but the transformer; sequential, all.",
+    )
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.")
     token_budget: int = setting(
         0, "Most tokens in one forward pass; 0 measures at the start what the device likes best."

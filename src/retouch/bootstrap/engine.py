@@ -45,6 +45,7 @@ def build_engine(
         dtype=settings.dtype,
         transformer=Path(settings.transformer) if settings.transformer else None,
         quantisation=settings.quantisation,
+        offload=settings.offload,
         loras=Path(settings.loras) if settings.loras else None,
         cache_bytes=settings.cache_bytes,
         fast_tolerance=settings.fast_tolerance,

@@ -21,6 +21,9 @@ DType = Literal["float32", "bfloat16", "float16"]
 QUANTISATIONS = ("none", "int8", "int8-dynamic", "float8")
 """How linears may be rounded while they load; see `families.quantised`."""
 
+OFFLOADS = ("none", "model", "sequential")
+"""What may wait in main memory; see `families.offload`."""
+
 CACHE_BYTES = 256_000_000
 """Encoded instructions and pictures a family keeps where nobody chose how many."""
 
@@ -34,6 +37,7 @@ class Options:
 
     transformer: Path | None = None  # single file of it, instead of the folder's
     quantisation: str = "none"  # one of QUANTISATIONS
+    offload: str = "none"  # one of OFFLOADS
     loras: Path | None = None  # folder of those that edits may name
     cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
     fast_tolerance: float = FAST_TOLERANCE  # 0: edits that ask for `fast` are exact
@@ -60,6 +64,7 @@ def load_family(
     dtype: str = "float32",
     transformer: Path | None = None,
     quantisation: str = "none",
+    offload: str = "none",
     loras: Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
@@ -94,12 +99,17 @@ def load_family(
         from retouch.engine.families.quantised import check_quantisation
 
         check_quantisation(quantisation, place, precision)
+    if offload != "none":
+        from retouch.engine.families.offload import check_offload
+
+        check_offload(offload, place, has_loras=loras is not None)
     whole = ("retouch.engine.families.whole", "WholeFamily")
     module, class_name = whole if is_whole else FAMILIES[kind]
     family = getattr(import_module(module), class_name)
     options = Options(
         transformer=transformer,
         quantisation=quantisation,
+        offload=offload,
         loras=loras,
         cache_bytes=cache_bytes,
         fast_tolerance=fast_tolerance,

@@ -25,8 +25,9 @@ from transformers.models.t5.modeling_t5 import T5EncoderModel
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from retouch.engine.families import WeightsError, read_json, wide
+from retouch.engine.families import DType, Options, WeightsError, read_json, wide
 from retouch.engine.families.codec import DctCodec
+from retouch.engine.families.offload import Mover, lodge
 from retouch.engine.families.quantised import loading_options
 from retouch.engine.families.schedule import Shift, parse_shift
 
@@ -74,6 +75,25 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 """Files a tokenizer's words may be in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the models of a checkpoint go, and as what."""
+
+    device: str
+    dtype: torch.dtype
+    quantisation: str = "none"  # of the large ones
+    offload: str = "none"
+
+    @classmethod
+    def of(cls, device: str, dtype: DType, options: Options) -> "Placement":
+        """As an operator has chosen."""
+        return cls(device, getattr(torch, dtype), options.quantisation, options.offload)
+
+    def waits(self, name: str) -> bool:
+        """Whether a component waits in main memory."""
+        return self.offload == "sequential" or (self.offload == "model" and name != "transformer")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The components of a FLUX.1 checkpoint. The libraries bring no types."""
@@ -87,32 +107,18 @@ class Parts:
     shift: Shift
 
 
-def read_parts(
-    folder: Path,
-    *,
-    device: str,
-    dtype: torch.dtype,
-    transformer: Path | None = None,
-    quantisation: str = "none",
-) -> Parts:
-    """Every component, ready to run on a device; raises WeightsError naming path and fault.
+def read_parts(folder: Path, placement: Placement, *, transformer: Path | None = None) -> Parts:
+    """Every component, ready to run; raises WeightsError naming path and fault.
 
-    `transformer` is as in `read_transformer`. `quantisation` is for the two that are large, the
-    transformer and T5.
+    `transformer` is as in `read_transformer`.
     """
     index = read_json(folder / "model_index.json")
-
-    def model(name: str, **options: Any) -> Any:
-        return read_model(folder, index, name, device=device, dtype=dtype, **options)
-
     parts = Parts(
-        transformer=read_transformer(
-            folder, index, transformer, device=device, dtype=dtype, quantisation=quantisation
-        ),
-        vae=model("vae"),
-        clip=model("text_encoder"),
+        transformer=read_transformer(folder, index, placement, transformer),
+        vae=read_model(folder, index, "vae", placement),
+        clip=read_model(folder, index, "text_encoder", placement),
         clip_tokenizer=read_tokenizer(folder, index, "tokenizer"),
-        t5=model("text_encoder_2", quantisation=quantisation),
+        t5=read_model(folder, index, "text_encoder_2", placement, is_large=True),
         t5_tokenizer=read_tokenizer(folder, index, "tokenizer_2"),
         shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
     )
@@ -138,58 +144,58 @@ def read_model(
     folder: Path,
     index: Mapping[str, Any],
     name: str,
+    placement: Placement,
     *,
-    device: str,
-    dtype: torch.dtype,
-    quantisation: str = "none",
+    is_large: bool = False,
 ) -> Any:
     """A model ready to run, with every weight its class has; raises WeightsError.
 
     The libraries would draw missing ones at random. Quantised weights are rounded in main memory
     and only then go to the device.
     """
-    options = loading_options(quantisation, _named(folder, index, name)[0])
+    library, _ = _named(folder, index, name)
     model, info = _read(
-        folder, index, name, use_safetensors=True, output_loading_info=True, dtype=dtype, **options
+        folder,
+        index,
+        name,
+        use_safetensors=True,
+        output_loading_info=True,
+        dtype=placement.dtype,
+        **(loading_options(placement.quantisation, library) if is_large else {}),
     )
     missing = sorted(info["missing_keys"])
     if missing:
         raise WeightsError(f"{folder / name} lacks {len(missing)} weights, such as {missing[0]}")
-    return _ready(model, device)
+    return _ready(model, name, placement)
 
 
 def read_transformer(
     folder: Path,
     index: Mapping[str, Any],
+    placement: Placement,
     file: Path | None,
-    *,
-    device: str,
-    dtype: torch.dtype,
-    quantisation: str = "none",
 ) -> Any:
     """The transformer ready to run, its weights from a safetensors or GGUF file if there is one.
 
     The folder then has its configuration only. Linears of a GGUF file stay as small as they are
-    there and are turned into `dtype` while they are used. Raises WeightsError.
+    there and are turned into the placement's precision while they are used. Raises WeightsError.
     """
     if file is None:
-        return read_model(
-            folder, index, "transformer", device=device, dtype=dtype, quantisation=quantisation
-        )
+        return read_model(folder, index, "transformer", placement, is_large=True)
     if file.suffix not in SINGLE_FILES:
         known = " or ".join(SINGLE_FILES)
         raise WeightsError(f"the transformer is {str(file)!r}, must be a {known} file")
     if not file.is_file():
         raise WeightsError(f"there is no transformer at {file}")
     component = _component(folder, index, "transformer")
-    options = loading_options(quantisation, "diffusers")
+    options = loading_options(placement.quantisation, "diffusers")
     if file.suffix == ".gguf":
         if options:
             raise WeightsError(
                 f"{file} is quantised already; with it the quantisation must be 'none', "
-                f"not {quantisation!r}"
+                f"not {placement.quantisation!r}"
             )
-        options = {"quantization_config": _gguf(file, dtype)}
+        options = {"quantization_config": _gguf(file, placement.dtype)}
     config = folder / "transformer" / "config.json"
     try:
         model = component.from_single_file(
@@ -197,7 +203,7 @@ def read_transformer(
             config=str(folder),
             subfolder="transformer",
             local_files_only=True,
-            dtype=dtype,
+            dtype=placement.dtype,
             **options,
         )
     except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
@@ -205,7 +211,7 @@ def read_transformer(
             f"cannot load {file}: are its weights those of the {component.__name__} that {config} "
             f"describes? ({type(error).__name__}: {error})"
         ) from error
-    return _ready(model, device)
+    return _ready(model, "transformer", placement)
 
 
 def _gguf(file: Path, dtype: torch.dtype) -> Any:
@@ -218,8 +224,11 @@ def _gguf(file: Path, dtype: torch.dtype) -> Any:
     return config(compute_dtype=dtype)
 
 
-def _ready(model: Any, device: str) -> Any:
-    ready = model.to(device).eval().requires_grad_(False)
+def _ready(model: Any, name: str, placement: Placement) -> Any:
+    if placement.waits(name):
+        lodge(model.eval().requires_grad_(False), Mover(placement.device))
+        return model
+    ready = model.to(placement.device).eval().requires_grad_(False)
     if ready.device.type == "cpu" and wide.pays(ready.dtype):
         wide.widen(ready)
     return ready

@@ -27,7 +27,7 @@ from retouch.domain.picture import Picture
 from retouch.engine.families import DType, Options, WeightsError, pixels, schedule
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
-from retouch.engine.families.checkpoint import Parts, read_parts
+from retouch.engine.families.checkpoint import Parts, Placement, read_parts
 from retouch.engine.families.device import check_device, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
@@ -71,19 +71,19 @@ class Session:
 class Flux1Family:
     """`retouch.ports.Family` over a FLUX.1 Kontext checkpoint."""
 
-    def __init__(self, parts: Parts, recipe: Recipe, options: Options) -> None:
+    def __init__(self, parts: Parts, recipe: Recipe, options: Options, *, device: str) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
         self._shelf = LoraShelf(self._model, "FluxLoraLoaderMixin", options.loras)
+        self._device = torch.device(device)
         self._text = TextEncoder(
             parts.clip, parts.clip_tokenizer, parts.t5, parts.t5_tokenizer,
-            recipe.max_sequence_length,
+            recipe.max_sequence_length, self._device,
         )  # fmt: skip
         self._cache = TensorCache(options.cache_bytes)
         self._fast_tolerance = options.fast_tolerance
-        self._device: torch.device = self._model.device
         self._dtype: torch.dtype = self._model.dtype
         self._takes_guidance: bool = self._model.config.guidance_embeds
 
@@ -94,16 +94,11 @@ class Flux1Family:
         """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
         recipe = read_recipe(folder, name)
-        parts = read_parts(
-            folder,
-            device=device,
-            dtype=getattr(torch, dtype),
-            transformer=options.transformer,
-            quantisation=options.quantisation,
-        )
+        placement = Placement.of(device, dtype, options)
+        parts = read_parts(folder, placement, transformer=options.transformer)
         if recipe.guidance is None and parts.transformer.config.guidance_embeds:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
-        return cls(parts, recipe, options)
+        return cls(parts, recipe, options, device=device)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.

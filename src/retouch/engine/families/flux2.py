@@ -24,6 +24,7 @@ from retouch.engine.families import DType, Options, WeightsError, pixels, read_j
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import (
+    Placement,
     read_model,
     read_shift,
     read_tokenizer,
@@ -81,14 +82,20 @@ class Flux2Family:
     """`retouch.ports.Family` over a FLUX.2 klein checkpoint."""
 
     def __init__(
-        self, parts: Parts, recipe: Recipe, *, takes_guidance: bool, options: Options
+        self,
+        parts: Parts,
+        recipe: Recipe,
+        options: Options,
+        *,
+        device: str,
+        takes_guidance: bool,
     ) -> None:
         self.name = recipe.name
         self.recipe = recipe
         self._parts = parts
         self._model = parts.transformer
         self._shelf = LoraShelf(self._model, "Flux2LoraLoaderMixin", options.loras)
-        self._device: torch.device = self._model.device
+        self._device = torch.device(device)
         self._dtype: torch.dtype = self._model.dtype
         self._cache = TensorCache(options.cache_bytes)
         self._takes_guidance = takes_guidance
@@ -107,33 +114,18 @@ class Flux2Family:
         recipe = read_recipe(folder, name, DISTILLED if is_distilled else BASE)
         if recipe.guidance is None and not is_distilled:
             raise WeightsError(f"{folder / 'retouch.json'}: guidance is null, but {name} needs one")
-        precision = getattr(torch, dtype)
+        placement = Placement.of(device, dtype, options)
         parts = Parts(
-            transformer=read_transformer(
-                folder,
-                index,
-                options.transformer,
-                device=device,
-                dtype=precision,
-                quantisation=options.quantisation,
-            ),
-            vae=read_model(folder, index, "vae", device=device, dtype=precision),
+            transformer=read_transformer(folder, index, placement, options.transformer),
+            vae=read_model(folder, index, "vae", placement),
             qwen=_trimmed(
-                folder,
-                read_model(
-                    folder,
-                    index,
-                    "text_encoder",
-                    device=device,
-                    dtype=precision,
-                    quantisation=options.quantisation,
-                ),
+                folder, read_model(folder, index, "text_encoder", placement, is_large=True)
             ),
             tokenizer=read_tokenizer(folder, index, "tokenizer"),
             shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
         )
         _check_widths(folder, parts)
-        return cls(parts, recipe, takes_guidance=not is_distilled, options=options)
+        return cls(parts, recipe, options, device=device, takes_guidance=not is_distilled)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps, seed and tokens for one picture; raises InvalidEdit when out of bounds.
@@ -255,8 +247,8 @@ class Flux2Family:
             return_tensors="pt",
         )
         states = qwen(
-            input_ids=encoded.input_ids.to(qwen.device),
-            attention_mask=encoded.attention_mask.to(qwen.device),
+            input_ids=encoded.input_ids.to(self._device),
+            attention_mask=encoded.attention_mask.to(self._device),
             output_hidden_states=True,
             use_cache=False,
         ).hidden_states

@@ -28,14 +28,14 @@ class TextEncoder:
     t5: Any
     t5_tokenizer: Any
     max_sequence_length: int
+    device: torch.device
 
     def encode(self, prompt: str) -> Text:
         """Both views of one instruction."""
-        device = self.t5.device
-        t5_ids = _ids(self.t5_tokenizer, prompt, self.max_sequence_length).to(device)
+        t5_ids = _ids(self.t5_tokenizer, prompt, self.max_sequence_length).to(self.device)
         clip_ids = _ids(self.clip_tokenizer, prompt, self._clip_length)
         tokens = self.t5(t5_ids, output_hidden_states=False)[0]
-        pooled = self.clip(clip_ids.to(device), output_hidden_states=False).pooler_output
+        pooled = self.clip(clip_ids.to(self.device), output_hidden_states=False).pooler_output
         return Text(tokens[0], pooled[0])
 
     @property

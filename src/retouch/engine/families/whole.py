@@ -134,7 +134,8 @@ class WholeFamily:
     ) -> "WholeFamily":
         """From a folder in diffusers' layout; raises WeightsError.
 
-        Of the options it has a use for the quantisation only, and refuses a transformer of its own.
+        Of the options it has a use for quantisation and offload, the latter as diffusers does it;
+        a transformer of its own is refused.
         """
         import diffusers
 
@@ -161,7 +162,7 @@ class WholeFamily:
                 )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise WeightsError(f"cannot load {class_name} from {folder}: {error}") from error
-        pipeline.to(device)
+        _place(pipeline, device, options.offload)
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline, read_recipe(folder, name, DEFAULTS), WHOLE[class_name])
 
@@ -260,6 +261,15 @@ def _rounding(quantisation: str, index: Mapping[str, Any]) -> Mapping[str, Any]:
     }
     options: Any = PipelineQuantizationConfig
     return {"quantization_config": options(quant_mapping=mapping)}
+
+
+def _place(pipeline: Any, device: str, offload: str) -> None:
+    if offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    elif offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
 
 
 def _processor(folder: Path, index: Mapping[str, Any]) -> Mapping[str, Any]:
