@@ -111,6 +111,9 @@ class Settings:
     max_body_bytes: int = setting(110_000_000, "Largest request body.")
     max_image_bytes: int = setting(25_000_000, "Largest single input image.")
     max_image_pixels: int = setting(40_000_000, "Most pixels of a single input image.")
+    max_images_pixels: int = setting(
+        100_000_000, "Most pixels of one prediction's input images together."
+    )
     decode_memory_bytes: int = setting(1_500_000_000, "Address space of the image decoder process.")
     fetch_timeout_s: float = setting(10.0, "Longest download of an image URL.")
     link_ttl_s: float = setting(86_400.0, "How long an output link works, counted from the answer.")

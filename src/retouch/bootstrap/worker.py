@@ -85,7 +85,10 @@ async def _work(
         timeout_s=settings.fetch_timeout_s,
     )
     options = WorkerOptions(
-        lease_s=settings.lease_s, beat_s=settings.beat_s, drain_s=settings.drain_s
+        lease_s=settings.lease_s,
+        beat_s=settings.beat_s,
+        drain_s=settings.drain_s,
+        max_pixels=settings.max_images_pixels,
     )
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer())

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from retouch.domain.edit import BlobImage, Edit, ImageSource, UrlImage
-from retouch.domain.errors import Busy, RetouchError
+from retouch.domain.errors import BadInput, Busy, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
     Fail,
@@ -59,7 +59,7 @@ INTERNAL_ERROR = "The server failed while preparing this prediction. Please try 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """A worker's clocks, all in seconds."""
+    """A worker's clocks, in seconds, and the most that it decodes."""
 
     lease_s: float = 10.0
     beat_s: float = 0.5
@@ -68,6 +68,7 @@ class WorkerOptions:
     retry_s: float = 0.5  # pause after the store or the blobs failed
     blob_tries: int = 20
     preview_s: float = 5.0  # a preview that takes longer to store is left out
+    max_pixels: int = 100_000_000  # of one prediction's pictures together
 
 
 @dataclass(slots=True, eq=False)
@@ -214,7 +215,7 @@ class Worker:
             held.notes = self._safety.told(tolerance)
             edit, said = await prompt.ready(prediction.edit, self._safety, self._upsampler)
             held.notes += said
-            images = [await self._picture(source) for source in prediction.edit.images]
+            images = await self._pictures(prediction.edit.images)
             await self._safety.check_inputs(images, tolerance)
         except RetouchError as error:
             self._waiting -= 1
@@ -226,6 +227,17 @@ class Worker:
         else:
             self._prepared.append((held, _job(held, edit, tuple(images))))
             self._stepping.set()
+
+    async def _pictures(self, sources: Sequence[ImageSource]) -> list[Picture]:
+        found, left = list[Picture](), self._options.max_pixels
+        for source in sources:
+            picture = await self._picture(source)
+            left -= picture.width * picture.height
+            if left < 0:
+                most = f"{self._options.max_pixels / 1e6:g} megapixels"
+                raise BadInput(f"The input images have more than the {most} allowed together.")
+            found.append(picture)
+        return found
 
     async def _picture(self, source: ImageSource) -> Picture:
         match source:

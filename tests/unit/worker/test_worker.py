@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -127,13 +128,15 @@ async def working(
     engine: StepEngine | None = None,
     safety: Safety | None = None,
     decoder: Decoder | None = None,
+    edges: Edges | None = None,
 ) -> AsyncIterator[Worker]:
+    edges = edges or Edges()
     worker = Worker(
         "w",
         store=store,
         blobs=blobs or DictBlobs(),
-        fetcher=Edges(),
-        decoder=decoder or Edges(),
+        fetcher=edges,
+        decoder=decoder or edges,
         engine=engine or StepEngine(family or ToyFamily(), clock=FakeClock()),
         safety=safety,
         options=options,
@@ -189,6 +192,30 @@ async def test_references_come_from_urls_and_blobs() -> None:
         done = await ended(store)
 
     assert done.status is Status.SUCCEEDED
+
+
+async def test_pictures_that_are_too_much_together_fail_before_the_rest_is_decoded() -> None:
+    store, opened = MemoryStore(), list[str]()
+
+    class Counting(Edges):
+        async def fetch(self, url: str) -> bytes:
+            opened.append(url)
+            return b"picture"
+
+    images = tuple(UrlImage(f"https://pictures.example/{n}") for n in range(4))
+    for id, count in (("fits", 2), ("p", 4)):
+        await store.add(prediction(id, Edit(prompt="x", images=images[:count], seed=1)))
+
+    limit = 2 * PIXEL.width * PIXEL.height
+    async with working(store, options=replace(OPTIONS, max_pixels=limit), edges=Counting()):
+        fits, done = await ended(store, "fits"), await ended(store)
+
+    assert fits.status is Status.SUCCEEDED
+    assert done.status is Status.FAILED
+    assert re.fullmatch(
+        r"The input images have more than the \S+ megapixels allowed together\.", done.error or ""
+    )
+    assert images[3].url not in opened
 
 
 async def test_a_picture_that_kills_its_decoders_fails_and_is_not_tried_again(
