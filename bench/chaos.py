@@ -1,8 +1,9 @@
 """Break one part of a running site after another under load, and count what was lost or doubled.
 
-    python bench/chaos.py [--rounds 50] [--quick] [--seed N] [--weights toy]
+    python bench/chaos.py [--rounds 50] [--quick] [--seed N] [--weights toy] [--postgres]
 
-The site is `retouch serve` and one `retouch worker` beside it, on one data folder. 64 creators
+The site is `retouch serve` and one `retouch worker` beside it, on one data folder; with
+`--postgres` their database is a throwaway PostgreSQL server. 64 creators
 send edits of a small picture, each under an Idempotency-Key of its own that is sent again until it
 is acknowledged, with a webhook that a receiver in this process takes. Each round breaks one thing:
 
@@ -11,6 +12,7 @@ is acknowledged, with a webhook that a receiver in this process takes. Each roun
     decoder  SIGKILL of a worker's image decoder
     disk     no process of the site can write a byte to a file for a while (RLIMIT_FSIZE)
     freeze   SIGSTOP of a worker until after its lease has lapsed, then SIGCONT
+    database SIGKILL of PostgreSQL, where that is the database; started again
 
 Needs Linux (/proc, prlimit). Prints a table and, last, one JSON object; exits 1 when anything was
 lost, left unfinished or doubled.
@@ -29,12 +31,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from shared import FINAL_NAMES, finished, worker_pid
+from shared.postgres import NotInstalled, Postgres, throwaway
 
 from retouch.bootstrap.parts import open_blobs, open_store
 from retouch.domain.errors import NotFound
@@ -85,9 +88,12 @@ class Receiver:
 class Site:
     """The server and the worker beside it."""
 
-    def __init__(self, data: Path, weights: str) -> None:
-        self._data = data
+    def __init__(self, data: Path, weights: str, postgres: Postgres | None) -> None:
+        self._data, self._postgres = data, postgres
+        database = postgres.fresh() if postgres else ""
+        self.settings = Settings(data=data, database=database)
         self._flags = (
+            *(("--database", database) if database else ()),
             *("--weights", weights, "--log-format", "json"),
             *("--lease-s", str(LEASE_S), "--beat-s", "0.25", "--drain-s", "5"),
             *("--allow-webhook", "127.0.0.0/8"),
@@ -165,6 +171,12 @@ class Site:
         finally:
             _limit(self.processes(), (hard, hard))  # and what was started meanwhile
 
+    async def break_database(self) -> None:
+        assert self._postgres is not None  # noqa: S101  else it is not among the kinds
+        self._postgres.kill()
+        await asyncio.sleep(random.uniform(0.1, 2.0))  # noqa: S311  a while
+        await asyncio.to_thread(self._postgres.launch)
+
     async def break_freeze(self) -> None:
         pid = random.choice(await self.workers())  # noqa: S311  a victim
         _signal(pid, signal.SIGSTOP)
@@ -237,17 +249,15 @@ class Creators:
         await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311  not all at once
 
 
-async def run(data: Path, rounds: int, each: int, weights: str) -> dict[str, Any]:
+async def run(site: Site, kinds: list[str], each: int) -> dict[str, Any]:
     """The whole play; what is to be reported."""
-    receiver, site = Receiver(), Site(data, weights)
+    receiver, rounds = Receiver(), len(kinds)
     listening = await receiver.start()
     await asyncio.to_thread(site.start)
     creators = Creators(site.url, receiver)
     creators.start()
-    kinds = [KINDS[number % len(KINDS)] for number in range(rounds)]
-    random.shuffle(kinds)
     try:
-        async with open_store(Settings(data=data)) as store:
+        async with open_store(site.settings) as store:
             for number, kind in enumerate(kinds, 1):
                 creators.grant(each)
                 await asyncio.sleep(random.uniform(0.1, 1.5))  # noqa: S311  a moment to break at
@@ -262,7 +272,7 @@ async def run(data: Path, rounds: int, each: int, weights: str) -> dict[str, Any
             ids = set(creators.acknowledged.values())
             await finished(store, ids, SETTLE_S)
             await told(store, SETTLE_S)
-            verdict = await judge(store, open_blobs(Settings(data=data)), creators, receiver)
+            verdict = await judge(store, open_blobs(site.settings), creators, receiver)
         code = await asyncio.to_thread(site.stop)
     finally:
         site.kill()
@@ -379,18 +389,30 @@ def _limit(pids: list[int], limits: tuple[int, int]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--quick", action="store_true", help="five rounds, one of each kind")
+    parser.add_argument("--quick", action="store_true", help="one round of each kind")
     parser.add_argument("--seed", type=int, default=None, help="repeat a play's choices")
     parser.add_argument("--weights", default="toy")
+    parser.add_argument("--postgres", action="store_true", help="on a throwaway server")
     options = parser.parse_args()
     seed = random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311  no secret
     random.seed(seed)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        rounds, each = (len(KINDS), 1) if options.quick else (options.rounds, 3)
-        report = asyncio.run(run(Path(folder, "data"), rounds, each, options.weights))
+    possible = (*KINDS, "database") if options.postgres else KINDS
+    rounds, each = (len(possible), 1) if options.quick else (options.rounds, 3)
+    kinds = [possible[number % len(possible)] for number in range(rounds)]
+    random.shuffle(kinds)
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            throwaway() if options.postgres else nullcontext() as postgres,
+        ):
+            site = Site(Path(folder, "data"), options.weights, postgres)
+            report = asyncio.run(run(site, kinds, each))
+    except NotInstalled as reason:
+        raise SystemExit(str(reason)) from None
     report = {
         "seed": seed,
+        "database": "postgres" if options.postgres else "sqlite",
         "creators": CREATORS,
         "took_s": round(time.monotonic() - started),
         **report,
