@@ -1,11 +1,16 @@
 """The fork server and the workers it gives birth to, as real processes."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from multiprocessing.connection import Connection
 
+from retouch.domain.prediction import Loss
+from retouch.testing import FakeClock
+from retouch.worker import Supervisor
 from retouch.worker.process import Nursery
+from retouch.worker.supervisor import Backoff
 
 
 def find_out(learned: int | None, ready: "Connection[int, None]") -> None:
@@ -41,6 +46,28 @@ def test_a_worker_that_never_got_ready_makes_nobody_forget() -> None:
         found.append(child.was_ready)
 
     assert found == [True, False, False]
+
+
+def never_ready(learned: None, ready: "Connection[None, None]") -> None:
+    """A worker that ends at once."""
+
+
+async def test_workers_that_never_get_ready_are_started_again_and_again() -> None:
+    nursery, losses, enough = Nursery(never_ready), list[Loss](), asyncio.Event()
+
+    async def release(loss: Loss) -> None:
+        losses.append(loss)
+        if losses.count("crashed") == 3:
+            enough.set()
+
+    supervisor = Supervisor(
+        nursery.spawn, release, clock=FakeClock(), backoff=Backoff(first_s=0.001)
+    )
+    await supervisor.start()
+    try:
+        await asyncio.wait_for(enough.wait(), 30)
+    finally:
+        await supervisor.stop()
 
 
 FORKED = """
