@@ -7,9 +7,11 @@ it is acknowledged. The peers, in environments of their own under `build/peers`,
 says its prompt; none of them writes anything down. BentoML takes a task and returns its id, like
 us; LitServe, Cog and LiteLLM (a mocked chat model) answer with the result. All servers are up at
 once and are asked in turn, round by round, at 64 connections, and each figure is the median of its
-rounds; Cog refuses what comes while it is busy, and refusals do not count. `ready` is the time from
-the start of the process to the first good answer of its health address, `idle` the memory (PSS) of
-all its processes then; for ours, of `retouch serve` with a worker.
+rounds; Cog refuses what comes while it is busy, and refusals do not count. Each has one process
+that answers, as it comes; ours is asked a second time with one per core (`xN`, at least two), and
+the aims are that one's. `ready` is the time from the start of the process to the first good answer
+of its health address, `idle` the memory (PSS) of all its processes then; for ours, of `retouch
+serve` with a worker, and for `xN` of its web processes.
 
 Load comes from wrk (Debian's package of that name), in a process of its own. `--quick` leaves the
 peers out. Prints a table and, last, one JSON object.
@@ -29,7 +31,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +39,8 @@ HERE = Path(__file__).parent
 PEERS = HERE.parent / "build" / "peers"
 SCRIPT = HERE / "shared" / "load.lua"
 CONNECTIONS = 64
+PROCESSES = max(2, os.cpu_count() or 1)
+ONE, MANY = "retouch", f"retouch x{PROCESSES}"
 PATIENCE_S = 120.0
 IMAGE_BYTES = 100_000
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -148,10 +152,11 @@ def main() -> None:
     seconds, rounds = (2.0, 2) if options.quick else (options.seconds, options.rounds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        with serving(ours(folder, "serve"), folder) as served:
+        with serving(ours(folder, "serve", 1), folder) as served:
             ready_s, idle_mb = served.ready_s, served.idle_mb
-        web = stack.enter_context(serving(ours(folder, "web"), folder))
-        running = [Running("retouch", web.url, web.path, web.body, ready_s, idle_mb)]
+        one = stack.enter_context(serving(ours(folder, "web", 1), folder))
+        web = stack.enter_context(serving(ours(folder, "web", PROCESSES), folder))
+        running = [replace(one, ready_s=ready_s, idle_mb=idle_mb), web]
         for contestant in () if options.quick else CONTESTANTS:
             reason = missing(contestant)
             if reason:
@@ -166,14 +171,15 @@ def main() -> None:
 # -- servers ---------------------------------------------------------------------------------------
 
 
-def ours(folder: Path, command: str) -> Contestant:
+def ours(folder: Path, command: str, processes: int) -> Contestant:
     """`retouch serve` or `retouch web`, on a data folder of its own."""
     return Contestant(
-        "retouch",
+        ONE if processes == 1 else MANY,
         (),
         (
             *(sys.executable, "-m", "retouch.cli", command, "--port", "{port}"),
-            *("--data", str(folder / command), "--weights", "toy"),
+            *("--data", str(folder / f"{command}-{processes}"), "--weights", "toy"),
+            *("--web-processes", str(processes)),
             *("--max-queued", "10000000"),  # counted at each create, and never full
         ),
         "/readyz" if command == "serve" else "/livez",  # without a worker it is not ready
@@ -227,7 +233,7 @@ def serving(contestant: Contestant, folder: Path) -> Iterator[Running]:
         url = f"http://127.0.0.1:{port}"
         await_health(process, url + contestant.health, contestant.says, log)
         ready_s = time.monotonic() - started
-        time.sleep(2.0)  # what start-up leaves behind is settled
+        time.sleep(4.0)  # what start-up leaves behind is settled, and every process is up
         idle_mb = pss_mb(process.pid)
         yield Running(contestant.name, url, contestant.path, body, ready_s, idle_mb)
     finally:
@@ -367,15 +373,18 @@ def report(
             f"{it.name:<10}{it.ready_s:>9.2f}{it.idle_mb:>9.0f}{rates[it.name]:>9.0f}"
             f"{p50:>9.1f}{p99:>9.1f}{refused:>9}"
         )
-    mine = rates["retouch"]
+    one, mine = rates.pop(ONE), rates.pop(MANY)
     figures: dict[str, float] = {
         "creates_per_s": mine,
-        "create_p99_ms": median(load.p99_ms for load in loads["retouch"]),
+        "create_p99_ms": median(load.p99_ms for load in loads[MANY]),
+        "one_process_creates_per_s": one,
+        "one_process_create_p99_ms": median(load.p99_ms for load in loads[ONE]),
         **own,
-        **{f"times_{name.lower()}": mine / rate for name, rate in rates.items() if rate != mine},
+        **{f"times_{name.lower()}": mine / rate for name, rate in rates.items()},
+        **{f"one_process_times_{name.lower()}": one / rate for name, rate in rates.items()},
         "ready_s": running[0].ready_s,
         "idle_mb": running[0].idle_mb,
-        "broken": sum(load.broken for load in loads["retouch"]),
+        "broken": sum(load.broken for name in (ONE, MANY) for load in loads[name]),
     }
     print()
     for words, name, wanted, is_least in TARGETS:

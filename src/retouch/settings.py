@@ -36,6 +36,9 @@ class Settings:
 
     host: str = setting("127.0.0.1", "Address the web process binds.")
     port: int = setting(8787, "Port the web process binds; 0 picks a free one.")
+    web_processes: int = setting(
+        1, "Web processes on that port. Each takes a core and some 100 MB."
+    )
     data: Path = setting(Path("data"), "Folder that holds everything the server keeps.")
     weights: str = setting(
         "nano",

@@ -1,13 +1,17 @@
-"""The web process, and the worker it supervises."""
+"""The web process, and what it supervises: the worker, and more web processes beside it.
+
+Those only answer. Webhooks, the janitor and the worker are the first one's.
+"""
 
 import asyncio
 import secrets
 import shutil
-import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -63,20 +67,17 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     from retouch.service.deliveries import Deliveries
     from retouch.service.janitor import Janitor
     from retouch.service.leases import LapsedLeases
-    from retouch.service.meters import WebMeters
     from retouch.service.periodic import Periodic
     from retouch.service.readiness import Readiness
     from retouch.service.reconcile import Reconciler
-    from retouch.web.app import WebOptions, create_app
-    from retouch.web.server import WebServer, listen
+    from retouch.web.server import listen
 
     async with AsyncExitStack() as stack:
-        tracer = await stack.enter_async_context(open_tracer())
-        meters = WebMeters()
-        store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
-        services = replace(_services(settings, folder, store, meters), tracer=tracer)
+        store, services = await _open(stack, settings, folder, 1)
         await _refuse_open_bind(settings, services)
-        listening = stack.enter_context(listen(settings.host, settings.port))
+        sockets = stack.enter_context(
+            listen(settings.host, settings.port, processes=settings.web_processes)
+        )
         supervisor = _supervisor(settings, folder, store) if with_worker else None
         readiness = Readiness(
             roster=store,
@@ -105,8 +106,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             clock=CLOCK,
             random=secrets.SystemRandom().random,
             name=_local_name(folder) if with_worker else "",
-            on_tried=meters.tried,
-            tracer=tracer,
+            on_tried=services.meters.tried,
+            tracer=services.tracer,
         )
         for service in (
             deliveries,
@@ -118,40 +119,111 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         ):
             await service.start()
             stack.push_async_callback(service.stop)
-        options = WebOptions(
-            public_url=settings.public_url,
-            trust_forwarded=settings.trust_forwarded,
-            max_body_bytes=settings.max_body_bytes,
-            host=settings.host,
-            allowed_hosts=settings.allowed_hosts,
+        server = _server(settings, services, sockets[0], _announce)
+        siblings = [_sibling(settings, number, it) for number, it in enumerate(sockets[1:], 2)]
+        await _run_until_told(
+            server, services, settings.drain_s, supervisor, siblings, held=sockets[1:]
         )
-        server = WebServer(create_app(services, options), listening, on_ready=_announce)
-        await _run_until_told(server, supervisor, services, settings.drain_s)
+
+
+def _answer(
+    settings: Settings,
+    number: int,
+    listening: socket.socket,
+    _learned: None,
+    ready: "Connection[None, None]",
+) -> None:
+    """Be one more web process, until SIGTERM or until the first one dies."""
+    import uvloop
+
+    logs.configure(settings.log_level, settings.log_format, for_good=True)
+    uvloop.run(_answer_until_told(settings, number, listening, lambda _: ready.send(None)))
+
+
+async def _answer_until_told(
+    settings: Settings, number: int, listening: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    from retouch.service.readiness import Readiness
+
+    async with AsyncExitStack() as stack:
+        store, services = await _open(stack, settings, DataFolder(settings.data), number)
+        readiness = Readiness(
+            roster=store, blobs=services.blobs, require_room=_disk(settings).require_room
+        )
+        services = replace(services, ready=readiness.missing)
+        server = _server(settings, services, listening, on_ready)
+        await _run_until_told(server, services, settings.drain_s)
 
 
 async def _run_until_told(
-    server: "WebServer", supervisor: "Supervisor | None", services: "Services", drain_s: float
+    server: "WebServer",
+    services: "Services",
+    drain_s: float,
+    supervisor: "Supervisor | None" = None,
+    siblings: "Sequence[Supervisor]" = (),
+    held: Sequence[socket.socket] = (),
 ) -> None:
     """Serve until a signal. Then nothing new is taken, and the worker drains before the web
     process goes, so that pollers still get its results; without one, held answers have `drain_s`.
+
+    `held` are the sockets of siblings, which go when those do.
     """
+    from retouch.worker.process import on_told
+
     told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    on_told(told.set)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.run_until_exit())
         serving.add_done_callback(lambda _: told.set())
-        if supervisor is not None:
-            await supervisor.start()
+        for child in (*siblings, *([supervisor] if supervisor else [])):
+            await child.start()
         await told.wait()
         services.doors.close()
         log.info("server.draining")
-        if supervisor is not None:
-            await supervisor.stop()
-        else:
-            await services.predictions.unwatched(drain_s)
+        for it in held:
+            it.close()
+        leaving = supervisor.stop() if supervisor else services.predictions.unwatched(drain_s)
+        await asyncio.gather(leaving, *(sibling.stop() for sibling in siblings))
         services.predictions.release()
         server.should_exit = True
+
+
+def _server(
+    settings: Settings,
+    services: "Services",
+    listening: socket.socket,
+    on_ready: Callable[[str], None],
+) -> "WebServer":
+    from retouch.web.app import WebOptions, create_app
+    from retouch.web.server import WebServer
+
+    options = WebOptions(
+        public_url=settings.public_url,
+        trust_forwarded=settings.trust_forwarded,
+        max_body_bytes=settings.max_body_bytes,
+        host=settings.host,
+        allowed_hosts=settings.allowed_hosts,
+    )
+    return WebServer(create_app(services, options), listening, on_ready=on_ready)
+
+
+async def _open(
+    stack: AsyncExitStack, settings: Settings, folder: DataFolder, number: int
+) -> "tuple[SqlStore, Services]":
+    """What a web process works with; where it is one of several the roster knows it."""
+    from retouch.service.enlistment import Enlistment
+    from retouch.service.meters import WEB, WebMeters
+
+    tracer = await stack.enter_async_context(open_tracer())
+    meters = WebMeters()
+    store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
+    services = replace(_services(settings, folder, store, meters), tracer=tracer)
+    if settings.web_processes > 1:
+        services = replace(services, name=f"{WEB}{folder.node()}-{number}")
+        enlistment = Enlistment(services.name, roster=store, meters=meters)
+        await enlistment.start()
+        stack.push_async_callback(enlistment.stop)
+    return store, services
 
 
 def _services(
@@ -256,6 +328,19 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )
+
+
+def _sibling(settings: Settings, number: int, listening: socket.socket) -> "Supervisor":
+    from retouch.worker.process import Nursery
+    from retouch.worker.supervisor import Supervisor
+
+    async def nothing(_: object) -> None:
+        """It holds no lease."""
+
+    # Not from the fork server: that has torch.
+    nursery = Nursery(_answer, settings, number, listening, forks=False)
+    grace_s = settings.drain_s + 5
+    return Supervisor(nursery.spawn, nothing, clock=CLOCK, grace_s=grace_s, what="web")
 
 
 def _work(*arguments: Any) -> None:

@@ -1,7 +1,8 @@
 """What a process measures of itself, for Prometheus.
 
-A web process answers `/metrics`; workers put their figures on the roster, so that one answer has
-every worker's, labelled with its name. No label ever holds a key, a prompt or an address's values.
+A web process answers `/metrics`; workers put their figures on the roster, and so does each web
+process that is one of several, so that one answer has everybody's, labelled with its name. No
+label ever holds a key, a prompt or an address's values.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,9 @@ from retouch.ports import Delivered, GiveUp, Outcome, Postpone, Retry
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-WORKER = "worker"  # the label that says whose figure it is
+WORKER = "worker"  # the labels that say whose figure it is
+PROCESS = "process"
+WEB = "web "  # how web processes are called on the roster, where there are several
 
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 STEP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -73,6 +76,10 @@ class Meters:
             elif it.completed_at is not None:
                 took_s = max(0.0, it.completed_at - it.created_at)
                 self._predictions.labels(it.status.value).observe(took_s)
+
+    def figures(self) -> str:
+        """Everything measured so far, for the roster."""
+        return generate_latest(self.registry).decode()
 
 
 class WebMeters(Meters):
@@ -174,24 +181,32 @@ class WorkerMeters(Meters):
         """A decoding process is no more."""
         self._deaths.labels(reason).inc()
 
-    def figures(self) -> str:
-        """Everything measured so far, for the roster."""
-        return generate_latest(self.registry).decode()
+
+def workers_of(enlisted: Mapping[str, str]) -> Mapping[str, str]:
+    """Those on the roster who are no web processes."""
+    return {name: figures for name, figures in enlisted.items() if not name.startswith(WEB)}
 
 
 def exposition(
     meters: Meters,
-    workers: Mapping[str, str],
+    enlisted: Mapping[str, str],
     depth: Mapping[str, int] | None,
     oldest_wait_s: float | None,
+    name: str = "",
 ) -> bytes:
-    """All figures in Prometheus' text format: our own, the workers' and the queue's.
+    """All figures in Prometheus' text format: our own, everybody's on the roster, the queue's.
 
     `depth` is None when the database did not answer; then nothing is claimed of the queue.
+    `name` is our own on the roster, where what we put there is older than what we know.
     """
+    workers = workers_of(enlisted)
+    webs = {it: text for it, text in enlisted.items() if it not in workers}
+    if name:
+        webs[name] = meters.figures()
     found = [
-        *meters.registry.collect(),
-        *(family for name, text in workers.items() for family in _of_worker(name, text)),
+        *([] if name else meters.registry.collect()),
+        *(family for it, text in webs.items() for family in _labelled(PROCESS, it, text)),
+        *(family for it, text in workers.items() for family in _labelled(WORKER, it, text)),
         *_of_queue(depth, oldest_wait_s, len(workers)),
     ]
     return generate_latest(_Collected(found))
@@ -221,15 +236,15 @@ def _of_queue(
     yield GaugeMetricFamily("retouch_workers", "Workers that are up.", value=float(workers))
 
 
-def _of_worker(name: str, text: str) -> Sequence[Metric]:
-    """A worker's figures with its name on each; none when another version wrote them oddly."""
+def _labelled(label: str, name: str, text: str) -> Sequence[Metric]:
+    """Somebody's figures with the name on each; none when another version wrote them oddly."""
     try:
         families = list(text_string_to_metric_families(text))
     except ValueError:
-        log.warning("metrics.unreadable", worker=name)
+        log.warning("metrics.unreadable", **{label: name})
         return ()
     for family in families:
-        labelled = [it._replace(labels={**it.labels, WORKER: name}) for it in family.samples]
+        labelled = [it._replace(labels={**it.labels, label: name}) for it in family.samples]
         family.samples = labelled
     return families
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from retouch.domain.errors import Busy, NotFound
 from retouch.ports import Blobs, Roster
+from retouch.service.meters import workers_of
 
 WITHIN_S = 4.0
 """How long every check together may take: less than whoever asks is likely to wait."""
@@ -55,8 +56,8 @@ class Readiness:
     async def _any_worker(self) -> bool:
         if self._is_own_up():
             return True
-        others = set(await self._roster.enlisted(within_s=HEARD_S)) - {self._own_worker}
-        return bool(others)
+        up = workers_of(await self._roster.enlisted(within_s=HEARD_S))
+        return bool(up.keys() - {self._own_worker})
 
 
 class Startup:

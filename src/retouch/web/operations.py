@@ -64,10 +64,10 @@ class Operations:
         try:
             depth = await self.services.predictions.depth()
             oldest_wait_s = await self.services.predictions.oldest_wait_s()
-            workers = await store.enlisted(within_s=HEARD_S)
+            enlisted = await store.enlisted(within_s=HEARD_S)
         except Busy:
-            return meters.exposition(own, {}, None, None)
-        return meters.exposition(own, workers, depth, oldest_wait_s)
+            return meters.exposition(own, {}, None, None, self.services.name)
+        return meters.exposition(own, enlisted, depth, oldest_wait_s, self.services.name)
 
     async def _admit(self, request: Request) -> None:
         """Let in this machine itself, and keys with the scope `operate`."""

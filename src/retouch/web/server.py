@@ -1,8 +1,8 @@
 """uvicorn on our own socket: it says when it answers, and leaves signals to us."""
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,6 +28,7 @@ class WebServer(uvicorn.Server):
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_S,
                 timeout_keep_alive=75,
+                backlog=BACKLOG,
             )
         )
         self._listening, self._on_ready = listening, on_ready
@@ -46,11 +47,31 @@ class WebServer(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises Busy when the address cannot be had."""
+@contextmanager
+def listen(host: str, port: int, *, processes: int = 1) -> Iterator[Sequence[socket.socket]]:
+    """A socket for each process, all of one address; port 0 takes a free one.
+
+    The first one listens; each other takes its share of the connections from when its process
+    does, and keeps it while it is held here. Raises Busy when the address cannot be had.
+    """
+    with ExitStack() as stack:
+        # What others may share would not tell that the address is somebody else's.
+        found = [stack.enter_context(_bound(host, port, is_shared=False))]
+        if processes > 1:
+            port = found.pop().getsockname()[1]
+            stack.close()
+            bound = (_bound(host, port, is_shared=True) for _ in range(processes))
+            found = [stack.enter_context(it) for it in bound]
+        found[0].listen(BACKLOG)
+        yield found
+
+
+def _bound(host: str, port: int, *, is_shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host, port))
     except OSError as error:
@@ -58,7 +79,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise Busy(
             f"cannot listen on {host} port {port}: {error.strerror}; choose --port"
         ) from None
-    listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
 

@@ -25,7 +25,10 @@ async def always_ready() -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The services of one web process. `ready` says what is missing, or None."""
+    """The services of one web process. `ready` says what is missing, or None.
+
+    `name` is what the roster calls it, where it is one of several.
+    """
 
     catalogue: Catalogue
     intake: Intake
@@ -44,3 +47,4 @@ class Services:
     unheard: Unheard = field(default_factory=Unheard)
     ready: Callable[[], Awaitable[str | None]] = always_ready
     doors: Doors = field(default_factory=Doors)
+    name: str = ""

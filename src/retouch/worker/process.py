@@ -13,7 +13,8 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from retouch.worker.worker import Worker
@@ -22,7 +23,7 @@ from retouch.worker.worker import Worker
 class LocalWorker:
     """A started child; `retouch.worker.supervisor.Child`."""
 
-    def __init__(self, process: ForkServerProcess, ready: "Connection[None, object]") -> None:
+    def __init__(self, process: BaseProcess, ready: "Connection[None, object]") -> None:
         self._process, self._ready = process, ready
         self._was_ready = False
         self.learned: object = None  # what it found out, once it was ready
@@ -67,12 +68,24 @@ class Nursery:
     """
 
     def __init__(
-        self, main: Callable[..., object], *arguments: Any, preload: Sequence[str] = ()
+        self,
+        main: Callable[..., object],
+        *arguments: Any,
+        preload: Sequence[str] = (),
+        forks: bool = True,
     ) -> None:
-        """`preload` are the modules that the fork server imports before its first child."""
+        """`preload` are the modules that the fork server imports before its first child.
+
+        A child that is to be without them is not forked from that server, but starts afresh.
+        """
         self._main, self._arguments = main, arguments
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(preload))
+        self._context: ForkServerContext | SpawnContext = (
+            multiprocessing.get_context("forkserver")
+            if forks
+            else multiprocessing.get_context("spawn")
+        )
+        if preload:
+            self._context.set_forkserver_preload(list(preload))
         self._last: LocalWorker | None = None
         self._learned: object = None
 
@@ -84,7 +97,6 @@ class Nursery:
         process = self._context.Process(
             target=_begin,
             args=(self._main, *self._arguments, self._learned, writer),
-            name="retouch-worker",
         )
         process.start()
         writer.close()
@@ -99,14 +111,19 @@ def _begin(main: Callable[..., object], *arguments: object) -> None:
 
 async def run_until_told(worker: Worker, ready: Callable[[], None]) -> None:
     """Run a worker; SIGTERM and SIGINT drain it, a dead parent ends it at once."""
+    on_told(worker.stop)
+    ready()
+    await worker.run()
+
+
+def on_told(stop: Callable[[], None]) -> None:
+    """Have SIGTERM and SIGINT call `stop`; in a child a dead parent ends the process at once."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop)
+        loop.add_signal_handler(number, stop)
     parent = multiprocessing.parent_process()
     if parent is not None:
         # At a terminal the interrupt goes to every process; the parent decides when we drain.
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.add_reader(parent.sentinel, os._exit, 1)
-    ready()
-    await worker.run()

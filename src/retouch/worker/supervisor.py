@@ -1,4 +1,4 @@
-"""Keeps one local worker process alive: restarts it when it dies and frees its leases at once."""
+"""Keeps one local process alive: restarts it when it dies and frees its leases at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class Child(Protocol):
-    """A started worker process."""
+    """A started process."""
 
     @property
     def pid(self) -> int | None: ...
@@ -29,7 +29,7 @@ class Child(Protocol):
 
     @property
     def was_ready(self) -> bool:
-        """Whether it got as far as claiming predictions."""
+        """Whether it got as far as doing its work."""
 
     def terminate(self) -> None:
         """Ask it to drain (SIGTERM)."""
@@ -42,13 +42,13 @@ class Child(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Pauses before a restart, in seconds: none after a worker that had become ready."""
+    """Pauses before a restart, in seconds: none after a child that had become ready."""
 
     first_s: float = 0.5
     most_s: float = 30.0
 
     def after(self, failures: int) -> float:
-        """The pause after this many workers in a row that never became ready."""
+        """The pause after this many children in a row that never became ready."""
         return 0.0 if failures == 0 else min(self.most_s, self.first_s * 2 ** (failures - 1))
 
 
@@ -63,17 +63,21 @@ class Supervisor:
         clock: Clock,
         backoff: Backoff = Backoff(),
         grace_s: float = 30.0,
+        what: str = "worker",
     ) -> None:
-        """`release(loss)` frees what the last child held, saying how it was lost."""
+        """`release(loss)` frees what the last child held, saying how it was lost.
+
+        `what` it is begins the names of log lines.
+        """
         self._spawn, self._release = spawn, release
-        self._clock, self._backoff, self._grace_s = clock, backoff, grace_s
+        self._clock, self._backoff, self._grace_s, self._what = clock, backoff, grace_s, what
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.child: Child | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether a worker is up and claiming."""
+        """Whether a child is up and at work."""
         return self.child is not None and self.child.exitcode is None and self.child.was_ready
 
     async def start(self) -> None:
@@ -99,7 +103,7 @@ class Supervisor:
             await self._free("restarted")
             born = self._clock.monotonic()
             self.child = await asyncio.to_thread(self._spawn)
-            log.info("worker.started", pid=self.child.pid)
+            log.info(f"{self._what}.started", pid=self.child.pid)
             if self._stopping.is_set():
                 self.child.terminate()
             await _ended(self.child)
@@ -110,8 +114,13 @@ class Supervisor:
             lived_s = self._clock.monotonic() - born
             failures = 0 if self.child.was_ready else failures + 1
             pause_s = self._backoff.after(failures)
-            ended = "worker.hung" if code == EXITCODE else "worker.died"
-            log.error(ended, exitcode=code, lived_s=round(lived_s, 1), restart_in_s=pause_s)
+            ended = "hung" if code == EXITCODE else "died"
+            log.error(
+                f"{self._what}.{ended}",
+                exitcode=code,
+                lived_s=round(lived_s, 1),
+                restart_in_s=pause_s,
+            )
             await self._free("crashed")
             await self._pause(pause_s)
         await self._free("restarted")
@@ -121,7 +130,7 @@ class Supervisor:
         try:
             await self._release(loss)
         except Exception:
-            log.exception("worker.release_failed")
+            log.exception(f"{self._what}.release_failed")
 
     async def _pause(self, pause_s: float) -> None:
         try:
