@@ -68,6 +68,7 @@ AIMS = (
     Aim("memory", "drift", "<=", 0.05),
     Aim("parity", "*_float32_against_pipeline_max_abs", "<=", 1e-5),
     Aim("parity", "*_bfloat16_against_alone_max_abs", "<=", 0),
+    Aim("quant", "*.*_bfloat16.alone_max_abs", "<=", 0),
     *(
         Aim(bench, figure, "<=", limit)
         for bench in ("serving", "serving_sim")

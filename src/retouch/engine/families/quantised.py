@@ -24,7 +24,7 @@ CONFIGURATIONS: Mapping[str, str] = {
     "int8-dynamic": "Int8DynamicActivationInt8WeightConfig",
     "float8": "Float8DynamicActivationFloat8WeightConfig",
 }
-"""torchao's names; all of them scale by row unless told otherwise."""
+"""torchao's names."""
 
 KEPT = ["x_embedder", "context_embedder", "norm_out", "proj_out.weight"]
 """Modules of a transformer in and out of its blocks: each number of the picture passes them, and
@@ -74,7 +74,9 @@ def loading_options(quantisation: str, library: str) -> dict[str, Any]:
         return {}
     # It calls float32 unsupported, which it is not, and asks for parts of older torchao.
     logging.getLogger("diffusers.quantizers.torchao.torchao_quantizer").setLevel(logging.ERROR)
-    rounding = getattr(import_module("torchao.quantization"), CONFIGURATIONS[quantisation])()
+    torchao = import_module("torchao.quantization")
+    by_row = torchao.PerRow()  # a scale for a whole product would depend on the company in it
+    rounding = getattr(torchao, CONFIGURATIONS[quantisation])(granularity=by_row)
     if library == "diffusers":
         from diffusers.quantizers.quantization_config import TorchAoConfig
 

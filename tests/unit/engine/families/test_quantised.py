@@ -204,6 +204,30 @@ def test_loras_change_rounded_weights_as_others(shop, quantisation):
 
 
 @needs_torchao
+def test_float8_has_a_scale_for_every_row(tmp_path, monkeypatch):
+    """Its products, which the processor can form too, only slowly; the checks of it are off."""
+    monkeypatch.setattr(quantised, "check_quantisation", lambda *_: None)
+    monkeypatch.setattr("torchao.quantization.quant_api._check_hardware_support", lambda _: None)
+    folder = write_checkpoint(  # sides of whole 16s, as float8 asks
+        tmp_path, recipe=RECIPE, heads=2, head_dim=32, text_width=32
+    )
+    family = load_family(folder, quantisation="float8", dtype="bfloat16")
+    sizes = (Size(64, 48), Size(32, 96), Size(16, 16))
+    together = [opened(family, seed, size=size) for seed, size in enumerate(sizes)]
+    alone = [opened(family, seed, size=size) for seed, size in enumerate(sizes)]
+
+    family.step(together)
+    for session in alone:
+        family.step([session])
+
+    assert sum(is_quantised(family._model)) > 10
+    assert all(
+        torch.equal(one.latents, other.latents) for one, other in zip(together, alone, strict=True)
+    )
+    assert 0 < error(moved(family), moved(load_family(folder, dtype="bfloat16"))) < 0.1
+
+
+@needs_torchao
 def test_loading_does_not_warn_of_a_precision_that_works(weights, caplog):
     with caplog.at_level(logging.WARNING):
         load_family(weights, quantisation="int8")
