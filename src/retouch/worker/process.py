@@ -19,6 +19,9 @@ from typing import Any
 
 from retouch.worker.worker import Worker
 
+WITNESS_GONE = 255
+"""The exit status of a child whose fork server died: nobody knows whether it still lives."""
+
 
 class LocalWorker:
     """A started child; `retouch.worker.supervisor.Child`."""
@@ -56,6 +59,9 @@ class LocalWorker:
 
     def join(self, timeout: float | None = None) -> None:
         self._process.join(timeout)
+        if self.exitcode == WITNESS_GONE and self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.was_ready  # noqa: B018  read it while the pipe is open
         self._ready.close()
 

@@ -102,7 +102,13 @@ class Supervisor:
         while not self._stopping.is_set():
             await self._free("restarted")
             born = self._clock.monotonic()
-            self.child = await asyncio.to_thread(self._spawn)
+            try:
+                self.child = await asyncio.to_thread(self._spawn)
+            except Exception:
+                failures += 1
+                log.exception(f"{self._what}.not_started")
+                await self._pause(self._backoff.after(failures))
+                continue
             log.info(f"{self._what}.started", pid=self.child.pid)
             if self._stopping.is_set():
                 self.child.terminate()

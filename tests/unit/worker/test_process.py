@@ -2,9 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from multiprocessing import Pipe, forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+
+import pytest
 
 from retouch.domain.prediction import Loss
 from retouch.testing import FakeClock
@@ -68,6 +74,32 @@ async def test_workers_that_never_get_ready_are_started_again_and_again() -> Non
         await asyncio.wait_for(enough.wait(), 30)
     finally:
         await supervisor.stop()
+
+
+def stay(alive: "Connection[None, None]", learned: None, ready: "Connection[None, None]") -> None:
+    """A worker that never ends by itself."""
+    ready.send(None)
+    signal.pause()
+
+
+def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_started() -> None:
+    alive, end = Pipe(duplex=False)
+    nursery = Nursery(stay, end)
+    first = nursery.spawn()
+    end.close()
+    assert wait_for([first._ready], 30)
+
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    assert wait_for([first.sentinel], 30)
+    first.join(30)
+
+    assert wait_for([alive], 30)
+    with pytest.raises(EOFError):  # the last who held the other end was the worker
+        alive.recv()
+    nursery = Nursery(find_out)
+    second = nursery.spawn()
+    second.join(30)
+    assert second.was_ready
 
 
 FORKED = """

@@ -127,6 +127,24 @@ async def test_a_release_that_fails_does_not_stop_the_restart() -> None:
     await supervisor.stop()
 
 
+async def test_a_start_that_fails_is_tried_again() -> None:
+    nursery = Nursery()
+    failing = iter([True, True, False])
+
+    def spawn() -> FakeChild:
+        if next(failing, False):
+            raise OSError("no memory for a process")
+        return nursery.spawn()
+
+    backoff = Backoff(first_s=0.001)
+    supervisor = Supervisor(spawn, nursery.release, clock=FakeClock(), backoff=backoff)
+    await supervisor.start()
+
+    await nursery.born()
+
+    await supervisor.stop()
+
+
 def test_pauses_double_up_to_a_limit_and_a_ready_worker_resets_them() -> None:
     backoff = Backoff(first_s=0.5, most_s=30)
 
