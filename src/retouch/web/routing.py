@@ -38,11 +38,13 @@ class Shelves(BaseRoute):
     def __init__(self, routes: Sequence[Route]) -> None:
         self._depth = 1 + max(route.path.count("/") for route in routes)
         heads = {_head(route.path) for route in routes} | {""}
-        self._shelves = {
-            (head, depth): [it for it in routes if _may_match(it, head, depth)]
-            for head in heads
-            for depth in range(self._depth + 1)
-        }
+        depths = range(self._depth + 1)
+        self._shelves = {(head, depth): list[Route]() for head in heads for depth in depths}
+        for route in routes:
+            head = _head(route.path)
+            for where in heads if head == "" else {head}:
+                for depth in depths if ":path}" in route.path else {route.path.count("/")}:
+                    self._shelves[where, depth].append(route)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
@@ -65,8 +67,3 @@ def _head(path: str) -> str:
     """What stands before the second slash; nothing where it is a parameter."""
     head = path[1:].partition("/")[0]
     return "" if "{" in head else head
-
-
-def _may_match(route: Route, head: str, depth: int) -> bool:
-    is_deep_enough = ":path}" in route.path or route.path.count("/") == depth
-    return is_deep_enough and _head(route.path) in ("", head)
