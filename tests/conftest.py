@@ -38,11 +38,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--weights", default="toy", help="weights behind the clients: toy, nano")
 
 
+def pytest_configure() -> None:
+    """Importing and collecting leave no garbage worth a search."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Leave what importing and collecting made out of every later garbage collection.
 
     With torch loaded, walking it all again and again is a fifth of the suite's time.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
 
