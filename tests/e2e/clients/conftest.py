@@ -1,5 +1,6 @@
 """The real server for the official clients: plain, and behind a TLS proxy."""
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -11,17 +12,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_bytes
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
 
+from retouch.domain.prediction import Cancel
 from retouch.running import RunningServer, running_server
+from retouch.service.identity import draw_id
+from retouch.store import SqlStore
 
 MODEL = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 SLOW_S = 2.0
@@ -110,17 +114,28 @@ def created_key(data: Path) -> str:
 
 
 def fill_a_page(server: RunningServer, token: str) -> None:
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: canceled(server.url, token), range(101)))
-
-
-def canceled(url: str, token: str) -> None:
-    """Leave one cancelled prediction behind."""
+    """Leave 101 cancelled predictions behind: one made by a request, and its like in the table."""
     body = json.dumps({"input": {"prompt": "filler"}}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    with urlopen(Request(url + MODEL, body, headers), timeout=30) as answer:  # noqa: S310  ours
-        cancel = f"{url}/v1/predictions/{json.load(answer)['id']}/cancel"
-    urlopen(Request(cancel, b"", headers), timeout=30).close()  # noqa: S310  our own server
+    with urlopen(Request(server.url + MODEL, body, headers), timeout=30) as answer:  # noqa: S310  ours
+        id = json.load(answer)["id"]
+    asyncio.run(cancel_with_copies(server.data, id, copies=100))
+
+
+async def cancel_with_copies(data: Path, id: str, copies: int) -> None:
+    """Cancel it, and so many others that differ in nothing but their ids."""
+    store = SqlStore(f"sqlite:///{data}/retouch.db")
+    await store.start()
+    try:
+        made = await store.get(id)
+        assert made is not None
+        cancel = Cancel(made.owner)
+        await store.advance(id, cancel)
+        like = [replace(made, id=draw_id(token_bytes)) for _ in range(copies)]
+        await asyncio.gather(*map(store.add, like))
+        await asyncio.gather(*(store.advance(it.id, cancel) for it in like))
+    finally:
+        await store.stop()
 
 
 # -- a TLS proxy, as an operator would put one in front -----------------------------------------
