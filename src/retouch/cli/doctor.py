@@ -20,13 +20,14 @@ GIGABYTE = 1e9
 STRICT = 0
 """The safety tolerance at which every check looks."""
 
+WEIGHTS = ("weights", "transformer", "device", "dtype", "quantisation", "offload")
 SAFETY = ("safety_words", "safety_classifier")
 ENGINE_PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-    setting_flags(parser, "data", "database", "weights", "device", "dtype", *SAFETY)
+    setting_flags(parser, "data", "database", *WEIGHTS, *SAFETY)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

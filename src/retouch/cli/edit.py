@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="denoising steps [the weights' own]")
     parser.add_argument("--guidance", type=float, help="guidance [the weights' own]")
     parser.add_argument("--quality", type=int, default=90, help="of jpg and webp, 1 to 100 [90]")
-    setting_flags(parser, "weights", "device", "dtype")
+    setting_flags(parser, "weights", "transformer", "device", "dtype", "quantisation", "offload")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

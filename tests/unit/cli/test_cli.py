@@ -156,6 +156,24 @@ def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFix
     assert "FAIL  edit      there are no weights at missing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--offload", "model", "the offload 'model' frees the memory of a CUDA device"),
+        ("--offload", "disk", "the offload is 'disk'; known: none, model, sequential"),
+        ("--quantisation", "int4", "the quantisation is 'int4'; known: none, int8"),
+    ],
+)
+def test_the_doctor_says_how_weights_cannot_be_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, message: str
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'retouch[engine]'")
+    flags = ["--data", str(tmp_path), "--weights", "nano", "--device", "cpu"]
+    assert main(["doctor", *flags, flag, value]) == 1
+
+    assert f"FAIL  edit      {message}" in capsys.readouterr().out
+
+
 def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data", str(tmp_path)]
     options = [*("--scope", "read"), *("--model", "a/*"), *("--expires-in", "30d")]
