@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -20,9 +21,11 @@ def parse_data_uri(text: str, limit_bytes: int) -> bytes:
     if len(body) > 3 * _encoded_length(limit_bytes):  # were every character percent-encoded
         raise _too_large(limit_bytes)
     try:
-        data = unquote_to_bytes(body.encode("ascii"))
+        data = body.encode("ascii")
     except UnicodeEncodeError:
         raise ValueError("The data URI holds characters that are not ASCII.") from None
+    if b"%" in data:
+        data = unquote_to_bytes(data)
     if head[-7:].lower() == ";base64":
         data = _from_base64(data, limit_bytes)
     if len(data) > limit_bytes:
@@ -31,6 +34,9 @@ def parse_data_uri(text: str, limit_bytes: int) -> bytes:
 
 
 def _from_base64(data: bytes, limit_bytes: int) -> bytes:
+    if len(data) <= _encoded_length(limit_bytes):
+        with suppress(binascii.Error):  # as nearly everybody spells it
+            return binascii.a2b_base64(data, strict_mode=True)
     digits = data.translate(_URL_SAFE, _WHITESPACE).rstrip(b"=")
     if len(digits) > _encoded_length(limit_bytes):
         raise _too_large(limit_bytes)

@@ -1,4 +1,4 @@
-"""Finding an address among hundreds: by the host's name, and by how the path begins.
+"""Finding an address among hundreds: by the host's name, and by how the path begins and ends.
 
 Starlette tries its routes one by one. These two try only those that can match, in the same order.
 """
@@ -30,21 +30,17 @@ class Hosts(BaseRoute):
 
 
 class Shelves(BaseRoute):
-    """Routes by the first segment of their paths and the number of segments.
+    """Routes by the first and the last segment of their paths and the number of segments.
 
     A path that matches several goes to the first of them, as in a plain list.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
         self._depth = 1 + max(route.path.count("/") for route in routes)
-        heads = {_head(route.path) for route in routes} | {""}
-        depths = range(self._depth + 1)
-        self._shelves = {(head, depth): list[Route]() for head in heads for depth in depths}
-        for route in routes:
-            head = _head(route.path)
-            for where in heads if head == "" else {head}:
-                for depth in depths if ":path}" in route.path else {route.path.count("/")}:
-                    self._shelves[where, depth].append(route)
+        self._heads = {_head(route.path) for route in routes}
+        self._tails = {_tail(route.path) for route in routes}
+        self._shelves: dict[tuple[str, int, str], Sequence[Route]] = {}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http":
@@ -58,12 +54,30 @@ class Shelves(BaseRoute):
         await scope["endpoint"](scope, receive, send)
 
     def _near(self, path: str) -> Sequence[Route]:
-        depth = min(path.count("/"), self._depth)
-        found = self._shelves.get((_head(path), depth))
-        return self._shelves["", depth] if found is None else found
+        head, tail = _head(path), _tail(path)
+        shelf = (
+            head if head in self._heads else "",
+            min(path.count("/"), self._depth),
+            tail if tail in self._tails else "",
+        )
+        found = self._shelves.get(shelf)
+        if found is None:  # all there can be: what no route names is no name here
+            found = self._shelves[shelf] = [it for it in self._routes if _may_match(it, *shelf)]
+        return found
 
 
 def _head(path: str) -> str:
     """What stands before the second slash; nothing where it is a parameter."""
     head = path[1:].partition("/")[0]
     return "" if "{" in head else head
+
+
+def _tail(path: str) -> str:
+    """What stands behind the last slash; nothing where a parameter is in it."""
+    tail = path.rpartition("/")[2]
+    return "" if "{" in tail else tail
+
+
+def _may_match(route: Route, head: str, depth: int, tail: str) -> bool:
+    is_deep_enough = ":path}" in route.path or route.path.count("/") == depth
+    return is_deep_enough and _head(route.path) in ("", head) and _tail(route.path) in ("", tail)
