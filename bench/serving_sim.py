@@ -328,7 +328,8 @@ def measures(latencies: Iterable[tuple[str, float]]) -> dict[str, float]:
         values = [seconds for kind, seconds in pairs if name in ("", kind)]
         prefix = f"{name}_" if name else ""
         found[f"{prefix}mean"] = fmean(values)
-        found[f"{prefix}p95"] = quantiles(values, n=20, method="inclusive")[-1]
+        p95 = quantiles(values, n=20, method="inclusive")[-1] if values[1:] else values[0]
+        found[f"{prefix}p95"] = p95
     return found
 
 
