@@ -5,10 +5,10 @@
 Random weights of the real classes, with a codec that takes next to nothing, as decoding does beside
 the steps of large weights; Poisson arrivals of edits of 128, 256 and 512 pixels and 2, 4 or 6
 steps, at loads of our own serial capacity. Ours against our engine one edit at a time in order of
-arrival (`fifo`), a diffusers pipeline one at a time (`fifo diffusers`) and a thread for each request
-on diffusers pipelines that share their weights (`threads`); the same arrivals for all, and in each
-round every load and every way has its turn. No round begins that would end after `--minutes` of
-wall time if it took as long as the longest before; there is one at least.
+arrival (`fifo`), a diffusers pipeline one at a time (`fifo diffusers`) and a thread for each
+request on diffusers pipelines that share their weights (`threads`); the same arrivals for all, and
+in each round every load and every way has its turn. No round begins that would end after
+`--minutes` of wall time if it took as long as the longest before; there is one at least.
 
 Everything runs on one core with one torch thread, and time is that of this process alone: seconds
 of its processor time, and waiting for the next arrival is leapt over. So neighbours on the machine
