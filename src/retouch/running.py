@@ -62,8 +62,9 @@ class RunningServer:
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None  # noqa: S101  asked for above
-        for line in self.process.stderr:
-            self.log.append(line)
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
 
     def stop(self, timeout_s: float = 40.0) -> int:
         """Ask it to drain and wait; its exit status."""
@@ -80,11 +81,10 @@ class RunningServer:
         self._close()
 
     def _close(self) -> None:
-        # The log's end comes when the last child is gone.
+        # The log's end comes when the last child is gone: one that still imports is late.
         self._reader.join(10)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 @contextmanager
