@@ -55,12 +55,12 @@ def check_quantisation(quantisation: str, device: str, dtype: str) -> None:
 
 
 def _check_float8(device: str, kind: str, dtype: str) -> None:
-    if dtype != "bfloat16":
-        raise WeightsError(f"the quantisation 'float8' needs the dtype bfloat16, not {dtype!r}")
     least = ".".join(map(str, FLOAT8_CAPABILITY))
     needs = f"the quantisation 'float8' needs a CUDA device of compute capability {least} or newer"
     if kind != "cuda":
         raise WeightsError(f"{needs}, not {device!r}; int8 and int8-dynamic do not")
+    if dtype != "bfloat16":
+        raise WeightsError(f"the quantisation 'float8' needs the dtype bfloat16, not {dtype!r}")
     has = torch.cuda.get_device_capability(device)
     if has < FLOAT8_CAPABILITY:
         raise WeightsError(

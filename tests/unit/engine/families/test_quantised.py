@@ -37,7 +37,7 @@ def present(monkeypatch):
         ("int4", "cpu", "bfloat16", "is 'int4'; known: none, int8, int8-dynamic, float8"),
         ("int8", "mps", "bfloat16", "needs a device that is cpu or cuda, not 'mps'"),
         ("float8", "cuda", "float32", "'float8' needs the dtype bfloat16, not 'float32'"),
-        ("float8", "cpu", "bfloat16", r"CUDA device of compute capability 9.0 .* not 'cpu'"),
+        ("float8", "cpu", "float32", r"CUDA device of compute capability 9.0 .* not 'cpu'"),
         ("float8", "cuda:1", "bfloat16", r"capability 9.0 or newer; 'cuda:1' has 8.6"),
     ],
 )
