@@ -1,8 +1,9 @@
 """The picture codec of nano: a truncated block cosine transform in place of a learned VAE.
 
-It owns the linear map between pixels and latents and speaks `AutoencoderKL`'s dialect, so that
-diffusers' own `FluxKontextPipeline` can hold it as its `vae`. Scaling to unit variance is part of
-the map: `scaling_factor` is 1 and `shift_factor` 0, and a pipeline may apply them without harm.
+It owns the map between pixels and latents, linear but for a few convolutions that may follow the
+decoder, and speaks `AutoencoderKL`'s dialect, so that diffusers' own `FluxKontextPipeline` can
+hold it as its `vae`. Scaling to unit variance is part of the map: `scaling_factor` is 1 and
+`shift_factor` 0, and a pipeline may apply them without harm.
 """
 
 from __future__ import annotations
@@ -50,13 +51,46 @@ class EncoderOutput:
     latent_dist: PointDistribution
 
 
+class Detail(nn.Module):
+    """What linear decoding lacks, guessed from the latents around: the dropped coefficients, and
+    what a transformer got wrong.
+
+    Residual convolutions on the latents' grid; the last one's output, nothing before training, is
+    laid out as pixels.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.widen = nn.Conv2d(channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.GELU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(width, width, 3, padding=1),
+            )
+            for _ in range(blocks)
+        )
+        self.spread = nn.Conv2d(width, 3 * BLOCK * BLOCK, 3, padding=1)
+        for parameter in self.spread.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents (b, c, h/8, w/8) to what is to be added to their pixels, (b, 3, h, w)."""
+        x = self.widen(z)
+        for block in self.blocks:
+            x = x + block(x)
+        return functional.pixel_shuffle(self.spread(functional.gelu(x)), BLOCK)
+
+
 class DctCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both bases declare config_name
     """8x8 DCT-II of YCbCr (ITU-T T.81 annex A.3.3), low coefficients only, each divided by its own
     scale.
 
     Latent channels are the first `n_y` coefficients of Y in zigzag order, then `n_cb` of Cb, then
     `n_cr` of Cr. `scales` holds one standard deviation a channel, measured for pixels in [-1, 1].
-    Both directions are one strided convolution. `block_out_channels` has four entries only because
+    Both directions are one strided convolution; with a `detail_width`, a learned `Detail` of so
+    many channels adds to what is decoded. `block_out_channels` has four entries only because
     pipelines derive the factor 8 from their number.
     """
 
@@ -73,6 +107,8 @@ class DctCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both bases dec
         block_out_channels: Sequence[int] = (24, 24, 24, 24),
         in_channels: int = 3,
         out_channels: int = 3,
+        detail_width: int = 0,
+        detail_blocks: int = 2,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # diffusers has no stubs
         count = n_y + n_cb + n_cr
@@ -86,6 +122,7 @@ class DctCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both bases dec
         analysis, synthesis = dct_kernels((n_y, n_cb, n_cr), steps)
         self.analysis = nn.Parameter(analysis, requires_grad=False)
         self.synthesis = nn.Parameter(synthesis, requires_grad=False)
+        self.detail = Detail(count, detail_width, detail_blocks) if detail_width else None
 
     def encode(
         self, x: Tensor, return_dict: bool = True
@@ -99,13 +136,16 @@ class DctCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both bases dec
         self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
     ) -> DecoderOutput | tuple[Tensor]:
         """Latents (b, c, h/8, w/8) to pixels (b, 3, h, w), about [-1, 1] and not clipped."""
-        sample = functional.conv_transpose2d(z, self.synthesis, stride=BLOCK)
+        sample = self._pixels(z)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     def forward(self, sample: Tensor) -> Tensor:
         """The round trip: what is left of (b, 3, h, w) after encoding and decoding."""
-        encoded = functional.conv2d(sample, self.analysis, stride=BLOCK)
-        return functional.conv_transpose2d(encoded, self.synthesis, stride=BLOCK)
+        return self._pixels(functional.conv2d(sample, self.analysis, stride=BLOCK))
+
+    def _pixels(self, z: Tensor) -> Tensor:
+        linear = functional.conv_transpose2d(z, self.synthesis, stride=BLOCK)
+        return linear if self.detail is None else linear + self.detail(z)
 
 
 def zigzag(count: int) -> list[tuple[int, int]]:

@@ -63,3 +63,23 @@ def test_zigzag_is_the_scan_of_jpeg() -> None:
 def test_channels_that_do_not_add_up_are_refused() -> None:
     with pytest.raises(ValueError, match="latent_channels is 10"):
         DctCodec(latent_channels=10)
+
+
+def test_convolutions_behind_the_decoder_begin_as_nothing() -> None:
+    plain, learning = DctCodec(), DctCodec(detail_width=8, detail_blocks=1)
+    picture = torch.rand(1, 3, 16, 32) * 2 - 1
+
+    torch.testing.assert_close(learning(picture), plain(picture), atol=1e-6, rtol=0)
+
+
+def test_convolutions_change_what_is_decoded_and_nothing_that_is_encoded(tmp_path: Path) -> None:
+    plain, learned = DctCodec(), DctCodec(detail_width=8, detail_blocks=1)
+    torch.nn.init.constant_(learned.detail.spread.bias, 0.25)
+    learned.save_pretrained(tmp_path)
+    loaded = DctCodec.from_pretrained(tmp_path)
+    picture = torch.rand(1, 3, 16, 32) * 2 - 1
+
+    latent = loaded.encode(picture).latent_dist.mode()
+
+    torch.testing.assert_close(latent, plain.encode(picture).latent_dist.mode())
+    torch.testing.assert_close(loaded.decode(latent).sample, plain.decode(latent).sample + 0.25)
