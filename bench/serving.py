@@ -49,12 +49,14 @@ from retouch.domain.picture import Picture
 from retouch.engine import StepEngine, load_family
 from retouch.engine.calibration import calibrate
 from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.pace import Pace
 from retouch.engine.scheduler import Policy
 from retouch.ports import Family, Job
 
 TEXT_TOKENS = 32
 TOKEN_BUDGET = 768
 """Where a pass of these weights reaches nine tenths of its best rate on a calm core."""
+NO_PACE = Pace()
 PHOTOS = {
     kind.side: Picture(kind.side, kind.side, bytes(range(256)) * (kind.side**2 * 3 // 256))
     for kind in KINDS
@@ -83,12 +85,14 @@ class WorkClock:
 # -- ours ------------------------------------------------------------------------------------------
 
 
-def ours(family: Family, policy: Policy, max_jobs: int) -> Callable[..., Latencies]:
+def ours(
+    family: Family, policy: Policy, max_jobs: int, pace: Pace = NO_PACE
+) -> Callable[..., Latencies]:
     """Our engine with room for so many; with 1 it is one at a time, oldest first."""
 
     def serve(requests: Sequence[Request]) -> Latencies:
         clock = WorkClock()
-        engine = StepEngine(family, clock=clock, max_jobs=max_jobs, policy=policy)
+        engine = StepEngine(family, clock=clock, max_jobs=max_jobs, policy=policy, pace=pace)
         return drive(engine, requests, clock, job)
 
     return serve
@@ -201,13 +205,14 @@ def main() -> None:
         recipe = {"max_sequence_length": TEXT_TOKENS, "reference_fit": "target", "steps": 4}
         weights = write_checkpoint(Path(folder), heads=4, codec="dct", recipe=recipe)
         family, diffusers = load_family(weights), Diffusers(weights, TEXT_TOKENS)
-        budget = options.token_budget or calibrate(family, WorkClock()).token_budget
-        policy = Policy(token_budget=budget or Policy().token_budget)
+        learned = calibrate(family, WorkClock())
+        budget = options.token_budget or learned.token_budget or Policy().token_budget
+        policy = Policy(token_budget=budget)
         times = service_times(family, 1 if options.quick else 5)
         capacity = serial_rate(lambda it: times[side(it.edit), it.edit.steps or 0])
         ways: dict[str, Callable[[Sequence[Request]], Latencies]] = {
-            "ours": ours(family, policy, 8),
-            "fifo": ours(family, policy, 1),
+            "ours": ours(family, policy, 8, learned.pace),
+            "fifo": ours(family, policy, 1, learned.pace),
             "fifo diffusers": diffusers.one_at_a_time,
             "threads": diffusers.thread_each,
         }

@@ -129,10 +129,13 @@ class _Groups:
         }
 
     def pace(self) -> Pace:
-        """Of the shortest passes."""
-        pace = Pace()
+        """Of the shortest passes. What a picture alone takes longer than one in a good group is
+        what a step costs beside the picture: the smaller a picture, the more that is of its time.
+        """
+        cost, rates = self._family.cost(self.plan), list(self.rates().values())
+        pace = Pace(overhead=cost * (max(rates) / rates[0] - 1) if rates else 0.0)
         for count, took_s in self._shortest_s.items():
-            pace = pace.timed(count * self._family.cost(self.plan), took_s)
+            pace = pace.timed(count * (cost + pace.overhead), took_s)
         return pace
 
     def _time(self, count: int) -> None:

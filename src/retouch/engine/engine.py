@@ -167,7 +167,7 @@ class StepEngine:
                 job=job.id,
                 number=number,
                 tokens=plan.tokens,
-                cost=self.family.cost(plan),
+                cost=self.family.cost(plan) + self._pace.overhead,
                 left=plan.steps,
                 held_bytes=plan.held_bytes,
                 peak_bytes=plan.peak_bytes,

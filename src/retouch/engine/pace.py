@@ -1,6 +1,6 @@
 """How fast the device is: seconds per unit of work, learned from the passes it makes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 SAMPLES = 32
@@ -11,6 +11,7 @@ class Pace:
     """Seconds per unit of work of the latest passes, oldest first."""
 
     samples: tuple[float, ...] = ()
+    overhead: float = 0.0  # work that a step costs beside its picture's own, in the same unit
 
     @property
     def is_known(self) -> bool:
@@ -26,4 +27,4 @@ class Pace:
         """With one more pass; one without work tells nothing."""
         if work <= 0:
             return self
-        return Pace((*self.samples, took_s / work)[-SAMPLES:])
+        return replace(self, samples=(*self.samples, took_s / work)[-SAMPLES:])

@@ -72,7 +72,7 @@ class Policy:
 
     token_budget: int = 16_384  # of one forward pass
     patience: float = 3.0  # times its own work a job may take
-    slower: float = 1.2  # times as long as in order of arrival it may take, if that is more
+    slower: float = 1.25  # times as long as in order of arrival it may take, if that is more
     joins: float = 1.0  # times the work before it in a pass is what a picture may bring along
     favour: float = 4.0  # times sooner is the promise of each step of priority
     memory_bytes: int | None = None  # for all sessions together; None is no limit

@@ -56,6 +56,19 @@ def test_the_pace_is_seconds_per_unit_of_work():
     assert pace.seconds == pytest.approx(0.02 / TOKENS)
 
 
+def test_what_a_step_costs_beside_its_picture_is_what_a_group_saves():
+    device = Device(lambda count: 0.03 + 0.01 * count)
+
+    pace = measured(device, limit_s=60).pace
+
+    best_s = min(0.01 + 0.03 / count for count in device.passes)
+    assert pace.overhead == pytest.approx(TOKENS * (0.04 / best_s - 1), rel=1e-4)
+
+
+def test_a_device_that_gains_nothing_by_groups_has_no_overhead():
+    assert measured(Device(lambda count: 0.02 * count)).pace.overhead == pytest.approx(0)
+
+
 @pytest.mark.parametrize("disturbed", range(1, 20))
 def test_a_pass_that_a_neighbour_slows_down_changes_nothing(disturbed: int):
     def seconds(count: int) -> float:
