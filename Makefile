@@ -30,7 +30,8 @@ check: setup  ## format, lint, types
 	@$(BIN)/mypy
 
 test: setup clients  ## the whole test suite
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 clients: setup  ## install the official clients that cannot share .venv
 	@tests/e2e/clients/install.sh
