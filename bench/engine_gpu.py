@@ -71,7 +71,7 @@ class Scale:
     @classmethod
     def dry(cls, device: torch.device) -> "Scale":
         """The same way in seconds."""
-        return cls(TINY, device, 8, 16, 1, 1, (1, 2), 64, {"backend": "eager"}, None)
+        return cls(TINY, device, 8, 8, 1, 1, (1, 2), 64, {"backend": "eager"}, None)
 
 
 @dataclass(frozen=True, slots=True)
