@@ -1,7 +1,8 @@
 # Each target sets up what it needs; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-NPROC := $(shell getconf _NPROCESSORS_ONLN)
+# One more than there are cores, for some tests only wait; four hold enough copies of torch.
+TESTERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve check test clients test-clients fuzz fuzz-api bench peers docs clean
@@ -30,7 +31,7 @@ check: setup  ## format, lint, types
 	@$(BIN)/mypy
 
 test: setup clients  ## the whole test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TESTERS) \
 		--dist loadfile --no-loadscope-reorder
 
 clients: setup  ## install the official clients that cannot share .venv
