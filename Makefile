@@ -4,6 +4,9 @@ BIN := .venv/bin
 # One more than there are cores, for some tests only wait; four hold enough copies of torch.
 TESTERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
 
+# The tests start hundreds of processes: compiled once, not in each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve check test clients test-clients fuzz fuzz-api bench peers docs clean
 
