@@ -335,19 +335,21 @@ class Courier(Protocol):
 
 
 class Roster(Protocol):
-    """Which workers are up, and their figures. Part of the same database as the predictions."""
+    """Which processes are up, and their figures: workers, and web processes where there are
+    several. Part of the same database as the predictions.
+    """
 
     async def enlist(self, worker: str, figures: str) -> None:
-        """Record that a worker is up now, and what it measured, in Prometheus' text format."""
+        """Record that a process is up now, and what it measured, in Prometheus' text format."""
 
     async def strike(self, worker: str) -> None:
-        """Forget a worker. Unknown names are fine."""
+        """Forget a process. Unknown names are fine."""
 
     async def strike_silent(self, *, for_s: float) -> None:
         """Forget who was not heard for so long. It writes, so it raises Busy where nobody can."""
 
     async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
-        """The figures of each worker that was heard in the last `within_s`, by name."""
+        """The figures of each process that was heard in the last `within_s`, by name."""
 
 
 # -- keys and files ------------------------------------------------------------------------------
