@@ -3,9 +3,9 @@
     python bench [NAME ...] [--full] [--out build/bench]
 
 Each script beside this one runs in a process of its own, in its quick form unless told otherwise.
-The JSON object on its last line goes into `OUT.jsonl`; the figures that an aim is set for go into
-the table, `OUT.md`, with the machine named. An aim is for the full form on a machine that does
-nothing else, so only a script that breaks makes this command fail.
+The JSON object on its last line goes into `OUT.jsonl`; the aims it names, with the figures that
+were to reach them, go into the table, `OUT.md`, with the machine named. An aim is for the full form
+on a machine that does nothing else, so only a script that breaks makes this command fail.
 """
 
 import argparse
@@ -15,71 +15,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+from shared.aims import verdict
 
 HERE = Path(__file__).parent
 LAST_WORDS = 300
 """Characters of a broken script's last words that are worth showing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What figures of one name should reach; `figure` is a dotted path and may hold wildcards."""
-
-    bench: str
-    figure: str
-    sign: str  # ">=" or "<="
-    limit: float
-
-    def is_met(self, value: float) -> bool:
-        """Whether this value reaches it."""
-        return value >= self.limit if self.sign == ">=" else value <= self.limit
-
-
-AIMS = (
-    Aim("api_fuzz", "protocols.*.failures", "<=", 0),
-    Aim("chaos", "violations.*", "<=", 0),
-    Aim("crash", "server.lost", "<=", 0),
-    Aim("crash", "server.stuck", "<=", 0),
-    Aim("crash", "server.ended_twice", "<=", 0),
-    Aim("crash", "worker.ended_twice", "<=", 0),
-    Aim("crash", "worker.again_s_max", "<=", 3),
-    Aim("engine_cpu", "*_256_bfloat16_ratio", ">=", 1.5),
-    Aim("engine_cpu", "*_512_bfloat16_ratio", ">=", 1.9),
-    Aim("followers", "with_mb", "<=", 300),
-    Aim("footprint", "help_s", "<=", 0.3),
-    Aim("footprint", "web_ready_s", "<=", 2),
-    Aim("footprint", "web_resident_mb", "<=", 120),
-    Aim("footprint", "worker_peak_mb", "<=", 1500),
-    Aim("footprint", "edit_s_median", "<=", 2),
-    Aim("fuzz", "failures", "<=", 0),
-    Aim("fuzz", "request_failures", "<=", 0),
-    Aim("gateway", "creates_per_s", ">=", 2000),
-    Aim("gateway", "create_p99_ms", "<=", 60),
-    Aim("gateway", "times_bentoml", ">=", 5),
-    Aim("gateway", "times_litellm", ">=", 10),
-    Aim("gateway", "reads_per_s", ">=", 3000),
-    Aim("gateway", "image_creates_per_s", ">=", 300),
-    *(Aim("growth", f"*{verb}", "<=", 1.5) for verb in ("create", "status", "list", "claim")),
-    Aim("memory", "drift", "<=", 0.05),
-    Aim("parity", "*_float32_against_pipeline_max_abs", "<=", 1e-5),
-    Aim("parity", "*_bfloat16_against_alone_max_abs", "<=", 0),
-    Aim("quant", "*.*_bfloat16.alone_max_abs", "<=", 0),
-    *(
-        Aim(bench, figure, "<=", limit)
-        for bench in ("serving", "serving_sim")
-        for figure, limit in (
-            ("mean_against_fifo", 0.75),
-            ("mean_against_threads", 0.45),
-            ("small_mean_against_fifo", 0.3),
-            ("large_p95_against_fifo", 1.25),
-        )
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +60,23 @@ def ran(script: Path, flags: Sequence[str]) -> Ran:
     return Ran(script.stem, seconds, 0 if figures else process.returncode or 1, figures, said)
 
 
-def leaves(tree: object, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a JSON value with its dotted path; a list counts as its length."""
-    match tree:
-        case Mapping():
-            for name, value in tree.items():
-                yield from leaves(value, f"{path}.{name}" if path else name)
-        case list():
-            yield path, len(tree)
-        case int() | float():
-            yield path, float(tree)
-
-
 def table(results: Sequence[Ran]) -> str:
     """Markdown: a row for each figure with an aim, or for a script without any."""
     lines = ["| bench | figure | value | aim | |", "|---|---|---|---|---|"]
     for result in results:
         rows = [
-            f"| {result.bench} | {path} | {value:.4g} | {aim.sign} {aim.limit:g} "
-            f"| {'met' if aim.is_met(value) else 'not met'} |"
-            for aim in AIMS
-            if aim.bench == result.bench
-            for path, value in leaves(result.figures)
-            if fnmatch(path, aim.figure)
+            f"| {result.bench} | {row['name']} | {shown(row['figure'])} | {row['limit']} "
+            f"| {verdict(row)} |"
+            for row in result.figures.get("aims", ())
         ]
         came_to = f"broke with status {result.status}" if result.status else "ran"
         lines += rows or [f"| {result.bench} | seconds | {result.seconds:g} | | {came_to} |"]
     return "\n".join(lines)
+
+
+def shown(figure: float | None) -> str:
+    """A figure of an aim as the table has it."""
+    return "" if figure is None else f"{figure:.4g}"
 
 
 def machine() -> str:
@@ -175,9 +110,9 @@ def main() -> int:
     options.out.with_suffix(".jsonl").write_text(
         "".join(json.dumps(asdict(result)) + "\n" for result in results)
     )
-    shown = f"{head}\n\n{table(results)}\n"
-    options.out.with_suffix(".md").write_text(shown)
-    print(f"\n{shown}")
+    page = f"{head}\n\n{table(results)}\n"
+    options.out.with_suffix(".md").write_text(page)
+    print(f"\n{page}")
     return int(any(result.status for result in results))
 
 

@@ -24,6 +24,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from shared import FINAL_NAMES, finished, worker_pid
+from shared.aims import Aim, tell
 
 from retouch.bootstrap.parts import open_store
 from retouch.domain.prediction import Prediction
@@ -34,6 +35,10 @@ from retouch.settings import Settings
 MODEL = "black-forest-labs/flux-kontext-pro"
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "cat.jpg"
 CALLERS = 4
+AIMS = (
+    *(Aim(f"*.{what}", "<=", 0) for what in ("lost", "stuck", "ended_twice")),
+    Aim("worker.again_s_max", "<=", 3),
+)
 STEPS = 12  # enough that a kill finds edits half done
 BACKLOG = 40  # a caller pauses while this many wait: the queue must drain in the end
 
@@ -188,7 +193,7 @@ def main() -> None:
         workers = asyncio.run(kill_workers(Path(folder, "b"), rounds, flags))
     for title, verdict in (("server killed", servers), ("worker killed", workers)):
         print(f"{title} {rounds} times: " + ", ".join(f"{k} {v}" for k, v in verdict.items()))
-    print(json.dumps({"rounds": rounds, "server": servers, "worker": workers}))
+    tell({"rounds": rounds, "server": servers, "worker": workers}, AIMS)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ than 15 minutes. `peak` is the most memory the process ever held, so far.
 """
 
 import argparse
-import json
 import logging
 import random
 import resource
@@ -30,6 +29,7 @@ from typing import Any, cast
 import torch
 from diffusers import FluxKontextPipeline
 from PIL import Image
+from shared.aims import Aim, tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -43,6 +43,11 @@ from retouch.engine.families.wide import pays
 SIDES = (256, 512)
 DTYPES = ("bfloat16", "float32")
 MOST_TURNS = 9
+AIMS = (
+    Aim("*_256_bfloat16_ratio", ">=", 1.5),
+    Aim("*_512_bfloat16_ratio", ">=", 1.9),
+    Aim("*_bfloat16_again_over_first", ">=", 1.0),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def main() -> None:
             report(figures, case, measured(case), time.perf_counter() - started)
     figures["peak_mib"] = round(peak_mib())
     figures["seconds"] = round(time.perf_counter() - started, 1)
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 def cases(folder: Path, seconds: float, *, quick: bool) -> Iterator[Case]:
@@ -192,6 +197,7 @@ def report(
     key = f"{case.weights}_{case.side}_{case.dtype}"
     figures[f"{key}_ratio"] = round(ratio, 2)
     figures[f"{key}_again_ratio"] = round(again, 2)
+    figures[f"{key}_again_over_first"] = round(again / ratio, 3)
     figures[f"{key}_wall_ratio"] = round(wall, 2)
     for who, seconds in cpu.items():
         figures[f"{key}_{who}_cpu_s"] = round(seconds, 4)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.aims import Aim, tell
+
 from retouch.running import RunningServer
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -55,8 +57,8 @@ def main() -> None:
         ("all told the end in", "told_s", "s"),
     ):
         print(f"{words:<22}{figures[name]:>9.1f} {unit}")
-    print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
-    if figures["with_mb"] > LIMIT_MB or figures["told"] != count:
+    aims = (Aim("with_mb", "<=", LIMIT_MB), Aim("told", ">=", count))
+    if not tell({name: round(value, 2) for name, value in figures.items()}, aims):
         raise SystemExit(1)
 
 

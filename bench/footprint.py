@@ -19,12 +19,20 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from PIL import Image
+from shared.aims import Aim, tell
 
 from retouch.running import RunningServer, running_server
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "cat.jpg"
 MODEL = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 HELP = (sys.executable, "-m", "retouch.cli", "--help")
+AIMS = (
+    Aim("help_s", "<=", 0.3),
+    Aim("web_ready_s", "<=", 2),
+    Aim("web_resident_mb", "<=", 120),
+    Aim("worker_peak_mb", "<=", 1500),
+    Aim("edit_s_median", "<=", 2),
+)
 
 
 def resident_mb(pid: int, field: str = "VmRSS") -> float:
@@ -92,7 +100,7 @@ def main() -> None:
     figures = {name: round(value, 3) for name, value in figures.items()}
     for name, value in figures.items():
         print(f"{name:<22} {value:10.3f}")
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared import worker_pid
+from shared.aims import Aim, tell
 from shared.hostile_images import hostile_image
 from shared.hostile_requests import Request, hostile_request
 
@@ -44,6 +45,11 @@ UNFRAMED_S = 0.5  # and one that is not owed, within this or never
 DECODER_MB = 512  # far below the address space a decoder may map
 GROWTH_MB = 150
 SHOWN = 10
+AIMS = (
+    *(Aim(name, "<=", 0) for name in ("failures", "decoder_deaths", "request_failures")),
+    Aim("decoder_peak_mb", "<=", DECODER_MB),
+    *(Aim(f"{who}_grew_mb", "<=", GROWTH_MB) for who in ("caller", "web", "worker")),
+)
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(rb'"(?:id|request_id)":\s?"([0-9a-z]{26})"')
 
@@ -273,18 +279,7 @@ def main() -> None:
             running_server(Path(folder), "--weights", "toy", "--log-format", "json") as server,
         ):
             figures |= asyncio.run(fuzz_requests(server, requests, given.seed))
-    bounds = {
-        "failures": 0,
-        "decoder_deaths": 0,
-        "request_failures": 0,
-        "decoder_peak_mb": DECODER_MB,
-        "caller_grew_mb": GROWTH_MB,
-        "web_grew_mb": GROWTH_MB,
-        "worker_grew_mb": GROWTH_MB,
-    }
-    broken = [name for name, most in bounds.items() if figures.get(name, 0) > most]
-    print(json.dumps(figures | {"broken": broken}))
-    sys.exit(bool(broken))
+    sys.exit(not tell(figures, AIMS))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
+from shared.aims import Aim, tell
+
 HERE = Path(__file__).parent
 PEERS = HERE.parent / "build" / "peers"
 SCRIPT = HERE / "shared" / "load.lua"
@@ -44,13 +46,13 @@ ONE, MANY = "retouch", f"retouch x{PROCESSES}"
 PATIENCE_S = 120.0
 IMAGE_BYTES = 100_000
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
-TARGETS = (
-    ("creates/s", "creates_per_s", 2000.0, True),
-    ("p99 of a create, ms", "create_p99_ms", 60.0, False),
-    ("times BentoML's submits", "times_bentoml", 5.0, True),
-    ("times LiteLLM's answers", "times_litellm", 10.0, True),
-    ("status reads/s while creates go on", "reads_per_s", 3000.0, True),
-    ("creates/s with a picture of 100 KB", "image_creates_per_s", 300.0, True),
+AIMS = (
+    Aim("creates_per_s", ">=", 2000),
+    Aim("create_p99_ms", "<=", 60),
+    Aim("times_bentoml", ">=", 5),
+    Aim("times_litellm", ">=", 10),
+    Aim("reads_per_s", ">=", 3000),
+    Aim("image_creates_per_s", ">=", 300),
 )
 
 
@@ -358,7 +360,7 @@ def alone(web: Running, folder: Path, seconds: float, rounds: int) -> Mapping[st
 def report(
     running: Sequence[Running], loads: Mapping[str, Sequence[Load]], own: Mapping[str, float]
 ) -> None:
-    """The table, the targets, and the JSON line."""
+    """The table, the aims, and the JSON line."""
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; load made by wrk\n")
     print(
         f"{'':<10}{'ready s':>9}{'idle MB':>9}{'good/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'refused':>9}"
@@ -386,15 +388,7 @@ def report(
         "idle_mb": running[0].idle_mb,
         "broken": sum(load.broken for name in (ONE, MANY) for load in loads[name]),
     }
-    print()
-    for words, name, wanted, is_least in TARGETS:
-        if name in figures:
-            met = figures[name] >= wanted if is_least else figures[name] <= wanted
-            sign = ">=" if is_least else "<="
-            print(
-                f"{words:<38}{figures[name]:>9.1f}  {sign} {wanted:g} {'met' if met else 'MISSED'}"
-            )
-    print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
+    tell({name: round(value, 2) for name, value in figures.items()}, AIMS)
 
 
 if __name__ == "__main__":

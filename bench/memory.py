@@ -10,12 +10,12 @@ first hundred. Prints a table and, last, one JSON object.
 
 import argparse
 import gc
-import json
 import random
 import time
 from pathlib import Path
 
 import torch
+from shared.aims import Aim, tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -26,7 +26,7 @@ from retouch.ports import Broken, Finished, Job
 
 SIDES = (16, 32, 48, 64)
 PROMPTS = ("make it black and white", "turn it into a sepia photo", "invert the colours", "blur it")
-MOST = 0.05
+AIMS = (Aim("drift", "<=", 0.05),)
 BURST = 5
 
 
@@ -106,8 +106,6 @@ def main() -> None:
     print(f"{'edits':>6} {'resident MB':>12}")
     for at in sorted({10, 50, *range(100, edits + 1, 100)}):
         print(f"{at:>6} {stands[at]:>12.1f}")
-    met = "met" if drift <= MOST else "not met"
-    print(f"\nfarthest from the hundredth edit: {drift:.1%} (at most {MOST:.0%}: {met})")
     figures = {
         "finished": finished,
         "cancels": cancelled,
@@ -116,7 +114,7 @@ def main() -> None:
         "drift": round(drift, 4),
         "seconds": round(time.monotonic() - started, 1),
     }
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ difference.
 """
 
 import argparse
-import json
 import logging
 import random
 import tempfile
@@ -22,6 +21,7 @@ import torch
 from diffusers import Flux2KleinPipeline, FluxKontextPipeline
 from diffusers.pipelines.flux.pipeline_flux_kontext import calculate_shift
 from PIL import Image
+from shared.aims import Aim, tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -35,6 +35,11 @@ from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
 TEXT_TOKENS = 32
 DTYPES = ("float32", "bfloat16")
+AIMS = (
+    Aim("*_float32_against_pipeline_max_abs", "<=", 1e-5),
+    Aim("*_float32_against_model_max_abs", "<=", 1e-5),
+    Aim("*_bfloat16_against_alone_max_abs", "<=", 0),
+)
 
 
 def main() -> None:
@@ -83,7 +88,7 @@ def main() -> None:
                 report(figures, "flux2", "alone", dtype, f"{count} requests in one pass", value)
 
     figures["seconds"] = round(time.perf_counter() - started, 1)
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 def report(

@@ -12,7 +12,6 @@ row the error counts and the time says nothing.
 """
 
 import argparse
-import json
 import logging
 import math
 import statistics
@@ -26,6 +25,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from shared.aims import Aim, tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -40,6 +40,7 @@ ROWS = [
     for quantisation in ("none", "int8", "int8-dynamic")
 ] + [("float8", "bfloat16")]
 EXACT = ("none", "float32")
+AIMS = (Aim("*.*_bfloat16.alone_max_abs", "<=", 0),)
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     is_quick = parser.parse_args().quick
     if find_spec("torchao") is None:
         print("nothing measured: torchao is not installed; run: pip install 'retouch[quant]'")
-        print(json.dumps({"skipped": "torchao is not installed"}))
+        tell({"skipped": "torchao is not installed"}, AIMS)
         return
     started = time.perf_counter()
     torch.set_num_threads(1)
@@ -62,7 +63,7 @@ def main() -> None:
         for name, weights in checkpoints(Path(folder), is_quick=is_quick):
             figures[name] = table(name, weights, 1 if is_quick else 3)
     figures["seconds"] = round(time.perf_counter() - started, 1)
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 def allow_float8() -> None:

@@ -17,7 +17,6 @@ Prints a table with the targets and, last, one JSON object.
 """
 
 import argparse
-import json
 import logging
 import os
 import tempfile
@@ -31,6 +30,7 @@ import torch
 from diffusers import FluxKontextPipeline
 from PIL import Image
 from serving_sim import (
+    AIMS,
     KINDS,
     LOADS,
     STEPS,
@@ -43,6 +43,7 @@ from serving_sim import (
     report,
     serial_rate,
 )
+from shared.aims import tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -246,7 +247,7 @@ def main() -> None:
         "edits": {load: len(by_who["ours"]) for load, by_who in pooled.items()},
         "seconds": round(time.monotonic() - started, 1),
     }
-    print(json.dumps(figures))
+    tell(figures, AIMS)
 
 
 if __name__ == "__main__":
