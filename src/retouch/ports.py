@@ -331,7 +331,23 @@ class Courier(Protocol):
         """Send it and read the status; follows nothing. Raises Undelivered saying why not."""
 
 
-# -- workers -------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------
+
+
+class ProcessKind(StrEnum):
+    """What a process on the roster is for."""
+
+    WORKER = "worker"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Enlisted:
+    """A process that is up, and what it measured, in Prometheus' text format."""
+
+    name: str
+    kind: ProcessKind
+    figures: str
 
 
 class Roster(Protocol):
@@ -339,17 +355,17 @@ class Roster(Protocol):
     several. Part of the same database as the predictions.
     """
 
-    async def enlist(self, worker: str, figures: str) -> None:
-        """Record that a process is up now, and what it measured, in Prometheus' text format."""
+    async def enlist(self, process: Enlisted) -> None:
+        """Record that a process is up now. Two of one name are the same."""
 
-    async def strike(self, worker: str) -> None:
+    async def strike(self, name: str) -> None:
         """Forget a process. Unknown names are fine."""
 
     async def strike_silent(self, *, for_s: float) -> None:
         """Forget who was not heard for so long. It writes, so it raises Busy where nobody can."""
 
-    async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
-        """The figures of each process that was heard in the last `within_s`, by name."""
+    async def enlisted(self, *, within_s: float) -> Sequence[Enlisted]:
+        """Each process that was heard in the last `within_s`, in order of their names."""
 
 
 # -- keys and files ------------------------------------------------------------------------------

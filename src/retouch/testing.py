@@ -36,6 +36,7 @@ from retouch.ports import (
     Delivered,
     Delivery,
     DeliveryState,
+    Enlisted,
     File,
     Files,
     Filter,
@@ -103,7 +104,7 @@ class MemoryStore(Store, Outbox, Roster, Keys, Files):
         self._deliveries: dict[str, Delivery] = {}
         self._keys: dict[str, Key] = {}
         self._files: dict[str, File] = {}
-        self._workers: dict[str, tuple[float, str]] = {}
+        self._roster: dict[str, tuple[float, Enlisted]] = {}
         self._seq = itertools.count(1)
         self._event_seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
@@ -322,21 +323,21 @@ class MemoryStore(Store, Outbox, Roster, Keys, Files):
     async def stop(self) -> None:
         """Nothing to close."""
 
-    # -- workers ---------------------------------------------------------------------------------
+    # -- processes -------------------------------------------------------------------------------
 
-    async def enlist(self, worker: str, figures: str) -> None:
-        self._workers[worker] = (self._clock.now(), figures)
+    async def enlist(self, process: Enlisted) -> None:
+        self._roster[process.name] = (self._clock.now(), process)
 
-    async def strike(self, worker: str) -> None:
-        self._workers.pop(worker, None)
+    async def strike(self, name: str) -> None:
+        self._roster.pop(name, None)
 
     async def strike_silent(self, *, for_s: float) -> None:
-        heard = {name for name, (at, _) in self._workers.items() if at >= self._clock.now() - for_s}
-        self._workers = {name: it for name, it in self._workers.items() if name in heard}
+        since = self._clock.now() - for_s
+        self._roster = {name: it for name, it in self._roster.items() if it[0] >= since}
 
-    async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
+    async def enlisted(self, *, within_s: float) -> Sequence[Enlisted]:
         since = self._clock.now() - within_s
-        return {name: text for name, (at, text) in sorted(self._workers.items()) if at >= since}
+        return [it for _, (at, it) in sorted(self._roster.items()) if at >= since]
 
     # -- webhooks --------------------------------------------------------------------------------
 

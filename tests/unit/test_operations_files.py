@@ -10,6 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from retouch.ports import Enlisted, ProcessKind
 from retouch.service.meters import WebMeters, WorkerMeters, exposition
 from retouch.settings import Settings
 
@@ -22,7 +23,7 @@ DRAIN_S = Settings().drain_s
 
 
 def test_the_page_lists_every_figure_with_its_meaning() -> None:
-    workers = {"w": WorkerMeters(lambda: 1).figures()}
+    workers = [Enlisted("w", ProcessKind.WORKER, WorkerMeters(lambda: 1).figures())]
     text = exposition(WebMeters(), workers, {"queued": 0}, None).decode()
     found = {
         f"{it.name}_total" if it.type == "counter" else it.name: it.documentation

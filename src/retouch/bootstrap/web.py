@@ -211,16 +211,17 @@ async def _open(
     stack: AsyncExitStack, settings: Settings, folder: DataFolder, number: int
 ) -> "tuple[SqlStore, Services]":
     """What a web process works with; where it is one of several the roster knows it."""
+    from retouch.ports import ProcessKind
     from retouch.service.enlistment import Enlistment
-    from retouch.service.meters import WEB, WebMeters
+    from retouch.service.meters import WebMeters
 
     tracer = await stack.enter_async_context(open_tracer())
     meters = WebMeters()
     store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
     services = replace(_services(settings, folder, store, meters), tracer=tracer)
     if settings.web_processes > 1:
-        services = replace(services, name=f"{WEB}{folder.node()}-{number}")
-        enlistment = Enlistment(services.name, roster=store, meters=meters)
+        services = replace(services, name=f"web-{folder.node()}-{number}")
+        enlistment = Enlistment(services.name, ProcessKind.WEB, roster=store, meters=meters)
         await enlistment.start()
         stack.push_async_callback(enlistment.stop)
     return store, services

@@ -25,7 +25,7 @@ from retouch.images.decode import Limits
 from retouch.images.process import ProcessDecoder
 from retouch.net.chat import ChatUpsampler
 from retouch.net.fetch import FetchPolicy, GuardedFetcher
-from retouch.ports import Family, Upsampler
+from retouch.ports import Family, ProcessKind, Upsampler
 from retouch.service.enlistment import Enlistment
 from retouch.service.meters import WorkerMeters
 from retouch.service.safety import Safety
@@ -93,7 +93,7 @@ async def _work(
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer())
         store = await stack.enter_async_context(open_store(settings, on_moved=meters.moved))
-        enlistment = Enlistment(name, roster=store, meters=meters)
+        enlistment = Enlistment(name, ProcessKind.WORKER, roster=store, meters=meters)
         await enlistment.start()
         stack.push_async_callback(enlistment.stop)
         stack.push_async_callback(decoder.stop)

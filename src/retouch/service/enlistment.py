@@ -3,7 +3,7 @@
 import structlog
 
 from retouch.domain.errors import Busy
-from retouch.ports import Roster
+from retouch.ports import Enlisted, ProcessKind, Roster
 from retouch.service.meters import Meters
 from retouch.service.periodic import Periodic
 
@@ -15,8 +15,8 @@ EVERY_S = 5.0
 class Enlistment:
     """Tells the roster every few seconds that a process is up, and what it measured."""
 
-    def __init__(self, name: str, *, roster: Roster, meters: Meters) -> None:
-        self._name, self._roster, self._meters = name, roster, meters
+    def __init__(self, name: str, kind: ProcessKind, *, roster: Roster, meters: Meters) -> None:
+        self._name, self._kind, self._roster, self._meters = name, kind, roster, meters
         self._telling = Periodic("roster", self._tell, every_s=EVERY_S)
 
     async def start(self) -> None:
@@ -32,4 +32,4 @@ class Enlistment:
             log.warning("roster.strike_failed", name=self._name)
 
     async def _tell(self) -> None:
-        await self._roster.enlist(self._name, self._meters.figures())
+        await self._roster.enlist(Enlisted(self._name, self._kind, self._meters.figures()))

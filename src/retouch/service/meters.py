@@ -22,14 +22,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from retouch.domain.prediction import Prediction, Status
-from retouch.ports import Delivered, GiveUp, Outcome, Postpone, Retry
+from retouch.ports import Delivered, Enlisted, GiveUp, Outcome, Postpone, ProcessKind, Retry
 
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 WORKER = "worker"  # the labels that say whose figure it is
 PROCESS = "process"
-WEB = "web "  # how web processes are called on the roster, where there are several
 
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 STEP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -182,14 +181,9 @@ class WorkerMeters(Meters):
         self._deaths.labels(reason).inc()
 
 
-def workers_of(enlisted: Mapping[str, str]) -> Mapping[str, str]:
-    """Those on the roster who are no web processes."""
-    return {name: figures for name, figures in enlisted.items() if not name.startswith(WEB)}
-
-
 def exposition(
     meters: Meters,
-    enlisted: Mapping[str, str],
+    enlisted: Sequence[Enlisted],
     depth: Mapping[str, int] | None,
     oldest_wait_s: float | None,
     name: str = "",
@@ -199,8 +193,8 @@ def exposition(
     `depth` is None when the database did not answer; then nothing is claimed of the queue.
     `name` is our own on the roster, where what we put there is older than what we know.
     """
-    workers = workers_of(enlisted)
-    webs = {it: text for it, text in enlisted.items() if it not in workers}
+    workers = {it.name: it.figures for it in enlisted if it.kind is ProcessKind.WORKER}
+    webs = {it.name: it.figures for it in enlisted if it.kind is ProcessKind.WEB}
     if name:
         webs[name] = meters.figures()
     found = [

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from retouch.domain.errors import Busy, NotFound
-from retouch.ports import Blobs, Roster
-from retouch.service.meters import workers_of
+from retouch.ports import Blobs, ProcessKind, Roster
 
 WITHIN_S = 4.0
 """How long every check together may take: less than whoever asks is likely to wait."""
@@ -56,8 +55,8 @@ class Readiness:
     async def _any_worker(self) -> bool:
         if self._is_own_up():
             return True
-        up = workers_of(await self._roster.enlisted(within_s=HEARD_S))
-        return bool(up.keys() - {self._own_worker})
+        up = await self._roster.enlisted(within_s=HEARD_S)
+        return any(it.kind is ProcessKind.WORKER and it.name != self._own_worker for it in up)
 
 
 class Startup:

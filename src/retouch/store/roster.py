@@ -1,10 +1,10 @@
-"""The store's list of workers that are up."""
+"""The store's list of processes that are up."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from retouch.ports import Roster
+from retouch.ports import Enlisted, ProcessKind, Roster
 from retouch.store import statements as say
 from retouch.store.database import Database
 
@@ -14,19 +14,19 @@ class SqlRoster(Roster):
 
     _database: Database
 
-    async def enlist(self, worker: str, figures: str) -> None:
-        await self._do(say.enlist(worker, figures))
+    async def enlist(self, process: Enlisted) -> None:
+        await self._do(say.enlist(process))
 
-    async def strike(self, worker: str) -> None:
-        await self._do(say.strike(worker))
+    async def strike(self, name: str) -> None:
+        await self._do(say.strike(name))
 
     async def strike_silent(self, *, for_s: float) -> None:
         await self._do(say.strike_silent(for_s))
 
-    async def enlisted(self, *, within_s: float) -> Mapping[str, str]:
-        def fetch(connection: sa.Connection) -> dict[str, str]:
+    async def enlisted(self, *, within_s: float) -> Sequence[Enlisted]:
+        def fetch(connection: sa.Connection) -> list[Enlisted]:
             found = connection.execute(say.enlisted(within_s)).all()
-            return {row.name: row.figures for row in found}
+            return [Enlisted(row.name, ProcessKind(row.kind), row.figures) for row in found]
 
         return await self._database.read(fetch)
 

@@ -34,6 +34,7 @@ from retouch.ports import (
     Cursor,
     Delivered,
     DeliveryState,
+    Enlisted,
     Filter,
     GiveUp,
     Outcome,
@@ -57,8 +58,8 @@ from retouch.store.tables import (
     lanes,
     meters,
     predictions,
+    roster,
     turns,
-    workers,
 )
 
 Query = sa.Select[*tuple[Any, ...]]
@@ -242,30 +243,32 @@ depth = sa.select(
 oldest_wait = sa.select(NOW - sa.func.min(p.created_at)).where(QUEUED)
 """How long the longest waiting has waited; null without any."""
 
-# -- workers -------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------
 
 
-def enlist(worker: str, figures: str) -> sa.Insert:
-    """Record that a worker is up, and its figures."""
-    insert = upsert(workers).values(name=worker, seen_at=NOW, figures=figures)
-    seen = {"seen_at": insert.excluded.seen_at, "figures": insert.excluded.figures}
-    return insert.on_conflict_do_update(index_elements=["name"], set_=seen)
+def enlist(process: Enlisted) -> sa.Insert:
+    """Record that a process is up, and its figures."""
+    insert = upsert(roster).values(
+        name=process.name, kind=process.kind.value, seen_at=NOW, figures=process.figures
+    )
+    new = {column: insert.excluded[column] for column in ("kind", "seen_at", "figures")}
+    return insert.on_conflict_do_update(index_elements=["name"], set_=new)
 
 
-def strike(worker: str) -> sa.Delete:
-    """Forget a worker."""
-    return sa.delete(workers).where(workers.c.name == worker)
+def strike(name: str) -> sa.Delete:
+    """Forget a process."""
+    return sa.delete(roster).where(roster.c.name == name)
 
 
 def strike_silent(for_s: float) -> sa.Delete:
-    """Forget the workers not heard for so long."""
-    return sa.delete(workers).where(workers.c.seen_at < NOW - for_s)
+    """Forget the processes not heard for so long."""
+    return sa.delete(roster).where(roster.c.seen_at < NOW - for_s)
 
 
-def enlisted(within_s: float) -> sa.Select[str, str]:
-    """The workers heard lately."""
-    lately = workers.c.seen_at >= NOW - within_s
-    return sa.select(workers.c.name, workers.c.figures).where(lately).order_by(workers.c.name)
+def enlisted(within_s: float) -> sa.Select[str, str, str]:
+    """The processes heard lately."""
+    lately = roster.c.seen_at >= NOW - within_s
+    return sa.select(roster.c.name, roster.c.kind, roster.c.figures).where(lately).order_by("name")
 
 
 # -- moves ---------------------------------------------------------------------------------------

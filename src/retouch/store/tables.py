@@ -238,13 +238,14 @@ sa.Index(
     postgresql_where=WAITING,
 )
 
-workers = sa.Table(
-    "workers",
+roster = sa.Table(
+    "roster",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.Column("figures", sa.Text, nullable=False),
-    comment="Who is up, and what it measured.",
+    comment="Which processes are up, and what they measured.",
 )
 
 keys = sa.Table(

@@ -66,7 +66,7 @@ class Operations:
             oldest_wait_s = await self.services.predictions.oldest_wait_s()
             enlisted = await store.enlisted(within_s=HEARD_S)
         except Busy:
-            return meters.exposition(own, {}, None, None, self.services.name)
+            return meters.exposition(own, (), None, None, self.services.name)
         return meters.exposition(own, enlisted, depth, oldest_wait_s, self.services.name)
 
     async def _admit(self, request: Request) -> None:

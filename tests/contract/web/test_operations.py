@@ -1,6 +1,7 @@
 """Health and figures: what they say, and to whom."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from retouch.domain.errors import Busy, NotFound
 from retouch.domain.grant import Grant, Scope
+from retouch.ports import Enlisted, ProcessKind
 from retouch.service.meters import WorkerMeters
 from retouch.service.readiness import Readiness
 from retouch.testing import MemoryStore
@@ -57,7 +59,7 @@ async def test_every_workers_figures_are_there_under_its_name(front: Any) -> Non
         meters.decoder_died("overran")
         for _ in range(steps):
             meters.stepped(0.2)
-        await front.store.enlist(name, meters.figures())
+        await front.store.enlist(Enlisted(name, ProcessKind.WORKER, meters.figures()))
 
     text = (await front.client.get("/metrics")).text
 
@@ -70,10 +72,11 @@ async def test_every_workers_figures_are_there_under_its_name(front: Any) -> Non
 
 
 async def test_a_worker_not_heard_of_is_left_out(front: Any) -> None:
-    await front.store.enlist("gone", WorkerMeters().figures())
-    await front.store.enlist("odd", "no figures} at all")
+    odd = Enlisted("odd", ProcessKind.WORKER, "no figures} at all")
+    await front.store.enlist(replace(odd, name="gone", figures=WorkerMeters().figures()))
+    await front.store.enlist(odd)
     front.clock.advance(10)
-    await front.store.enlist("odd", "no figures} at all")
+    await front.store.enlist(odd)
     front.clock.advance(10)
 
     found = samples((await front.client.get("/metrics")).text)
@@ -200,9 +203,11 @@ async def test_a_worker_elsewhere_is_as_good_as_our_own() -> None:
     readiness = Readiness(
         roster=store, blobs=Storage(), require_room=lambda: None, own_worker="serve-here"
     )
-    await store.enlist("serve-here", "")  # it died a moment ago
+    await store.enlist(Enlisted("serve-here", ProcessKind.WORKER, ""))  # it died a moment ago
+    await store.enlist(Enlisted("web-elsewhere", ProcessKind.WEB, ""))
 
-    without, _ = await readiness.missing(), await store.enlist("elsewhere", "")
+    without = await readiness.missing()
+    await store.enlist(Enlisted("elsewhere", ProcessKind.WORKER, ""))
 
     assert without == "the worker is not up yet"
     assert await readiness.missing() is None
