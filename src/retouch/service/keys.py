@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 
 from retouch.domain.grant import EVERYTHING, Grant
 from retouch.net.signing import key_matches, new_key, parse_key
 from retouch.ports import Clock, Key, Keys
 from retouch.service.identity import Entropy, draw_id
+from retouch.service.shared import Shared
 
 CACHE_S = 1.0
 """How long a key that was found is trusted without another look: a revocation takes effect then."""
@@ -19,6 +21,8 @@ class KeyService:
     def __init__(self, keys: Keys, clock: Clock, *, entropy: Entropy = secrets.token_bytes) -> None:
         self._keys, self._clock, self._entropy = keys, clock, entropy
         self._found: dict[str, tuple[float, Key]] = {}
+        self._looks = Shared[Key | None]()
+        self._counts = Shared[bool]()
         self._none_until = 0.0
         self._some_exist = False
 
@@ -57,6 +61,10 @@ class KeyService:
             return True
         if self._clock.monotonic() < self._none_until:
             return False
+        # Every request asks, so all of a busy moment ask at once when the second is over.
+        return await self._counts.get("", self._count)
+
+    async def _count(self) -> bool:
         self._some_exist = bool(await self._keys.list_keys())
         self._none_until = self._clock.monotonic() + CACHE_S
         return self._some_exist
@@ -76,6 +84,10 @@ class KeyService:
         if cached is not None and now < until:
             return cached
         self._found.pop(prefix, None)
+        return await self._looks.get(prefix, partial(self._look, prefix))
+
+    async def _look(self, prefix: str) -> Key | None:
+        now = self._clock.monotonic()
         key = await self._keys.find_key(prefix)
         if key is not None:
             if len(self._found) >= CACHE_SIZE:

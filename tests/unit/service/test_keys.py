@@ -1,5 +1,6 @@
 """Keys: shown once, found by prefix, revoked for good."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,7 +14,13 @@ class CountingKeys(MemoryStore):
 
     async def find_key(self, prefix: str) -> Any:
         self.looks += 1
+        await asyncio.sleep(0)  # as a database: others run meanwhile
         return await super().find_key(prefix)
+
+    async def list_keys(self) -> Any:
+        self.looks += 1
+        await asyncio.sleep(0)
+        return await super().list_keys()
 
 
 @pytest.fixture
@@ -61,6 +68,16 @@ async def test_a_key_is_looked_up_once_a_second(
     clock.advance(CACHE_S)
     await keys.authenticate(secret)
 
+    assert store.looks == 2
+
+
+async def test_a_busy_moment_looks_once(keys: KeyService, store: CountingKeys) -> None:
+    assert not any(await asyncio.gather(*(keys.any_created() for _ in range(10))))
+    assert store.looks == 1
+
+    key, secret = await keys.create("anna")
+
+    assert await asyncio.gather(*(keys.authenticate(secret) for _ in range(10))) == [key] * 10
     assert store.looks == 2
 
 
