@@ -1,5 +1,6 @@
 """uvicorn on our own socket: it says when it answers, and leaves signals to us."""
 
+import gc
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,9 @@ from retouch.domain.errors import Busy
 
 BACKLOG = 2048
 GRACE_S = 5  # for answers under way when the server stops
+YOUNG_OBJECTS = 20_000
+"""How many objects more than at the last look make Python look for cycles. A request's own are
+gone with it, so this is more than those of all requests under way at once."""
 
 
 class WebServer(uvicorn.Server):
@@ -39,12 +43,23 @@ class WebServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _spare_collections()
         self._on_ready(address_of(self._listening))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave them: uvicorn would end the process by its signal before the worker drained."""
         yield
+
+
+def _spare_collections() -> None:
+    """Look for cycles seldom, and never among what stays until the process ends.
+
+    As Python comes, a busy server spends every twelfth moment on looking, and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 @contextmanager
