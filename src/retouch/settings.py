@@ -78,7 +78,12 @@ class Settings:
         256_000_000, "Encoded instructions and pictures kept on the device for the next request."
     )
     fast_tolerance: float = setting(
-        0.1, "How far a step may stray for an edit that asks for fast; 0 serves such edits exact."
+        0.1, "How far a step may stray to be cut short when an edit asks for fast; 0: none is."
+    )
+    fast_likeness: float = setting(
+        0.93,
+        "How like the reference, as a cosine, a place must be to be left out of steps when an edit "
+        "asks for fast; 0: none is. Where both are 0 such edits are served exact.",
     )
     database: str = setting("", "Database URL; empty is SQLite in the data folder.", is_secret=True)
     blobs: str = setting(

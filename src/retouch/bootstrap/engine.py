@@ -49,6 +49,7 @@ def build_engine(
         loras=Path(settings.loras) if settings.loras else None,
         cache_bytes=settings.cache_bytes,
         fast_tolerance=settings.fast_tolerance,
+        fast_likeness=settings.fast_likeness,
     )
     memory = load_memory(settings.weights, device=settings.device) or NoMemory()
     learned = Calibration() if measure is None else measure(family)

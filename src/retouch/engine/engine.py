@@ -151,15 +151,25 @@ class StepEngine:
             self._schedule = self._schedule.add(self._entry(self._jobs[id], plans[0]))
 
     def _plans(self, job: Job) -> tuple[Plan, ...]:
-        """A plan for each picture: seeds count up from the edit's."""
+        """A plan for each picture: seeds count up from the edit's.
+
+        Where only its mode keeps it from fitting, it is served exact.
+        """
         first = self._draw_seed() if job.edit.seed is None else job.edit.seed
         sizes = [Size(image.width, image.height) for image in job.images]
         seeds = [(first + number) % SEEDS for number in range(job.edit.count)]
-        plans = tuple(self.family.plan(job.edit, sizes, seed) for seed in seeds)
+        plans = [self.family.plan(job.edit, sizes, seed) for seed in seeds]
+        if not self._fits(plans[0]) and plans[0].mode != "exact":
+            exact, notes = replace(job.edit, mode="exact"), (f"no memory for {plans[0].mode} mode",)
+            plans = [self.family.plan(exact, sizes, seed) for seed in seeds]
+            plans = [replace(plan, notes=notes) for plan in plans]
+        if not self._fits(plans[0]):
+            raise OutOfMemory(remedy(plans[0], self._policy.memory_bytes))
+        return tuple(plans)
+
+    def _fits(self, plan: Plan) -> bool:
         limit_bytes = self._policy.memory_bytes
-        if limit_bytes is not None and plans[0].held_bytes + plans[0].peak_bytes > limit_bytes:
-            raise OutOfMemory(remedy(plans[0], limit_bytes))
-        return plans
+        return limit_bytes is None or plan.held_bytes + plan.peak_bytes <= limit_bytes
 
     def _entry(self, job: Job, plan: Plan) -> Entry:
         turns = (
@@ -327,8 +337,10 @@ class StepEngine:
         ]
         if run.plan.mode != "exact":
             lines.append(f"Mode: {run.plan.mode}, not exact: {dict(run.metrics)}")
+            lines += run.plan.notes
         elif run.asked != "exact":
-            lines.append(f"Mode: exact; these weights have no {run.asked} mode here")
+            why = "; ".join(run.plan.notes) or f"these weights have no {run.asked} mode here"
+            lines.append(f"Mode: exact; {why}")
         if run.step:
             lines.append(progress_line(run.step, run.plan.steps, self._elapsed_s(run)))
         return "\n".join(lines) + "\n"

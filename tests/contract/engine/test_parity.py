@@ -14,7 +14,8 @@ from PIL import Image  # noqa: E402
 from retouch.domain.edit import Edit, Size  # noqa: E402
 from retouch.domain.picture import Picture  # noqa: E402
 from retouch.engine.families import load_family  # noqa: E402
-from retouch.engine.families.flux1 import Flux1Family, Session  # noqa: E402
+from retouch.engine.families.flux1 import Flux1Family  # noqa: E402
+from retouch.engine.families.session import Session  # noqa: E402
 from retouch.engine.families.tiny import write_checkpoint  # noqa: E402
 
 RECIPE = {"max_sequence_length": 24, "area": 64 * 64, "steps": 3}

@@ -30,6 +30,10 @@ CACHE_BYTES = 256_000_000
 FAST_TOLERANCE = 0.1
 """How much the first block's part of a step may change for the others to be reused in fast mode."""
 
+FAST_LIKENESS = 0.93
+"""How alike to the reference, as a cosine, a place must be for steps to leave it out in fast mode.
+What RegionE's authors use with FLUX.1 Kontext."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -40,7 +44,8 @@ class Options:
     offload: str = "none"  # one of OFFLOADS
     loras: Path | None = None  # folder of those that edits may name
     cache_bytes: int = CACHE_BYTES  # encoded instructions and pictures kept for later requests
-    fast_tolerance: float = FAST_TOLERANCE  # 0: edits that ask for `fast` are exact
+    fast_tolerance: float = FAST_TOLERANCE  # 0: no step is cut short
+    fast_likeness: float = FAST_LIKENESS  # 0: every step has all places
 
 
 FAMILIES: Mapping[str, tuple[str, str]] = {
@@ -68,6 +73,7 @@ def load_family(
     loras: Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
+    fast_likeness: float = FAST_LIKENESS,
 ) -> Family:
     """A family with its weights loaded: `toy`, or what `source_of` understands.
 
@@ -113,6 +119,7 @@ def load_family(
         loras=loras,
         cache_bytes=cache_bytes,
         fast_tolerance=fast_tolerance,
+        fast_likeness=fast_likeness,
     )
     loaded = family.load(
         folder, name=name_of(source), device=place, dtype=precision, options=options

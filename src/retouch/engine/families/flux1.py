@@ -10,7 +10,7 @@ picture on every device and in every batch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -20,29 +20,25 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, Lora, Mode, ReferenceLayout, Size
+from retouch.domain.edit import Edit, Mode, ReferenceLayout, Size
 from retouch.domain.errors import InvalidEdit
 from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
 from retouch.engine.families import DType, Options, WeightsError, pixels, schedule
+from retouch.engine.families.aside import aside_bytes
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import Parts, Placement, read_parts
 from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.fast import Moved, fast_steps
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed import (
-    Recall,
-    Recalled,
-    Request,
-    modulations,
-    prepare,
-    recalled_velocity,
-    velocity,
-)
+from retouch.engine.families.packed import modulations, prepare, velocity
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import reference_sizes, stitched_size
+from retouch.engine.families.regional import why_whole
+from retouch.engine.families.session import Session, euler
 from retouch.engine.families.text import Text, TextEncoder
 from retouch.ports import Plan
 
@@ -50,22 +46,6 @@ Fit = Callable[[Picture, Size], Picture]
 
 TOKEN = 16
 """Pixels along a token's side: the codec shrinks by 8, packing by 2."""
-
-
-@dataclass(slots=True)
-class Session:
-    """A picture being made. Dropping the object frees everything it holds."""
-
-    plan: Plan
-    request: Request
-    latents: Tensor  # (target tokens, C), in the model's precision
-    sigmas: Tensor  # (steps + 1,), float32, on the CPU
-    index: int = 0  # steps done
-    recall: Recall | None = None  # in fast mode, what the last whole step is remembered by
-    reused: int = 0  # steps that were cut short by it
-    is_watched: bool = False  # whether somebody wants previews
-    estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
-    loras: tuple[Lora, ...] = ()
 
 
 class Flux1Family:
@@ -84,6 +64,7 @@ class Flux1Family:
         )  # fmt: skip
         self._cache = TensorCache(options.cache_bytes)
         self._fast_tolerance = options.fast_tolerance
+        self._fast_likeness = options.fast_likeness
         self._dtype: torch.dtype = self._model.dtype
         self._takes_guidance: bool = self._model.config.guidance_embeds
 
@@ -124,10 +105,11 @@ class Flux1Family:
             steps=recipe.steps if edit.steps is None else edit.steps,
             guidance=guidance if self._takes_guidance else None,
             seed=seed,
-            mode=edit.mode if self._fast_tolerance else "exact",
+            mode=edit.mode if self._fast_tolerance or self._fast_likeness else "exact",
             tokens=recipe.max_sequence_length + sum(rows * columns for rows, columns in grids),
         )
-        return with_footprint(plan, self._model, self._parts.vae, modulations(self._model))
+        plan = with_footprint(plan, self._model, self._parts.vae, modulations(self._model))
+        return self._with_regions(plan) if plan.mode == "fast" else plan
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
@@ -145,16 +127,19 @@ class Flux1Family:
             sigmas = torch.from_numpy(
                 schedule.sigmas(plan.steps, target[0] * target[1], self._parts.shift)
             )
+            references = self._references(plan, self._stitched(plan, edit, images))
             request = prepare(
                 self._model,
                 text.tokens.to(self._dtype),
                 text.pooled.to(self._dtype),
-                self._references(plan, self._stitched(plan, edit, images)),
+                references,
                 ids.to(self._device),
                 self._timesteps(sigmas),
                 plan.guidance,
             )
-            session = Session(plan, request, self._noise(plan), sigmas)
+            session = Session(plan, request, self._noise(plan), sigmas, target)
+            if plan.mode == "fast" and not self._why_whole(plan):
+                session.reference = references
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             return session
@@ -173,21 +158,27 @@ class Flux1Family:
             ]
             for session, step in zip(sessions, steps, strict=True):
                 if session.is_watched:
-                    ends = session.sigmas[[session.index, -1]]
-                    session.estimate = euler(session.latents, step.velocity, ends)
+                    session.estimate = session.heads_for(step.velocity)
         for session, latents, step in zip(sessions, moved, steps, strict=True):
             session.latents = latents
             session.index += 1
-            session.recall = step.recall
-            session.reused += step.is_reused
+            session.shortcuts = step.shortcuts
 
     def step_index(self, session: Session) -> int:
         """Steps a session has done."""
         return session.index
 
     def metrics(self, session: Session) -> dict[str, float]:
-        """In fast mode, the steps that were cut short."""
-        return {"reused_steps": float(session.reused)} if session.plan.mode == "fast" else {}
+        """In fast mode, the steps that were cut short or went to a region, and what that left out:
+        image rows, counted once a step."""
+        if session.plan.mode != "fast":
+            return {}
+        shortcuts = session.shortcuts
+        return {
+            "reused_steps": float(shortcuts.reused),
+            "regional_steps": float(shortcuts.regional),
+            "skipped_rows": float(shortcuts.skipped_rows),
+        }
 
     def preview(self, session: Session) -> Picture | None:
         """The estimate of the last step, x - sigma * velocity, decoded by the real codec."""
@@ -220,9 +211,23 @@ class Flux1Family:
             return images
         return [pixels.stitch(images, plan.references[0])]
 
-    def _passes(self, sessions: Sequence[Session]) -> list[Recalled]:
+    def _why_whole(self, plan: Plan) -> str:
+        """Why no step of a fast picture may leave out places; empty where some may."""
+        if not self._fast_likeness:
+            return "they are switched off"
+        return why_whole(_grid(plan.size), [_grid(size) for size in plan.references], plan.steps)
+
+    def _with_regions(self, plan: Plan) -> Plan:
+        """A fast plan with the memory that leaving out places takes, or why it leaves out none."""
+        why = self._why_whole(plan)
+        if why:
+            return replace(plan, notes=(f"No region-aware steps: {why}",))
+        rows = sum(rows * columns for rows, columns in map(_grid, (plan.size, *plan.references)))
+        return replace(plan, held_bytes=plan.held_bytes + aside_bytes(self._model, rows))
+
+    def _passes(self, sessions: Sequence[Session]) -> list[Moved]:
         """Each session's step; one forward pass for each set of LoRAs and mode among them."""
-        found: dict[int, Recalled] = {}
+        found: dict[int, Moved] = {}
         for places in self._shelf.turns([session.loras for session in sessions]):
             for mode in get_args(Mode):
                 alike = [place for place in places if sessions[place].plan.mode == mode]
@@ -231,16 +236,16 @@ class Flux1Family:
                     found.update(zip(alike, steps, strict=True))
         return [found[place] for place in range(len(sessions))]
 
-    def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Recalled]:
-        requests = [session.request for session in sessions]
-        latents = [session.latents for session in sessions]
-        steps = [session.index for session in sessions]
-        if mode == "exact":
-            return [Recalled(each) for each in velocity(self._model, requests, latents, steps)]
-        recalls = [session.recall for session in sessions]
-        return recalled_velocity(
-            self._model, requests, latents, steps, recalls, self._fast_tolerance
+    def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Moved]:
+        if mode == "fast":
+            return fast_steps(self._model, sessions, self._fast_tolerance, self._fast_likeness)
+        velocities = velocity(
+            self._model,
+            [session.request for session in sessions],
+            [session.latents for session in sessions],
+            [session.index for session in sessions],
         )
+        return [Moved(each) for each in velocities]
 
     def _noise(self, plan: Plan) -> Tensor:
         """Packed noise, (target tokens, C)."""
@@ -281,16 +286,6 @@ class Flux1Family:
         precision, divided by 1000 there."""
         now = sigmas[:-1] * self._parts.shift.num_train_timesteps
         return now.to(self._device, self._dtype) / 1000
-
-
-def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
-    """Latents one noise level further: computed in float32, cast back as the pipeline does.
-
-    `latents` and `velocity` are (tokens, C), `sigmas` (2,) the level now and the next.
-    """
-    now, after = sigmas
-    moved: Tensor = latents.float() + (after - now) * velocity
-    return moved.to(velocity.dtype)
 
 
 def _grid(size: Size) -> Grid:

@@ -31,7 +31,6 @@ from retouch.engine.families.checkpoint import (
     read_transformer,
 )
 from retouch.engine.families.device import check_device, guarded
-from retouch.engine.families.flux1 import euler
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed_flux2 import Request, prepare, velocity
@@ -39,6 +38,7 @@ from retouch.engine.families.positions import Grid, planes
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import capped_size
 from retouch.engine.families.schedule import Shift, fitted_mu, shifted_sigmas
+from retouch.engine.families.session import euler
 from retouch.ports import Plan
 
 MAX_REFERENCES = 4

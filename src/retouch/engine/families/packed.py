@@ -11,12 +11,14 @@ Shapes below: B requests, N rows in all, d the model's width, h heads of D, C fe
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from retouch.engine.families.attention import attend
+from retouch.engine.families.aside import Beside, Look, seen, spans
+from retouch.engine.families.attention import Spans, attend
 from retouch.engine.families.rows import (
     Rope,
     Rows,
@@ -128,14 +130,18 @@ def recalled_velocity(
     steps: Sequence[int],
     recalls: Sequence[Recall | None],
     tolerance: float,
+    beside: Sequence[Beside] | None = None,
 ) -> list[Recalled]:
     """`velocity`, approximately: where the first block adds nearly what it added in a request's
     last whole pass, the others are taken to add what they added then.
 
     "Nearly" is a mean absolute change of at most `tolerance` of its mean size. Each request is
     judged by itself, and those that need the other blocks go on in one pass.
+
+    `beside` is what each request's attention sees and notes beyond its own rows. One that notes
+    must have no recall: only a whole pass has all to note.
     """
-    begun = _begin(model, requests, latents, steps)
+    begun = _begin(model, requests, latents, steps, beside=beside)
     entered = _targets(begun)
     through = _first(model, begun)
     left = _targets(through)
@@ -172,6 +178,14 @@ class _Pass:
     text: Tensor
     image: Tensor
     blocks: Blocks
+    beside: Sequence[Beside] | None  # of each request; None where all see their own rows only
+    spans: Spans  # of the keys attended to
+
+    def look(self, block: int) -> Look | None:
+        """How a block, counted over the whole model, sees keys and values."""
+        if self.beside is None:
+            return None
+        return partial(seen, self.beside, block, self.rows, self.spans)
 
 
 def _begin(
@@ -180,6 +194,7 @@ def _begin(
     latents: Sequence[Tensor],
     steps: Sequence[int],
     blocks: Blocks | None = None,
+    beside: Sequence[Beside] | None = None,
 ) -> _Pass:
     rows = Rows.of(requests, latents[0].device)
     targets = torch.split(model.x_embedder(joined(latents)), rows.targets)
@@ -192,6 +207,8 @@ def _begin(
         text=joined([request.text for request in requests]),
         image=interleave(targets, [request.references for request in requests]),
         blocks=blocks or Blocks(_double, _single, _last),
+        beside=beside,
+        spans=spans(beside, rows),
     )
 
 
@@ -207,17 +224,20 @@ def _go_on(model: Any, begun: _Pass) -> Tensor:
         begun = _through(begun, block, number)
     joint = interleave(torch.split(begun.text, rows.texts), torch.split(begun.image, rows.images))
     *blocks, last = model.single_transformer_blocks
-    *tables, last_table, _ = begun.tables[2 * len(model.transformer_blocks) :]
-    for block, table in zip(blocks, tables, strict=True):
-        joint = begun.blocks.single(block, joint, table, rows, rope)
-    return begun.blocks.last(last, joint, last_table, rows, rope)
+    doubles = len(model.transformer_blocks)
+    *tables, last_table, _ = begun.tables[2 * doubles :]
+    for number, (block, table) in enumerate(zip(blocks, tables, strict=True), start=doubles):
+        joint = begun.blocks.single(block, joint, table, rows, rope, begun.look(number))
+    look = begun.look(doubles + len(blocks))
+    return begun.blocks.last(last, joint, last_table, rows, rope, look)
 
 
 def _through(begun: _Pass, block: Any, number: int) -> _Pass:
     image_table, text_table = begun.tables[2 * number : 2 * number + 2]
     text, image = begun.blocks.double(
-        block, begun.text, begun.image, image_table, text_table, begun.rows, begun.rope
-    )
+        block, begun.text, begun.image, image_table, text_table, begun.rows, begun.rope,
+        begun.look(number),
+    )  # fmt: skip
     return replace(begun, text=text, image=image)
 
 
@@ -240,14 +260,18 @@ def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
     requests = [begun.requests[number] for number in numbers]
     texts = torch.split(begun.text, begun.rows.texts)
     images = torch.split(begun.image, begun.rows.images)
+    rows = Rows.of(requests, begun.text.device)
+    beside = None if begun.beside is None else [begun.beside[number] for number in numbers]
     return _Pass(
         requests=requests,
-        rows=Rows.of(requests, begun.text.device),
+        rows=rows,
         tables=[table[list(numbers)] for table in begun.tables],
         rope=joined([request.rope for request in requests]),
         text=joined([texts[number] for number in numbers]),
         image=joined([images[number] for number in numbers]),
         blocks=begun.blocks,
+        beside=beside,
+        spans=spans(beside, rows),
     )
 
 
@@ -281,6 +305,14 @@ def _condition(model: Any, pooled: Tensor, timesteps: Tensor, guidance: float | 
     return condition
 
 
+def _seen(
+    look: Look | None, rows: Rows, key: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Spans]:
+    """The keys and values that are attended to, and whose is whose: a pass's own and no others,
+    unless it looks beside."""
+    return (key, value, rows.joint_spans) if look is None else look(key, value)
+
+
 def _double(
     block: Any,
     text: Tensor,
@@ -289,6 +321,7 @@ def _double(
     text_table: Tensor,
     rows: Rows,
     rope: Rope,
+    look: Look | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`FluxTransformerBlock`: two streams with weights of their own that attend to each other."""
     shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = image_table.chunk(6, dim=1)
@@ -307,9 +340,8 @@ def _double(
         interleave(torch.split(of_text, rows.texts), torch.split(of_image, rows.images))
         for of_text, of_image in ((t_query, query), (t_key, key), (t_value, value))
     )
-    attended = attend(
-        rotate(query, rope), rotate(key, rope), value, rows.joint_spans, rows.joint_spans
-    )
+    key, value, within = _seen(look, rows, rotate(key, rope), value)
+    attended = attend(rotate(query, rope), key, value, rows.joint_spans, within)
     pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
     split = torch.split(attended, pieces)
     t_attended, attended = joined(split[0::2]), joined(split[1::2])
@@ -326,20 +358,24 @@ def _double(
     return bounded(text), image
 
 
-def _single(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> Tensor:
+def _single(
+    block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
+) -> Tensor:
     """`FluxSingleTransformerBlock`: one stream, attention and MLP side by side."""
     shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
     attn = block.attn
     query = rotate(heads(attn, attn.to_q(normed), attn.norm_q), rope)
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
-    value = heads(attn, attn.to_v(normed))
-    attended = attend(query, key, value, rows.joint_spans, rows.joint_spans)
+    key, value, within = _seen(look, rows, key, heads(attn, attn.to_v(normed)))
+    attended = attend(query, key, value, rows.joint_spans, within)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(normed))], dim=1)
     return bounded(joint + per_row(gate, rows.joint_of) * block.proj_out(mixed))
 
 
-def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> Tensor:
+def _last(
+    block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
+) -> Tensor:
     """`_single` for the target rows only, (target rows, d): nobody reads the others any more."""
     shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
@@ -347,8 +383,8 @@ def _last(block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope) -> T
     attn = block.attn
     query = rotate(heads(attn, attn.to_q(target), attn.norm_q), rope[rows.target_at])
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
-    value = heads(attn, attn.to_v(normed))
-    attended = attend(query, key, value, rows.target_spans, rows.joint_spans)
+    key, value, within = _seen(look, rows, key, heads(attn, attn.to_v(normed)))
+    attended = attend(query, key, value, rows.target_spans, within)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(target))], dim=1)
     kept = joint[rows.target_at]
     return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed))

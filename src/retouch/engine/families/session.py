@@ -1,0 +1,53 @@
+"""A FLUX.1 picture in the making, and the update every step ends with."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from retouch.domain.edit import Lora
+from retouch.engine.families.packed import Recall, Request
+from retouch.engine.families.positions import Grid
+from retouch.engine.families.regional import Region
+from retouch.ports import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """What a request in fast mode remembers for its next steps, and what that has saved it."""
+
+    recall: Recall | None = None  # of its last whole step, or of its last in this region
+    region: Region | None = None  # where its next steps go, unless they are whole
+    reused: int = 0  # steps cut short by the recall
+    regional: int = 0  # steps of a region
+    skipped_rows: int = 0  # image rows that these left out
+
+
+@dataclass(slots=True)
+class Session:
+    """A picture being made. Dropping the object frees everything it holds."""
+
+    plan: Plan
+    request: Request
+    latents: Tensor  # (target tokens, C), in the model's precision
+    sigmas: Tensor  # (steps + 1,), float32, on the CPU
+    grid: Grid  # of the target
+    index: int = 0  # steps done
+    reference: Tensor | None = None  # packed latents of where regions are told by, if they may be
+    shortcuts: Shortcuts = Shortcuts()
+    is_watched: bool = False  # whether somebody wants previews
+    estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
+    loras: tuple[Lora, ...] = ()
+
+    def heads_for(self, velocity: Tensor) -> Tensor:
+        """The latents its path would end at, if it went straight on: x - sigma * velocity."""
+        return euler(self.latents, velocity, self.sigmas[[self.index, -1]])
+
+
+def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
+    """Latents one noise level further: computed in float32, cast back as the pipeline does.
+
+    `latents` and `velocity` are (tokens, C), `sigmas` (2,) the level now and the next.
+    """
+    now, after = sigmas
+    moved: Tensor = latents.float() + (after - now) * velocity
+    return moved.to(velocity.dtype)
