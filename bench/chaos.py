@@ -2,12 +2,15 @@
 
     python bench/chaos.py [--rounds 50] [--quick] [--seed N] [--weights toy] [--postgres]
 
-The site is `retouch serve` and one `retouch worker` beside it, on one data folder; with
-`--postgres` their database is a throwaway PostgreSQL server. 64 creators
-send edits of a small picture, each under an Idempotency-Key of its own that is sent again until it
-is acknowledged, with a webhook that a receiver in this process takes. Each round breaks one thing:
+The site is `retouch serve`, with two web processes, and one `retouch worker` beside it, on one data
+folder; with `--postgres` their database is a throwaway PostgreSQL server. 64 creators send edits of
+a small picture, each under an Idempotency-Key of its own that is sent again until it is
+acknowledged, with a webhook that a receiver in this process takes. Each round breaks one thing:
 
-    web      SIGKILL of the web process, and of the webhook sender, which runs in it; started again
+    web      SIGKILL of the first web process, and of the webhook sender, which runs in it; all it
+             supervised ends with it; started again
+    sibling  SIGKILL of the other web process
+    hang     SIGSTOP of the other web process for good, until its supervisor has started another
     worker   SIGKILL of one of the two workers
     decoder  SIGKILL of a worker's image decoder
     disk     no process of the site can write a byte to a file for a while (RLIMIT_FSIZE)
@@ -36,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from shared import FINAL_NAMES, finished, worker_pid
+from shared import FINAL_NAMES, finished, logged_pids
 from shared.aims import Aim, tell
 from shared.postgres import NotInstalled, Postgres, throwaway
 
@@ -48,7 +51,7 @@ from retouch.running import RunningServer
 from retouch.settings import Settings
 
 MODEL = "black-forest-labs/flux-kontext-dev"
-KINDS = ("web", "worker", "decoder", "disk", "freeze")
+KINDS = ("web", "sibling", "hang", "worker", "decoder", "disk", "freeze")
 CREATORS = 64
 BACKLOG = 96  # a round begins when no more than this many are unfinished
 LEASE_S = 2.0
@@ -108,7 +111,8 @@ class Site:
         self.hire()
 
     def serve(self) -> None:
-        self.server = RunningServer(self._data, *self._flags, "--port", str(self.port))
+        own = ("--port", str(self.port), "--web-processes", "2")
+        self.server = RunningServer(self._data, *self._flags, *own)
 
     def hire(self) -> None:
         command = [sys.executable, "-m", "retouch.cli", "worker", "--data", str(self._data)]
@@ -131,10 +135,18 @@ class Site:
 
     async def workers(self) -> list[int]:
         """The two workers' process ids, once a new server has started its own."""
+        return [(await self._logged("worker.started"))[-1], self.worker.pid]
+
+    async def _siblings(self) -> list[int]:
+        """The process ids of the other web processes there were, once the last one answers."""
+        return await self._logged("web.ready", max(1, len(logged_pids(self.server, "web.started"))))
+
+    async def _logged(self, event: str, count: int = 1) -> list[int]:
+        """The process ids in such lines of the server's log, once there are so many."""
         async with asyncio.timeout(60):
-            while (pid := worker_pid(self.server)) is None:  # noqa: ASYNC110  a line of a log
+            while len(pids := logged_pids(self.server, event)) < count:  # noqa: ASYNC110  a log
                 await asyncio.sleep(0.05)
-        return [pid, self.worker.pid]
+        return pids
 
     def processes(self) -> list[int]:
         """Every process of the site."""
@@ -146,6 +158,14 @@ class Site:
     async def break_web(self) -> None:
         await asyncio.to_thread(self.server.kill)
         await asyncio.to_thread(self.serve)
+
+    async def break_sibling(self) -> None:
+        _signal((await self._siblings())[-1], signal.SIGKILL)
+
+    async def break_hang(self) -> None:
+        pids = await self._siblings()
+        _signal(pids[-1], signal.SIGSTOP)
+        await self._logged("web.ready", len(pids) + 1)
 
     async def break_worker(self) -> None:
         pid = random.choice(await self.workers())  # noqa: S311  a victim

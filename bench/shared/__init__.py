@@ -24,5 +24,10 @@ async def finished(store: Store, ids: set[str], timeout_s: float) -> list[Predic
 
 def worker_pid(server: RunningServer) -> int | None:
     """The process id of the newest supervised worker, from the server's own JSON log."""
-    lines = [json.loads(line) for line in server.log if '"worker.started"' in line]
-    return int(lines[-1]["pid"]) if lines else None
+    return next(reversed(logged_pids(server, "worker.started")), None)
+
+
+def logged_pids(server: RunningServer, event: str) -> list[int]:
+    """The process ids in the lines of a server's JSON log that tell of an event, in order."""
+    lines = [json.loads(line) for line in server.log if f'"{event}"' in line]
+    return [int(line["pid"]) for line in lines]

@@ -4,6 +4,7 @@ Those only answer. Webhooks, the janitor and the worker are the first one's.
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 import socket
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FAMILIES = {"toy": "retouch.engine.families.toy"}
+BEAT_S = 0.5
+"""How often one more web process tells the first one that it runs."""
+
 DEFAULT_FAMILY = "retouch.engine.families.flux1"
 """What the worker's fork server imports of the families ahead of time."""
 
@@ -137,13 +141,28 @@ def _answer(
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format, for_good=True)
-    uvloop.run(_answer_until_told(settings, number, listening, lambda _: ready.send(None)))
+    uvloop.run(_answer_until_told(settings, number, listening, ready))
 
 
 async def _answer_until_told(
-    settings: Settings, number: int, listening: socket.socket, on_ready: Callable[[str], None]
+    settings: Settings,
+    number: int,
+    listening: socket.socket,
+    ready: "Connection[None, None]",
 ) -> None:
+    from retouch.service.periodic import Periodic
     from retouch.service.readiness import Readiness
+    from retouch.worker.process import beat
+
+    is_ready = asyncio.Event()
+
+    def on_ready(_: str) -> None:
+        log.info("web.ready", pid=os.getpid())
+        is_ready.set()
+
+    async def tell() -> None:
+        await is_ready.wait()
+        beat(ready)
 
     async with AsyncExitStack() as stack:
         store, services = await _open(stack, settings, DataFolder(settings.data), number)
@@ -151,6 +170,9 @@ async def _answer_until_told(
             roster=store, blobs=services.blobs, require_room=_disk(settings).require_room
         )
         services = replace(services, ready=readiness.missing)
+        beats = Periodic("beats", tell, every_s=BEAT_S)
+        await beats.start()
+        stack.push_async_callback(beats.stop)
         server = _server(settings, services, listening, on_ready)
         await _run_until_told(server, services, settings.drain_s)
 
@@ -333,7 +355,7 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
 
 def _sibling(settings: Settings, number: int, listening: socket.socket) -> "Supervisor":
     from retouch.worker.process import Nursery
-    from retouch.worker.supervisor import Supervisor
+    from retouch.worker.supervisor import Patience, Supervisor
 
     async def nothing(_: object) -> None:
         """It holds no lease."""
@@ -341,7 +363,9 @@ def _sibling(settings: Settings, number: int, listening: socket.socket) -> "Supe
     # Not from the fork server: that has torch.
     nursery = Nursery(_answer, settings, number, listening, forks=False)
     grace_s = settings.drain_s + 5
-    return Supervisor(nursery.spawn, nothing, clock=CLOCK, grace_s=grace_s, what="web")
+    return Supervisor(
+        nursery.spawn, nothing, clock=CLOCK, grace_s=grace_s, what="web", patience=Patience()
+    )
 
 
 def _work(*arguments: Any) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import select
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ class LocalWorker:
     def __init__(self, process: BaseProcess, ready: "Connection[None, object]") -> None:
         self._process, self._ready = process, ready
         self._was_ready = False
+        self._heard = 0
         self.learned: object = None  # what it found out, once it was ready
 
     @property
@@ -45,11 +47,22 @@ class LocalWorker:
 
     @property
     def was_ready(self) -> bool:
-        if not self._was_ready and not self._ready.closed and self._ready.poll():
-            with suppress(EOFError):  # it died before
-                self.learned = self._ready.recv()
-                self._was_ready = True
+        self._listen()
         return self._was_ready
+
+    @property
+    def heard(self) -> int:
+        self._listen()
+        return self._heard
+
+    def _listen(self) -> None:
+        """Take what it sent: first what it found out, then its beats."""
+        with suppress(EOFError):  # it died
+            while not self._ready.closed and self._ready.poll():
+                sent = self._ready.recv()
+                if not self._was_ready:
+                    self.learned, self._was_ready = sent, True
+                self._heard += 1
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -62,7 +75,7 @@ class LocalWorker:
         if self.exitcode == WITNESS_GONE and self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        self.was_ready  # noqa: B018  read it while the pipe is open
+        self._listen()
         self._ready.close()
 
 
@@ -70,7 +83,8 @@ class Nursery:
     """Starts one worker after the other, each with what an earlier one found out.
 
     A child runs `main(*arguments, learned, ready)`. Once it claims it sends on `ready` what it
-    found out about its device; the next one gets that as `learned`, the first one None.
+    found out about its device; the next one gets that as `learned`, the first one None. What it
+    sends after that are beats.
     """
 
     def __init__(
@@ -113,6 +127,14 @@ class Nursery:
 def _begin(main: Callable[..., object], *arguments: object) -> None:
     gc.freeze()  # what the fork server imported is never garbage: no collection need look at it
     main(*arguments)
+
+
+def beat(ready: "Connection[None, object]") -> None:
+    """Say on a child's pipe that it still runs; nothing while nobody reads what was said."""
+    pipe = select.poll()
+    pipe.register(ready, select.POLLOUT)
+    if pipe.poll(0):
+        ready.send(None)
 
 
 async def run_until_told(worker: Worker, ready: Callable[[], None]) -> None:

@@ -31,6 +31,10 @@ class Child(Protocol):
     def was_ready(self) -> bool:
         """Whether it got as far as doing its work."""
 
+    @property
+    def heard(self) -> int:
+        """How often it has said that it runs: that it is ready, then each beat."""
+
     def terminate(self) -> None:
         """Ask it to drain (SIGTERM)."""
 
@@ -52,6 +56,19 @@ class Backoff:
         return 0.0 if failures == 0 else min(self.most_s, self.first_s * 2 ** (failures - 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """With the silence of a child that is to beat: so many looks, and more until it is ready.
+
+    Looks are counted and not seconds: time that the supervisor slept through too, as when the whole
+    machine is suspended, is not held against its child.
+    """
+
+    look_every_s: float = 1.0
+    looks: int = 10
+    looks_at_start: int = 120
+
+
 class Supervisor:
     """Runs `spawn` again whenever its child ends, until stopped."""
 
@@ -64,13 +81,16 @@ class Supervisor:
         backoff: Backoff = Backoff(),
         grace_s: float = 30.0,
         what: str = "worker",
+        patience: Patience | None = None,
     ) -> None:
         """`release(loss)` frees what the last child held, saying how it was lost.
 
-        `what` it is begins the names of log lines.
+        `what` it is begins the names of log lines. One that is silent for longer than `patience`
+        hangs, and is killed; without that nobody listens for beats.
         """
         self._spawn, self._release = spawn, release
         self._clock, self._backoff, self._grace_s, self._what = clock, backoff, grace_s, what
+        self._patience = patience
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.child: Child | None = None
@@ -112,7 +132,7 @@ class Supervisor:
             log.info(f"{self._what}.started", pid=self.child.pid)
             if self._stopping.is_set():
                 self.child.terminate()
-            await _ended(self.child)
+            is_hung = await self._ended(self.child)
             self.child.join()
             code = self.child.exitcode
             if self._stopping.is_set():
@@ -120,7 +140,7 @@ class Supervisor:
             lived_s = self._clock.monotonic() - born
             failures = 0 if self.child.was_ready else failures + 1
             pause_s = self._backoff.after(failures)
-            ended = "hung" if code == EXITCODE else "died"
+            ended = "hung" if is_hung or code == EXITCODE else "died"
             log.error(
                 f"{self._what}.{ended}",
                 exitcode=code,
@@ -130,6 +150,25 @@ class Supervisor:
             await self._free("crashed")
             await self._pause(pause_s)
         await self._free("restarted")
+
+    async def _ended(self, child: Child) -> bool:
+        """Return when it has ended: whether it was silent for too long and was killed for that."""
+        ended = asyncio.create_task(_end_of(child))
+        if self._patience is None:
+            await ended
+            return False
+        heard, silent, most = 0, 0, self._patience.looks_at_start
+        while not ended.done() and silent < most:
+            await asyncio.wait({ended}, timeout=self._patience.look_every_s)
+            before, heard = heard, child.heard
+            is_mute = heard == before and not self._stopping.is_set()
+            silent = silent + 1 if is_mute else 0
+            most = self._patience.looks if child.was_ready else most
+        is_hung = not ended.done()
+        if is_hung:
+            child.kill()
+        await ended
+        return is_hung
 
     async def _free(self, loss: Loss) -> None:
         """Release the dead child's leases; a store that is away gets them back when they lapse."""
@@ -145,7 +184,7 @@ class Supervisor:
             return
 
 
-async def _ended(child: Child) -> None:
+async def _end_of(child: Child) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(child.sentinel, ended.set)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from retouch.domain.prediction import Loss
 from retouch.testing import FakeClock
 from retouch.worker import Supervisor
-from retouch.worker.supervisor import Backoff
+from retouch.worker.supervisor import Backoff, Patience
 
 
 class FakeChild:
@@ -16,6 +16,7 @@ class FakeChild:
     def __init__(self, *, was_ready: bool = True) -> None:
         self.sentinel, self._alive = os.pipe()
         self.pid, self.exitcode, self.was_ready = 1, None, was_ready
+        self.heard = 0
         self.signals: list[str] = []
 
     def die(self, code: int = -9) -> None:
@@ -42,6 +43,24 @@ class Stubborn(FakeChild):
         self.signals.append("terminate")
 
 
+class Beating(FakeChild):
+    """Is heard each time anybody listens, until it is muted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._beats, self.looks, self.is_mute = 0, 0, False
+
+    @property
+    def heard(self) -> int:
+        self.looks += 1
+        self._beats += not self.is_mute
+        return self._beats
+
+    @heard.setter
+    def heard(self, beats: int) -> None:
+        self._beats = beats
+
+
 class Nursery:
     """Counts births and releases, and lets a test wait for the next birth."""
 
@@ -60,10 +79,15 @@ class Nursery:
     async def release(self, loss: Loss) -> None:
         self.history.append(f"release what was {loss}")
 
-    def supervisor(self, grace_s: float = 5.0) -> Supervisor:
+    def supervisor(self, grace_s: float = 5.0, patience: Patience | None = None) -> Supervisor:
         backoff = Backoff(first_s=0.001)
         return Supervisor(
-            self.spawn, self.release, clock=FakeClock(), backoff=backoff, grace_s=grace_s
+            self.spawn,
+            self.release,
+            clock=FakeClock(),
+            backoff=backoff,
+            grace_s=grace_s,
+            patience=patience,
         )
 
     async def born(self) -> FakeChild:
@@ -110,6 +134,71 @@ async def test_a_worker_that_will_not_drain_is_killed() -> None:
     await supervisor.stop()
 
     assert child.signals == ["terminate", "kill"]
+
+
+async def looked_at(child: Beating, times: int) -> None:
+    """Return once it was listened to so many times more."""
+    until = child.looks + times
+    async with asyncio.timeout(5):
+        while child.looks < until:  # noqa: ASYNC110  the supervisor tells nobody that it listens
+            await asyncio.sleep(0.001)
+
+
+async def test_a_child_that_falls_silent_is_killed_and_replaced() -> None:
+    nursery = Nursery(Beating)
+    supervisor = nursery.supervisor(patience=Patience(look_every_s=0.001, looks=3))
+    await supervisor.start()
+    child = await nursery.born()
+    await looked_at(child, 20)  # as long as it beats it is left alone
+    assert child.signals == []
+
+    child.is_mute = True
+    other = await nursery.born()
+    await supervisor.stop()
+
+    assert child.signals[0] == "kill"
+    assert other.signals == ["terminate"]
+
+
+class Slow(Beating):
+    """Is silent: it is not ready yet, and then takes its time to drain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_ready, self.is_mute = False, True
+
+    def terminate(self) -> None:
+        self.signals.append("terminate")
+
+
+async def test_silence_while_a_child_starts_or_drains_is_no_hanging() -> None:
+    nursery = Nursery(Slow)
+    patience = Patience(look_every_s=0.001, looks=3, looks_at_start=1_000_000)
+    supervisor = nursery.supervisor(patience=patience)
+    await supervisor.start()
+    child = await nursery.born()
+    await looked_at(child, 20)
+
+    stopping = asyncio.create_task(supervisor.stop())
+    await looked_at(child, 20)
+    child.die(0)
+    await stopping
+
+    assert child.signals == ["terminate"]
+
+
+async def test_a_child_that_never_gets_ready_is_given_up() -> None:
+    nursery = Nursery(Slow)
+    supervisor = nursery.supervisor(
+        grace_s=0.01, patience=Patience(look_every_s=0.001, looks_at_start=5)
+    )
+    await supervisor.start()
+    child = await nursery.born()
+
+    await nursery.born()
+    await supervisor.stop()
+
+    assert child.signals[0] == "kill"
 
 
 async def test_a_release_that_fails_does_not_stop_the_restart() -> None:
