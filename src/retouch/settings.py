@@ -96,7 +96,16 @@ class Settings:
         is_secret=True,
     )
     public_url: str = setting("", "Origin written into answers; empty is the one the caller used.")
-    trust_forwarded: bool = setting(False, "Believe X-Forwarded-Proto and X-Forwarded-Host.")
+    trust_forwarded: bool = setting(
+        False,
+        "Believe X-Forwarded-Proto and X-Forwarded-Host, and the last X-Forwarded-For also of a "
+        "proxy on another machine.",
+    )
+    max_wrong_keys: int = setting(
+        30,
+        "Wrong keys a minute from one address; after that its next ones wait. This machine itself "
+        "is not limited. 0 is no limit.",
+    )
     allow_fetch: tuple[Network, ...] = setting(
         (), "Private subnets that image URLs may point into, comma separated."
     )

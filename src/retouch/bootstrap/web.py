@@ -222,6 +222,7 @@ def _server(
     options = WebOptions(
         public_url=settings.public_url,
         trust_forwarded=settings.trust_forwarded,
+        max_wrong_keys=settings.max_wrong_keys,
         max_body_bytes=settings.max_body_bytes,
         host=settings.host,
         allowed_hosts=settings.allowed_hosts,
@@ -382,7 +383,7 @@ def _local_name(folder: DataFolder) -> str:
 
 async def _refuse_open_bind(settings: Settings, services: "Services") -> None:
     """Raise SettingsError for an address others can reach while there is no key."""
-    from retouch.web.auth import is_loopback
+    from retouch.web.names import is_loopback
 
     if is_loopback(settings.host) or await services.keys.any_created():
         return

@@ -91,7 +91,10 @@ class Full(Busy):
 
 
 class Throttled(RetouchError):
-    """The caller's own key is at a limit: of predictions at once, or of creates in a time."""
+    """The caller's own key is at a limit: of predictions at once, or of creates in a time.
+
+    Or so many wrong keys came from its address that no other is looked at yet.
+    """
 
     may_retry = True
 
@@ -109,6 +112,11 @@ class Throttled(RetouchError):
     def hasty(cls, rate: object, wait_s: float) -> "Throttled":
         """Too many in a time; the next one is taken after `wait_s`."""
         return cls(f"this key's creates are limited to {rate}", wait_s)
+
+    @classmethod
+    def guessing(cls, wait_s: float) -> "Throttled":
+        """Too many wrong keys; the next one is looked at after `wait_s`."""
+        return cls("too many wrong keys came from this address", wait_s)
 
 
 class Stopping(Busy):

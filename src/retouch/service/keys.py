@@ -78,18 +78,25 @@ class KeyService:
         expires_at = key.grant.expires_at
         return key if expires_at is None or self._clock.now() < expires_at else None
 
+    def is_known(self, secret: str) -> bool:
+        """Whether this was a right key when it was last looked at, without looking again."""
+        prefix = parse_key(secret)
+        found = None if prefix is None else self._found.get(prefix)
+        return found is not None and key_matches(secret, found[1].digest)
+
     async def _find(self, prefix: str) -> Key | None:
         now = self._clock.monotonic()
         until, cached = self._found.get(prefix, (0.0, None))
         if cached is not None and now < until:
             return cached
-        self._found.pop(prefix, None)
         return await self._looks.get(prefix, partial(self._look, prefix))
 
     async def _look(self, prefix: str) -> Key | None:
         now = self._clock.monotonic()
         key = await self._keys.find_key(prefix)
-        if key is not None:
+        if key is None:
+            self._found.pop(prefix, None)
+        else:
             if len(self._found) >= CACHE_SIZE:
                 self._found.clear()
             self._found[prefix] = (now + CACHE_S, key)

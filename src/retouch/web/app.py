@@ -20,10 +20,12 @@ from retouch.protocols.openapi import openapi
 from retouch.service.identity import draw_id
 from retouch.service.readiness import Startup
 from retouch.web.addresses import Address, Desk, Nowhere, Own, table
-from retouch.web.auth import Gate, host_name, is_loopback
+from retouch.web.auth import Gate
 from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
+from retouch.web.guesses import Guesses
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
+from retouch.web.names import host_name, is_loopback
 from retouch.web.operations import Operations
 from retouch.web.reading import Origins, headers_of
 from retouch.web.routing import Hosts, Shelves
@@ -38,6 +40,7 @@ class WebOptions:
     host: str = ""  # what it is bound to
     allowed_hosts: tuple[str, ...] = ()  # names it answers to besides its own
     trust_forwarded: bool = False
+    max_wrong_keys: int = 0  # a minute and address; 0 is no limit
     max_body_bytes: int = 110_000_000
 
 
@@ -85,6 +88,7 @@ def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) 
             services.keys,
             vendors | named,
             strict=is_loopback(options.host) or bool(options.allowed_hosts),
+            guesses=Guesses(options.max_wrong_keys, trust_forwarded=options.trust_forwarded),
         ),
         origins=origins,
         max_body_bytes=options.max_body_bytes,

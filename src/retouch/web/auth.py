@@ -7,13 +7,12 @@ another), and no proxy may stand in between.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
-from retouch.domain.errors import Forbidden, Unauthenticated
+from retouch.domain.errors import Forbidden, Throttled, Unauthenticated
 from retouch.domain.grant import EVERYTHING, Grant, Scope
 from retouch.service.keys import KeyService
+from retouch.web.guesses import Guesses
+from retouch.web.names import host_name, is_loopback
 
 LOCAL = "local"
 SCHEMES = ("bearer", "key", "token")
@@ -51,8 +50,10 @@ class Gate:
         known_hosts: frozenset[str] = frozenset(),
         *,
         strict: bool = False,
+        guesses: Guesses | None = None,
     ) -> None:
         self._keys, self._known_hosts, self._strict = keys, known_hosts, strict
+        self._guesses = guesses or Guesses()
 
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Raise Forbidden for a Host that is not ours, if the gate is strict."""
@@ -64,13 +65,23 @@ class Gate:
             )
 
     async def caller(self, headers: Mapping[str, str], peer: str | None) -> Caller:
-        """Who it is; raises Unauthenticated."""
+        """Who it is; raises Unauthenticated, and Throttled after too many wrong keys.
+
+        A key that was right a moment ago is let in all the same: its caller may share its address
+        with whoever is guessing.
+        """
         secret = credential(headers)
         if await self._keys.any_created():
             if secret is None:
                 raise Unauthenticated(missing=True)
+            try:
+                self._guesses.require_patience(headers, peer)
+            except Throttled:
+                if not self._keys.is_known(secret):
+                    raise
             key = await self._keys.authenticate(secret)
             if key is None:
+                self._guesses.count(headers, peer)
                 raise Unauthenticated(missing=False)
             return Caller(key.id, key.grant)
         if self._is_local(headers, peer):
@@ -97,25 +108,3 @@ def credential(headers: Mapping[str, str]) -> str | None:
 def through_proxy(headers: Mapping[str, str]) -> bool:
     """Whether a proxy says that it forwards for somebody."""
     return any(name in headers for name in PROXY_HEADERS)
-
-
-@lru_cache(maxsize=256)
-def is_loopback(name: str) -> bool:
-    """Whether an address or a host name can only mean this machine."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-@lru_cache(maxsize=256)
-def host_name(host: str) -> str:
-    """A Host header without its port, in lower case."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retouch.protocols.base import Call, Dialect
-from retouch.web.auth import is_loopback
+from retouch.web.names import is_loopback
 from retouch.web.reading import headers_of
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

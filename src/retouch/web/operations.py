@@ -1,16 +1,18 @@
 """The addresses that operators and their machines read: health and figures."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from retouch.domain.errors import Busy, Forbidden, Unauthenticated
+from retouch.domain.errors import Busy, Forbidden, Throttled, Unauthenticated
 from retouch.domain.grant import Scope
 from retouch.service import meters
 from retouch.service.readiness import HEARD_S, Startup
-from retouch.web.auth import Gate, host_name, is_loopback, through_proxy
+from retouch.web.auth import Gate, through_proxy
+from retouch.web.names import host_name, is_loopback
 from retouch.web.reading import headers_of
 from retouch.web.services import Services
 
@@ -43,7 +45,7 @@ class Operations:
         body = {"status": f"not {word}"}
         try:
             await self._admit(request)
-        except (Unauthenticated, Forbidden, Busy):  # without a database nobody can be recognised
+        except (Unauthenticated, Throttled, Forbidden, Busy):  # no database recognises nobody
             return JSONResponse(body, status_code=503)
         return JSONResponse({**body, "detail": missing}, status_code=503)
 
@@ -54,6 +56,10 @@ class Operations:
         except Unauthenticated:
             headers = {"www-authenticate": "Bearer"}
             return JSONResponse(_KEY_WANTED, status_code=401, headers=headers)
+        except Throttled as error:
+            wait = {"retry-after": str(math.ceil(error.retry_after_s))}
+            body = {"detail": str(error), "status": 429}
+            return JSONResponse(body, status_code=429, headers=wait)
         except Forbidden as error:
             return JSONResponse({"detail": str(error), "status": 403}, status_code=403)
         shown = await self._figures()

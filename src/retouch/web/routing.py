@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retouch.web.auth import host_name
+from retouch.web.names import host_name
 from retouch.web.reading import headers_of
 
 

@@ -2,7 +2,8 @@
 
 Some clients repeat a create at once when its connection breaks, and do not say so. Two equal
 creates are two predictions; but one whose caller no longer listens, followed by its equal, is one.
-This process's memory is enough: a repetition comes within milliseconds, to whoever answers.
+What is known of them is this process's: of several, another does not know the repetition again
+(docs/decisions/0007-unsaid-repetitions-in-memory.md).
 """
 
 import asyncio

@@ -32,6 +32,42 @@ async def test_a_key_opens_in_every_spelling(front: Any, scheme: str) -> None:
     assert [it.status_code for it in answers] == [200, 200, 200]
 
 
+WRONG = {"authorization": f"Bearer rt_abcdefgh_{'x' * 43}"}
+
+
+CREATES = {
+    entry.dialect.name: re.sub(r"\{.*?\}", "x", path)
+    for path, entries in table(DIALECTS)
+    for entry in entries.values()
+    if entry.route.verb is Verb.SUBMIT
+}
+
+
+@pytest.mark.parametrize("protocol", CREATES)
+async def test_who_sends_too_many_wrong_keys_has_to_wait(new_front: Any, protocol: str) -> None:
+    address = CREATES[protocol]
+    async with new_front(WebOptions(max_wrong_keys=3)).serving() as front:
+        right, other = await front.key("right"), await front.key("other")
+        async with front.caller("203.0.113.7") as far, front.caller("203.0.113.8") as elsewhere:
+            let_in = await far.post(address, headers=right)
+            refused = [await far.post(address, headers=WRONG) for _ in range(4)]
+            guessed = await far.post(address, headers=other)
+            figures = await far.get("/metrics", headers=other)
+            again = await far.post(address, headers=right)
+            aside = await elsewhere.post(address, headers=other)
+
+    assert {it.status_code for it in refused[:3]} <= {401, 403}
+    for it in (
+        refused[3],
+        guessed,
+        figures,
+    ):  # right or wrong: what was not known before is not looked at
+        assert it.status_code == 429
+        assert 1 <= int(it.headers["retry-after"]) <= 20
+        assert "too many wrong keys" in it.text.lower()
+    assert again.status_code == aside.status_code == let_in.status_code
+
+
 async def test_without_keys_any_local_token_will_do(front: Any) -> None:
     headers = {"authorization": "Bearer r8_anything"}
 
