@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from retouch.domain.errors import Full, RetouchError, Throttled
 from retouch.domain.grant import NO_LIMITS, Limits
-from retouch.store import statements as say
+from retouch.store.statements import creating, reading
 
 Wanted = tuple[str, Limits]
 """An owner who wants to create one prediction, and what that is held to."""
@@ -79,7 +79,7 @@ class Admission:
             if owner in tally.spent
         ]
         if spent:
-            connection.execute(say.set_meter, spent)
+            connection.execute(creating.set_meter, spent)
         return {place: error for place, error in enumerate(found) if error is not None}
 
     def _hold(self, connection: sa.Connection, batch: Sequence[Wanted]) -> None:
@@ -90,18 +90,18 @@ class Admission:
         held = {f"owner {owner}" for owner, it in batch if it.max_in_flight is not None or it.rate}
         held |= {"queue" for _, limits in batch if limits.max_queued is not None}
         for number in sorted(map(_number, held)):
-            connection.execute(say.lock(number))
+            connection.execute(creating.lock(number))
 
     def _tally(self, connection: sa.Connection, batch: Sequence[Wanted]) -> Tally:
         counted = {owner for owner, limits in batch if limits.max_in_flight is not None}
         rated = {owner for owner, limits in batch if limits.rate is not None}
         caps = [limits.max_queued for _, limits in batch if limits.max_queued is not None]
-        tally = Tally(now=connection.execute(say.now).scalar_one() if rated else 0.0)
+        tally = Tally(now=connection.execute(creating.now).scalar_one() if rated else 0.0)
         if counted:
-            found = connection.execute(say.unfinished_of(counted))
+            found = connection.execute(creating.unfinished_of(counted))
             tally.in_flight = {row.owner: row.total for row in found}
         if rated:
-            found = connection.execute(say.spent_by(rated))
+            found = connection.execute(creating.spent_by(rated))
             tally.spent = {row.owner: row.spent_until for row in found}
         if caps:
             tally.queued = self._queued(connection, min(caps) - len(batch))
@@ -109,12 +109,12 @@ class Admission:
 
     def _queued(self, connection: sa.Connection, plenty: int) -> int:
         """How many are queued, or any larger number that is not over `plenty`."""
-        highest: int = connection.execute(say.highest_seq).scalar_one()
+        highest: int = connection.execute(creating.highest_seq).scalar_one()
         if self._known is not None and highest >= self._known[1]:
             at_most = self._known[0] + highest - self._known[1]
             if at_most <= plenty:
                 return at_most
-        queued, running = connection.execute(say.depth).one()
+        queued, running = connection.execute(reading.depth).one()
         self._known = (queued + running, highest)
         return int(queued)
 

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from retouch.ports import Delivery, Outbox, Outcome
 from retouch.store import rows
-from retouch.store import statements as say
 from retouch.store.database import Database
+from retouch.store.statements import webhooks as say
 from retouch.store.wakeups import Bell
 
 

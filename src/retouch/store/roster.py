@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from retouch.ports import Enlisted, ProcessKind, Roster
-from retouch.store import statements as say
 from retouch.store.database import Database
+from retouch.store.statements import roster as say
 
 
 class SqlRoster(Roster):

@@ -26,7 +26,6 @@ from retouch.domain.prediction import (
 )
 from retouch.ports import Beat, Cursor, File, Files, Filter, Key, Keys, Store
 from retouch.store import rows
-from retouch.store import statements as say
 from retouch.store.admission import Admission
 from retouch.store.batch import Batcher, Looks
 from retouch.store.database import Database, Sqlite, open_database
@@ -34,6 +33,16 @@ from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_o
 from retouch.store.outbox import SqlOutbox
 from retouch.store.roster import SqlRoster
 from retouch.store.schema import check
+from retouch.store.statements import (
+    creating,
+    files,
+    keys,
+    moving,
+    reading,
+    retention,
+    terms,
+    webhooks,
+)
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
 
 _Adding = tuple[rows.Values, Limits]
@@ -87,11 +96,11 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         await self._adding.submit((values, limits))
 
     async def first(self, once: str) -> tuple[Prediction, str | None] | None:
-        found = await self._all(say.first(once))
+        found = await self._all(reading.first(once))
         return (rows.prediction_of(found[0]), found[0].fingerprint) if found else None
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
-        return await self._prediction(say.twin(owner, fingerprint, within_s))
+        return await self._prediction(reading.twin(owner, fingerprint, within_s))
 
     async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
         row = await self._looking.get(id)
@@ -99,11 +108,11 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         return rows.prediction_of(row) if row is not None and is_theirs else None
 
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
-        found = await self._all(say.statuses(ids)) if ids else ()
+        found = await self._all(reading.statuses(ids)) if ids else ()
         return {row.id: row.status for row in found}
 
     async def standings(self, ids: Collection[str]) -> Mapping[str, tuple[Status, int]]:
-        found = await self._all(say.standings(ids)) if ids else ()
+        found = await self._all(reading.standings(ids)) if ids else ()
         return {row.id: (Status(row.status), row.attempt) for row in found}
 
     async def page(
@@ -114,47 +123,47 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         after: Cursor | None = None,
         where: Filter = Filter(),  # noqa: B008  (frozen)
     ) -> Sequence[Prediction]:
-        found = await self._all(say.page(owner, limit, after, where))
+        found = await self._all(reading.page(owner, limit, after, where))
         return [rows.prediction_of(row) for row in found]
 
     async def position(self, id: str) -> int | None:
         def count(connection: sa.Connection) -> int | None:
-            turn = connection.execute(say.turn_of(id)).one_or_none()
+            turn = connection.execute(reading.turn_of(id)).one_or_none()
             if turn is None:
                 return None
-            ahead = say.ahead(turn.priority, turn.tag, turn.seq)
+            ahead = reading.ahead(turn.priority, turn.tag, turn.seq)
             return connection.execute(ahead).scalar_one()
 
         return await self._database.read(count)
 
     async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
         def start(connection: sa.Connection) -> list[Prediction]:
-            held = connection.execute(say.suspicion(worker)).scalar_one()
-            first = connection.execute(say.candidates(limit)).all()
+            held = connection.execute(moving.suspicion(worker)).scalar_one()
+            first = connection.execute(moving.candidates(limit)).all()
             chosen = [first[n].seq for n in claimable(held, [row.crashes for row in first])]
             if not chosen:
                 return []
-            taken = connection.execute(say.claim(worker, chosen, lease_s)).all()
+            taken = connection.execute(moving.claim(worker, chosen, lease_s)).all()
             started = sorted(taken, key=lambda row: (-row.priority, row.tag, row.seq))
             moved = [(rows.prediction_of(row), row.started_at) for row in started]
             _record(connection, Start(worker), moved)
             lanes: dict[int, float] = {row.priority: row.tag for row in started}
             if lanes:
                 connection.execute(
-                    say.raise_lane,
+                    creating.raise_lane,
                     [{"priority": lane, "tag": lanes[lane]} for lane in sorted(lanes)],
                 )
             return [prediction for prediction, _ in moved]
 
         # A look first: an idle worker takes no write lock, of which SQLite has one.
-        if not await self._all(say.anything_queued):
+        if not await self._all(moving.anything_queued):
             return []
         return self._told(await self._database.write(start))
 
     async def advance(
         self, id: str, move: Move, *, fence: Fence | None = None
     ) -> Prediction | None:
-        statement = say.advance(id, move, fence)
+        statement = moving.advance(id, move, fence)
         moved = self._told(await self._database.write(lambda c: _move(c, statement, move)))
         return moved[0] if moved else None
 
@@ -177,8 +186,8 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         ]
 
         def renew(connection: sa.Connection) -> Sequence[rows.AnyRow]:
-            connection.execute(say.renew, renewals)
-            return connection.execute(say.holders(held)).all()
+            connection.execute(moving.renew, renewals)
+            return connection.execute(moving.holders(held)).all()
 
         found = {row.id: row for row in await self._database.write(renew)}
         self._bell.ring()
@@ -188,14 +197,14 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         self, worker: str | None = None, *, loss: Loss = "abandoned"
     ) -> Sequence[Prediction]:
         move = Requeue(loss)
-        statement = say.release(worker, move)
+        statement = moving.release(worker, move)
         return self._told(await self._database.write(lambda c: _move(c, statement, move)))
 
     async def expire(self) -> Sequence[Prediction]:
         moved = list[Prediction]()
-        for move, is_late in say.OVERDUE:
-            if await self._all(say.anything_overdue(is_late)):
-                write = partial(_move, statement=say.expire(move, is_late), move=move)
+        for move, is_late in moving.OVERDUE:
+            if await self._all(moving.anything_overdue(is_late)):
+                write = partial(_move, statement=moving.expire(move, is_late), move=move)
                 moved += self._told(await self._database.write(write))
         return moved
 
@@ -205,11 +214,11 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         def find(connection: sa.Connection) -> list[rows.AnyRow]:
             found = list[rows.AnyRow]()
             if keep_s is not None:
-                found += connection.execute(say.outdated(kept, now - keep_s, limit)).all()
+                found += connection.execute(retention.outdated(kept, now - keep_s, limit)).all()
             for span_s in _own_spans(connection, kept):
                 if len(found) == limit:
                     break
-                own = say.outdated_by_own(kept, span_s, now - span_s, limit - len(found))
+                own = retention.outdated_by_own(kept, span_s, now - span_s, limit - len(found))
                 found += connection.execute(own).all()
             return found
 
@@ -217,94 +226,96 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
     async def erase(self, ids: Collection[str], kept: Kept) -> int:
         def forget(connection: sa.Connection) -> int:
-            found = connection.execute(say.erasable(ids, kept)).all()
+            found = connection.execute(retention.erasable(ids, kept)).all()
             for row in found:
                 left = rows.left_values(erased(rows.prediction_of(row), kept))
-                connection.execute(say.keep_only(row.id, kept, left))
+                connection.execute(retention.keep_only(row.id, kept, left))
             if found and kept is Kept.RECORD:
                 gone = [row.id for row in found]
-                connection.execute(say.forget_events(gone))
-                connection.execute(say.forget_deliveries(gone))
+                connection.execute(retention.forget_events(gone))
+                connection.execute(retention.forget_deliveries(gone))
             return len(found)
 
         return await self._database.write(forget)
 
     async def drop_previews(self, *, ended_for_s: float, limit: int) -> Sequence[str]:
-        dropping = say.drop_previews(ended_for_s, limit)
+        dropping = moving.drop_previews(ended_for_s, limit)
 
         def drop(connection: sa.Connection) -> list[str]:
             return [row.id for row in connection.execute(dropping)]
 
-        return await self._database.write(drop) if await self._all(say.anything_previewed) else []
+        if not await self._all(moving.anything_previewed):
+            return []
+        return await self._database.write(drop)
 
     async def events(self, id: str, *, after: int = 0) -> Sequence[Event]:
-        return [rows.event_of_row(row) for row in await self._all(say.history(id, after))]
+        return [rows.event_of_row(row) for row in await self._all(reading.history(id, after))]
 
     async def changed(self, timeout_s: float) -> None:
         await self._bell.wait(timeout_s)
 
     async def depth(self) -> Mapping[str, int]:
-        ((queued, running),) = await self._all(say.depth)
+        ((queued, running),) = await self._all(reading.depth)
         return {Status.QUEUED.value: queued, Status.RUNNING.value: running}
 
     async def oldest_wait_s(self) -> float | None:
-        ((oldest_s,),) = await self._all(say.oldest_wait)
+        ((oldest_s,),) = await self._all(reading.oldest_wait)
         return None if oldest_s is None else max(0.0, oldest_s)
 
     # -- keys and files --------------------------------------------------------------------------
 
     async def add_key(self, key: Key) -> None:
         values = rows.key_values(key)
-        await self._insert(say.insert_key, values, f"a key {key.id!r} or one with its prefix")
+        await self._insert(keys.insert_key, values, f"a key {key.id!r} or one with its prefix")
 
     async def find_key(self, prefix: str) -> Key | None:
-        found = await self._all(say.live_key(prefix))
+        found = await self._all(keys.live_key(prefix))
         return rows.key_of(found[0]) if found else None
 
     async def list_keys(self) -> Sequence[Key]:
-        return [rows.key_of(row) for row in await self._all(say.all_keys)]
+        return [rows.key_of(row) for row in await self._all(keys.all_keys)]
 
     async def revoke_key(self, id: str, at: float) -> bool:
-        result = await self._database.write(lambda c: c.execute(say.revoke_key(id, at)))
+        result = await self._database.write(lambda c: c.execute(keys.revoke_key(id, at)))
         return result.rowcount == 1
 
     async def add_file(self, file: File) -> None:
-        await self._insert(say.insert_file, rows.file_values(file), f"file {file.id!r}")
+        await self._insert(files.insert_file, rows.file_values(file), f"file {file.id!r}")
 
     async def get_file(self, id: str, *, owner: str | None = None) -> File | None:
-        found = await self._all(say.one_file(id, owner))
+        found = await self._all(files.one_file(id, owner))
         return rows.file_of(found[0]) if found else None
 
     async def page_files(
         self, owner: str, *, limit: int, after: Cursor | None = None
     ) -> Sequence[File]:
-        found = await self._all(say.page_files(owner, limit, after))
+        found = await self._all(files.page_files(owner, limit, after))
         return [rows.file_of(row) for row in found]
 
     async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
         def delete(connection: sa.Connection) -> rows.AnyRow | None:
-            return connection.execute(say.delete_file(id, owner)).one_or_none()
+            return connection.execute(files.delete_file(id, owner)).one_or_none()
 
         row = await self._database.write(delete)
         return None if row is None else rows.file_of(row)
 
     async def expired_files(self, now: float, *, limit: int) -> Sequence[File]:
-        return [rows.file_of(row) for row in await self._all(say.expired_files(now, limit))]
+        return [rows.file_of(row) for row in await self._all(files.expired_files(now, limit))]
 
     # -- details ---------------------------------------------------------------------------------
 
-    async def _all(self, query: say.Query) -> Sequence[rows.AnyRow]:
+    async def _all(self, query: terms.Query) -> Sequence[rows.AnyRow]:
         def fetch(connection: sa.Connection) -> Sequence[rows.AnyRow]:
             return connection.execute(query).all()
 
         return await self._database.read(fetch)
 
-    async def _prediction(self, query: say.Query) -> Prediction | None:
+    async def _prediction(self, query: terms.Query) -> Prediction | None:
         found = await self._all(query)
         return rows.prediction_of(found[0]) if found else None
 
     async def _look(self, ids: Collection[str]) -> Mapping[str, rows.AnyRow]:
-        return {row.id: row for row in await self._all(say.those(ids))}
+        return {row.id: row for row in await self._all(reading.those(ids))}
 
     def _told(self, moved: list[Prediction]) -> list[Prediction]:
         if moved:
@@ -339,28 +350,28 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
 def _own_spans(connection: sa.Connection, kept: Kept) -> Iterator[float]:
     """The times of their own that predictions still keep this for, the shortest first."""
-    span_s = connection.execute(say.next_span(kept, 0.0)).scalar_one()
+    span_s = connection.execute(retention.next_span(kept, 0.0)).scalar_one()
     while span_s is not None:
         yield span_s
-        span_s = connection.execute(say.next_span(kept, span_s)).scalar_one()
+        span_s = connection.execute(retention.next_span(kept, span_s)).scalar_one()
 
 
 def _insert_predictions(connection: sa.Connection, batch: Sequence[rows.Values]) -> None:
     once = [values["once"] for values in batch if values["once"] is not None]
     if once:
-        connection.execute(say.forget_once(once))
-    connection.execute(say.insert_predictions, _tagged(connection, batch))
+        connection.execute(creating.forget_once(once))
+    connection.execute(creating.insert_predictions, _tagged(connection, batch))
     created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
-    connection.execute(say.insert_events, created)
+    connection.execute(creating.insert_events, created)
 
 
 def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[rows.Values]:
     """The batch with each one's fair tag, by start-time fair queueing: the virtual clock or
     where its owner's last one ends, whichever is later. It ends its cost after it starts."""
     whose = sorted({(values["priority"], values["owner"]) for values in batch})
-    found_lanes = connection.execute(say.lane_tags({lane for lane, _ in whose}))
+    found_lanes = connection.execute(creating.lane_tags({lane for lane, _ in whose}))
     lanes: dict[int, float] = {row.priority: row.tag for row in found_lanes}
-    found_turns = connection.execute(say.turn_tags(whose))
+    found_turns = connection.execute(creating.turn_tags(whose))
     ends = {(row.priority, row.owner): row.tag for row in found_turns}
     tagged = []
     for values in batch:
@@ -371,11 +382,11 @@ def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[row
     earliest = [
         {"priority": lane, "owner": owner, "tag": ends[lane, owner]} for lane, owner in whose
     ]
-    connection.execute(say.raise_turn, earliest)
+    connection.execute(creating.raise_turn, earliest)
     return tagged
 
 
-def _move(connection: sa.Connection, statement: say.Moved, move: Move) -> list[Prediction]:
+def _move(connection: sa.Connection, statement: terms.Moved, move: Move) -> list[Prediction]:
     """Make a guarded move and record it; the predictions that it really moved."""
     found = connection.execute(statement).all()
     moved = [(rows.prediction_of(row), row.moved_at) for row in found]
@@ -394,9 +405,9 @@ def _record(
         if delivery is not None:
             told.append(rows.delivery_values(delivery))
     if lines:
-        connection.execute(say.insert_events, lines)
+        connection.execute(creating.insert_events, lines)
     if told:
-        connection.execute(say.insert_deliveries, told)
+        connection.execute(webhooks.insert_deliveries, told)
 
 
 def _verdict(

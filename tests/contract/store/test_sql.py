@@ -18,8 +18,9 @@ from retouch.domain.edit import Edit, UrlImage
 from retouch.domain.errors import Busy
 from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue
 from retouch.ports import Cursor, Filter
-from retouch.store import SqlStore, migrate, rows, statements
+from retouch.store import SqlStore, migrate, rows
 from retouch.store.database import is_outage, open_database, parse_url
+from retouch.store.statements import creating, files, moving, reading, retention, webhooks
 from retouch.store.tables import metadata
 
 on_sql = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
@@ -144,43 +145,43 @@ async def test_a_full_disk_is_busy_and_the_store_goes_on(tmp_path):
 # -- plans ---------------------------------------------------------------------------------------
 
 QUERIES = {
-    "candidates": statements.candidates(4),
-    "claim": statements.claim("w", [1, 2], 10.0),
-    "suspicion": statements.suspicion("w"),
-    "look": statements.anything_queued,
-    "get": statements.those(["a"]),
-    "page": statements.page("ada", 20, Cursor(1.0, "a"), Filter()),
-    "page of all": statements.page(None, 20, None, Filter()),
-    "turn": statements.turn_of("a"),
-    "position": statements.ahead(0, 1.0, 5),
-    "twin": statements.twin("ada", "f", 60.0),
-    "lapsed": statements.release(None, Requeue("abandoned")),
-    "dead": statements.release("w", Requeue("crashed")),
-    "depth": statements.depth,
-    "events": statements.history("a", 0),
-    "move": statements.advance("a", Cancel("ada"), None),
-    "first": statements.first("k"),
-    "forget once": statements.forget_once(["k"]),
-    "unfinished of": statements.unfinished_of(["ada"]),
-    "highest": statements.highest_seq,
+    "candidates": moving.candidates(4),
+    "claim": moving.claim("w", [1, 2], 10.0),
+    "suspicion": moving.suspicion("w"),
+    "look": moving.anything_queued,
+    "get": reading.those(["a"]),
+    "page": reading.page("ada", 20, Cursor(1.0, "a"), Filter()),
+    "page of all": reading.page(None, 20, None, Filter()),
+    "turn": reading.turn_of("a"),
+    "position": reading.ahead(0, 1.0, 5),
+    "twin": reading.twin("ada", "f", 60.0),
+    "lapsed": moving.release(None, Requeue("abandoned")),
+    "dead": moving.release("w", Requeue("crashed")),
+    "depth": reading.depth,
+    "events": reading.history("a", 0),
+    "move": moving.advance("a", Cancel("ada"), None),
+    "first": reading.first("k"),
+    "forget once": creating.forget_once(["k"]),
+    "unfinished of": creating.unfinished_of(["ada"]),
+    "highest": creating.highest_seq,
     **{
         f"{name} after {move}": query
-        for move, late in statements.OVERDUE
+        for move, late in moving.OVERDUE
         for name, query in (
-            ("anything overdue", statements.anything_overdue(late)),
-            ("expire", statements.expire(move, late)),
+            ("anything overdue", moving.anything_overdue(late)),
+            ("expire", moving.expire(move, late)),
         )
     },
-    "anything due": statements.anything_due,
-    "due": statements.due(4, 60.0, "s"),
-    "begun": statements.release_deliveries("s"),
-    "newest deliveries": statements.newest_deliveries(20),
-    "outdated inputs": statements.outdated(Kept.INPUTS, 1.0, 10),
-    "outdated outputs": statements.outdated(Kept.OUTPUTS, 1.0, 10),
-    "outdated records": statements.outdated(Kept.RECORD, 1.0, 10),
-    **{f"next span of {kept}": statements.next_span(kept, 0.0) for kept in Kept},
-    **{f"{kept} outdated by own": statements.outdated_by_own(kept, 9, 1.0, 10) for kept in Kept},
-    "expired files": statements.expired_files(1.0, 10),
+    "anything due": webhooks.anything_due,
+    "due": webhooks.due(4, 60.0, "s"),
+    "begun": webhooks.release_deliveries("s"),
+    "newest deliveries": webhooks.newest_deliveries(20),
+    "outdated inputs": retention.outdated(Kept.INPUTS, 1.0, 10),
+    "outdated outputs": retention.outdated(Kept.OUTPUTS, 1.0, 10),
+    "outdated records": retention.outdated(Kept.RECORD, 1.0, 10),
+    **{f"next span of {kept}": retention.next_span(kept, 0.0) for kept in Kept},
+    **{f"{kept} outdated by own": retention.outdated_by_own(kept, 9, 1.0, 10) for kept in Kept},
+    "expired files": files.expired_files(1.0, 10),
 }
 
 
