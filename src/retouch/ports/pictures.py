@@ -1,0 +1,22 @@
+"""From a URL or untrusted bytes to a picture."""
+
+from typing import Protocol
+
+from retouch.domain.picture import Picture
+
+
+class Fetcher(Protocol):
+    """Guarded downloads."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The body of an http(s) URL; raises BadInput with a sentence fit for the caller."""
+
+
+class Decoder(Protocol):
+    """Untrusted bytes to pixels."""
+
+    async def decode(self, data: bytes) -> Picture:
+        """An upright sRGB picture; raises BadInput with a sentence fit for the caller.
+
+        Raises Busy, and blames no image, once the decoder is stopping.
+        """
