@@ -4,7 +4,7 @@ A job is an `Entry`, each of its unfinished pictures a `Turn`. `tick` decides on
 open and who shares the next forward pass. A turn that is open and not chosen is paused, at the
 price of the memory it holds. The engine owns what the turns stand for.
 
-Every job is promised a time when it comes; the shortest goes first whose step makes nobody late.
+Every job is promised a time when it comes; the shortest goes first that makes nobody late.
 Time is counted in work done, so promises need no speed of the device and hold on a slow day too.
 `docs/scheduling.md` derives what is guaranteed.
 """
@@ -60,11 +60,6 @@ class Entry:
         """Work left, in the family's unit."""
         return sum(turn.cost * turn.left for turn in self.turns)
 
-    @property
-    def step(self) -> float:
-        """Work of one step of a picture."""
-        return max((turn.cost for turn in self.turns), default=0.0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -73,6 +68,7 @@ class Policy:
     token_budget: int = 16_384  # of one forward pass
     patience: float = 3.0  # times its own work a job may take
     slower: float = 1.25  # times as long as in order of arrival it may take, if that is more
+    passing: float = 0.25  # of what those due before it can spare, a job that passes them may take
     joins: float = 1.0  # times the work before it in a pass is what a picture may bring along
     favour: float = 4.0  # times sooner is the promise of each step of priority
     memory_bytes: int | None = None  # for all sessions together; None is no limit
@@ -171,22 +167,28 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
 
 
 def order(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> list[Entry]:
-    """Who goes first: of those whose step makes nobody late the shortest, then who is due first.
-
-    The job due first makes nobody late; any other takes from the time that those due before it
-    can spare. Before length comes priority.
-    """
+    """Who goes first: the shortest of those that may pass all due before them, then who is due
+    first. Before length comes priority."""
     due = _due(schedule, policy, now=now, pace_s=pace_s)
     length = _lengths(schedule.entries)
-    harmless: list[Entry] = []
-    harmful: list[Entry] = []
-    spare, ahead = float("inf"), 0.0
+    passing: list[Entry] = []
+    waiting: list[Entry] = []
+    before: list[tuple[Entry, float]] = []  # with what it can spare
+    ahead = 0.0
     for entry in sorted(schedule.entries, key=lambda entry: due[entry.id]):
-        (harmless if entry.step <= spare else harmful).append(entry)
+        may = all(_may_pass(entry, other, spare, policy) for other, spare in before)
+        (passing if may else waiting).append(entry)
         ahead += entry.left
-        spare = min(spare, due[entry.id] - schedule.done - ahead)
-    harmless.sort(key=lambda entry: (-entry.priority, length[entry.id]))
-    return harmless + harmful
+        before.append((entry, due[entry.id] - schedule.done - ahead))
+    passing.sort(key=lambda entry: (-entry.priority, length[entry.id]))
+    return passing + waiting
+
+
+def _may_pass(entry: Entry, other: Entry, spare: float, policy: Policy) -> bool:
+    """Whether an entry may go before one that is due sooner and can spare so much: when all its
+    work is little of that, so that shorter ones still to come find the rest of it."""
+    share = 1.0 if entry.priority > other.priority else policy.passing
+    return entry.left <= share * spare
 
 
 def _due(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> dict[str, float]:

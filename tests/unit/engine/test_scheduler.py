@@ -76,8 +76,25 @@ def test_without_patience_everybody_goes_in_order_of_arrival():
 def test_a_job_is_passed_until_what_it_can_spare_is_gone():
     old, short = entry("old", left=10), entry("short", cost=2, left=1)
 
-    assert in_order(after(18, old).add(short), patience=3)[0] == "short"
-    assert in_order(after(18.1, old).add(short), patience=3)[0] == "old"
+    assert in_order(after(18, old).add(short), patience=3, passing=1)[0] == "short"
+    assert in_order(after(18.1, old).add(short), patience=3, passing=1)[0] == "old"
+
+
+def test_who_passes_leaves_most_of_what_can_be_spared_to_the_shorter():
+    old = after(14, entry("old", left=10))  # due at 30: it can spare 6
+    middling, short = entry("middling", left=3), entry("short", left=1)
+
+    assert in_order(old.add(middling))[0] == "old"
+    assert in_order(old.add(middling), passing=0.5)[0] == "middling"
+    assert in_order(old.add(short))[0] == "short"
+
+
+def test_who_began_to_pass_is_not_stopped_halfway():
+    schedule = after(12, entry("old", left=10)).add(entry("short", left=2))
+
+    for left in (1, 0):
+        assert in_order(schedule)[0] == "short"
+        schedule = schedule.stepped([replace(schedule.turns[1], left=left)])
 
 
 def test_who_found_a_long_queue_is_promised_little_more_than_its_turn_in_it():
@@ -90,8 +107,8 @@ def test_who_found_a_long_queue_is_promised_little_more_than_its_turn_in_it():
             schedule = schedule.drop(it.id)
         return in_order(replace(schedule, done=done).add(short), patience=2, slower=1.25)[0]
 
-    assert first(1.25 * 50 - 11) == "short"
-    assert first(1.25 * 50 - 10) == "last"
+    assert first(1.25 * 50 - 10 - 4) == "short"
+    assert first(1.25 * 50 - 10 - 3) == "last"
 
 
 def test_priority_comes_before_length():
@@ -107,10 +124,17 @@ def test_low_priority_is_promised_a_later_time_and_gets_it():
     assert in_order(after(13.5, low).add(normal), patience=2, favour=4)[0] == "low"
 
 
+def test_an_equal_may_take_little_of_what_can_be_spared_and_a_higher_priority_all():
+    old, other = entry("old", left=10), entry("other", left=18)
+
+    assert in_order(after(2, old).add(other))[0] == "old"
+    assert in_order(after(2, old).add(replace(other, priority=1)))[0] == "other"
+
+
 @pytest.mark.parametrize(
     ("deadline", "first"),
-    [(9.0, "short"), (8.5, "due"), (8.0, "due"), (7.5, "short")],
-    ids=["can spare a step", "cannot", "at once or never", "cannot be kept"],
+    [(13.0, "short"), (12.0, "due"), (8.0, "due"), (7.5, "short")],
+    ids=["later than the other's", "can spare little", "at once or never", "cannot be kept"],
 )
 def test_a_deadline_that_can_be_kept_is(deadline: float, first: str):
     due, short = entry("due", left=8, deadline=deadline), entry("short", left=2)
@@ -125,17 +149,23 @@ def test_without_a_pace_deadlines_say_nothing():
 
 
 def test_an_owner_with_many_jobs_gets_no_more_than_one_with_few():
-    many = [entry(f"many{number}", owner="many") for number in range(4)]
+    many = [entry(f"many{number}", owner="many") for number in range(8)]
+    schedule, over = schedule_of(*many, entry("few", left=3, owner="few")), list[str]()
+    while schedule.entries:
+        over.append(in_order(schedule)[0])
+        turns = [turn for turn in schedule.turns if turn.job == over[-1]]
+        schedule = schedule.stepped([replace(turns[0], left=0)]).drop(over[-1])
 
-    assert ranked(*many, entry("few", owner="few"))[:2] == ["many0", "few"]
+    assert over[:2] == ["many0", "few"]
 
 
 def test_an_owner_with_many_jobs_gives_way_in_company_only():
     many = [entry(f"many{number}", left=10, owner="many") for number in range(4)]
-    few = entry("few", left=8, owner="few")
+    few = entry("few", left=7, owner="few")
+    schedule = after(22, *many).drop("many0")
 
-    assert in_order(after(12, *many).add(few))[0] == "few"
-    assert in_order(after(12, *many).add(replace(few, owner="many")))[0] == "many0"
+    assert in_order(schedule.add(few))[0] == "few"
+    assert in_order(schedule.add(replace(few, owner="many")))[0] == "many1"
 
 
 # -- who shares a pass -----------------------------------------------------------------------------
