@@ -1,5 +1,6 @@
-"""Several web processes on one port: all answer, one that dies comes back, all stop together."""
+"""Several web processes on one port: all answer, one that dies or hangs comes back, all stop."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,7 +12,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from retouch.bootstrap.parts import open_store
+from retouch.bootstrap.web import _sibling
 from retouch.running import RunningServer
+from retouch.settings import Settings
+from retouch.web.server import listen
+from retouch.worker.supervisor import Patience
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 ANSWERED = re.compile(r'retouch_http_requests_total\{.*process="([^"]+)".*route="/metrics"')
@@ -55,3 +61,32 @@ def test_two_processes_share_a_port(tmp_path: Path) -> None:
     assert code == 0
     with pytest.raises(ProcessLookupError):
         os.kill(siblings(server)[-1], 0)
+
+
+async def reached(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not happened():  # noqa: ASYNC110  processes are looked at, they tell nobody
+            await asyncio.sleep(0.05)
+
+
+async def test_one_that_hangs_is_replaced_and_until_then_its_beats_are_heard(
+    tmp_path: Path,
+) -> None:
+    settings, patience = Settings(data=tmp_path, drain_s=1), Patience(look_every_s=0.4, looks=5)
+    async with open_store(settings):
+        """Its tables are made."""
+    with listen("127.0.0.1", 0, processes=2) as (_, listening):
+        supervisor = _sibling(settings, 2, listening, patience)
+        await supervisor.start()
+        try:
+            await reached(lambda: supervisor.child is not None and supervisor.child.heard >= 7)
+            first = supervisor.child
+            assert first is not None
+            assert first.pid is not None
+            assert first.exitcode is None
+
+            os.kill(first.pid, signal.SIGSTOP)
+            await reached(lambda: supervisor.child is not first)
+            assert first.exitcode == -signal.SIGKILL
+        finally:
+            await supervisor.stop()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from retouch.store import SqlStore
     from retouch.web.server import WebServer
     from retouch.web.services import Services
-    from retouch.worker.supervisor import Supervisor
+    from retouch.worker.supervisor import Patience, Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -354,7 +354,12 @@ def _supervisor(settings: Settings, folder: DataFolder, store: "SqlStore") -> "S
     )
 
 
-def _sibling(settings: Settings, number: int, listening: socket.socket) -> "Supervisor":
+def _sibling(
+    settings: Settings,
+    number: int,
+    listening: socket.socket,
+    patience: "Patience | None" = None,
+) -> "Supervisor":
     from retouch.worker.process import Nursery
     from retouch.worker.supervisor import Patience, Supervisor
 
@@ -365,7 +370,12 @@ def _sibling(settings: Settings, number: int, listening: socket.socket) -> "Supe
     nursery = Nursery(_answer, settings, number, listening, forks=False)
     grace_s = settings.drain_s + 5
     return Supervisor(
-        nursery.spawn, nothing, clock=CLOCK, grace_s=grace_s, what="web", patience=Patience()
+        nursery.spawn,
+        nothing,
+        clock=CLOCK,
+        grace_s=grace_s,
+        what="web",
+        patience=patience or Patience(),
     )
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from multiprocessing import Pipe, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -16,8 +15,8 @@ import pytest
 from retouch.domain.prediction import Loss
 from retouch.testing import FakeClock
 from retouch.worker import Supervisor
-from retouch.worker.process import LocalWorker, Nursery, beat
-from retouch.worker.supervisor import Backoff, Patience
+from retouch.worker.process import Nursery, beat
+from retouch.worker.supervisor import Backoff
 
 
 def find_out(learned: int | None, ready: "Connection[int, None]") -> None:
@@ -77,47 +76,10 @@ async def test_workers_that_never_get_ready_are_started_again_and_again() -> Non
         await supervisor.stop()
 
 
-def beat_on(learned: None, ready: "Connection[None, object]") -> None:
-    """One that says twenty times a second that it runs."""
-    while True:
-        beat(ready)
-        time.sleep(0.05)
-
-
-async def test_a_process_that_is_frozen_is_killed_and_another_started() -> None:
-    nursery, born = Nursery(beat_on), asyncio.Queue[int | None]()
-    loop = asyncio.get_running_loop()
-
-    def spawn() -> LocalWorker:
-        child = nursery.spawn()
-        loop.call_soon_threadsafe(born.put_nowait, child.pid)
-        return child
-
-    async def release(loss: Loss) -> None:
-        """It holds nothing."""
-
-    patience = Patience(look_every_s=0.2, looks=5)
-    supervisor = Supervisor(spawn, release, clock=FakeClock(), grace_s=5.0, patience=patience)
-    await supervisor.start()
-    try:
-        pid = await asyncio.wait_for(born.get(), 30)
-        assert pid is not None
-        async with asyncio.timeout(30):
-            while not supervisor.is_ready:  # noqa: ASYNC110  it is asked, it does not tell
-                await asyncio.sleep(0.01)
-        os.kill(pid, signal.SIGSTOP)
-        second = await asyncio.wait_for(born.get(), 30)
-        assert second != pid
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    finally:
-        await supervisor.stop()
-
-
 def test_a_beat_that_nobody_reads_blocks_nobody() -> None:
     reader, writer = Pipe(duplex=False)
     with reader, writer:
-        for _ in range(100_000):
+        for _ in range(20_000):
             beat(writer)
         assert reader.poll()
 
