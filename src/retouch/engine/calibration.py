@@ -7,7 +7,7 @@ all the tokens per second there are to be had.
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retouch.domain.edit import Edit, Size
@@ -22,6 +22,8 @@ ROUNDS = 5
 shortest time tells most about the device."""
 
 EDIT = Edit(prompt="calibration", size=Size(128, 128), seed=0, steps=ROUNDS + 1)
+LARGE = replace(EDIT, size=Size(512, 512))
+LARGE_TIMES = 2
 ENOUGH = 0.85
 """The share of the best tokens per second that a budget must reach."""
 
@@ -37,8 +39,8 @@ class Calibration:
 def calibrate(
     family: Family, clock: Clock, *, limit_s: float = 2.0, most_tokens: int = 16_384
 ) -> Calibration:
-    """Step ever larger groups of small pictures until that pays no more, then all of them again in
-    turns, for `limit_s` or `ROUNDS` times.
+    """Step ever larger groups of small pictures until that pays no more, a large picture, and then
+    all groups again in turns, for `limit_s` or `ROUNDS` times.
 
     It ends with the pass that reaches the limit. A family that cannot be measured this way is
     left to learn from its first job.
@@ -50,6 +52,7 @@ def calibrate(
             groups.open(count)
             if groups.is_over or not pays(groups.rates()):
                 break
+        groups.time_large()
         for _ in range(1, ROUNDS):
             groups.step()
     except RetouchError as error:  # out of memory says enough too
@@ -98,6 +101,7 @@ class _Groups:
         self._family, self._clock, self._ends_at = family, clock, ends_at
         self._sessions: dict[int, list[Any]] = {}  # by the size of the group
         self._shortest_s: dict[int, float] = {}
+        self._large: tuple[float, float] | None = None  # cost and shortest time of a large step
 
     @property
     def is_over(self) -> bool:
@@ -111,6 +115,16 @@ class _Groups:
             self._family.step(sessions)
         self._sessions[count] = sessions
         self._time(count)
+
+    def time_large(self) -> None:
+        """A large picture alone, when there should be time for it."""
+        plan = self._family.plan(LARGE, [], 0)
+        cost = self._family.cost(plan)
+        expected_s = self._shortest_s[1] * cost / self._family.cost(self.plan)
+        if self._clock.monotonic() + LARGE_TIMES * expected_s >= self._ends_at:
+            return
+        session = self._family.open(plan, LARGE, [])
+        self._large = cost, min(self._timed([session]) for _ in range(LARGE_TIMES))
 
     def step(self) -> None:
         """Every group once more, while there is time."""
@@ -129,17 +143,34 @@ class _Groups:
         }
 
     def pace(self) -> Pace:
-        """Of the shortest passes. What a picture alone takes longer than one in a good group is
-        what a step costs beside the picture: the smaller a picture, the more that is of its time.
+        """Of the shortest passes, and what a step costs beside its picture.
+
+        That is told by what a small picture alone takes longer for its cost, than in a good group
+        and than a large one: families count operations, and a device gets through fewer of a small
+        picture's in a second. The most of both, since disturbed passes only ever hide it.
         """
         cost, rates = self._family.cost(self.plan), list(self.rates().values())
-        pace = Pace(overhead=cost * (max(rates) / rates[0] - 1) if rates else 0.0)
+        if not rates:
+            return Pace()
+        in_groups = cost * (max(rates) / rates[0] - 1)
+        pace = Pace(overhead=max(in_groups, self._overhead_by_large(cost, self._shortest_s[1])))
         for count, took_s in self._shortest_s.items():
             pace = pace.timed(count * (cost + pace.overhead), took_s)
         return pace
 
+    def _overhead_by_large(self, cost: float, took_s: float) -> float:
+        """What both a small step of this cost and time and the large one must cost more for their
+        times to be in proportion; 0 when they cannot be."""
+        if self._large is None or self._large[1] <= took_s:
+            return 0.0
+        large_cost, large_s = self._large
+        return (large_cost * took_s - cost * large_s) / (large_s - took_s)
+
     def _time(self, count: int) -> None:
-        started = self._clock.monotonic()
-        self._family.step(self._sessions[count])
-        took_s = self._clock.monotonic() - started
+        took_s = self._timed(self._sessions[count])
         self._shortest_s[count] = min(took_s, self._shortest_s.get(count, took_s))
+
+    def _timed(self, sessions: list[Any]) -> float:
+        started = self._clock.monotonic()
+        self._family.step(sessions)
+        return self._clock.monotonic() - started

@@ -9,22 +9,32 @@ from retouch.testing import FakeClock
 
 
 class Device(ToyFamily):
-    """A device whose passes take `seconds(pictures)`; out of memory beyond `most`."""
+    """A device whose passes take `seconds(pictures)`, or `large_s` with the large one; out of
+    memory beyond `most`. By default the large one takes as much longer as it is more work."""
 
-    def __init__(self, seconds: Callable[[int], float], most: int = 1000) -> None:
+    def __init__(
+        self, seconds: Callable[[int], float], most: int = 1000, large_s: float | None = None
+    ) -> None:
         self.clock, self.seconds, self.most = FakeClock(), seconds, most
+        self.large_s = large_s
         self.passes: list[int] = []
+        self.larges = 0
         super().__init__()
 
     def step(self, sessions):
         if len(sessions) > self.most:
             raise OutOfMemory("no room")
-        self.passes.append(len(sessions))
-        self.clock.advance(self.seconds(len(sessions)))
+        if sessions[0].plan.tokens == LARGE_TOKENS:
+            self.larges += 1
+            in_proportion_s = self.seconds(1) * LARGE_TOKENS / TOKENS
+            self.clock.advance(in_proportion_s if self.large_s is None else self.large_s)
+        else:
+            self.passes.append(len(sessions))
+            self.clock.advance(self.seconds(len(sessions)))
         super().step(sessions)
 
 
-TOKENS = 16 + 64  # the toy's, of the picture that is measured with
+TOKENS, LARGE_TOKENS = 16 + 64, 16 + 1024  # the toy's, of the pictures that are measured with
 
 
 def measured(device: Device, **limits):
@@ -67,6 +77,34 @@ def test_what_a_step_costs_beside_its_picture_is_what_a_group_saves():
 
 def test_a_device_that_gains_nothing_by_groups_has_no_overhead():
     assert measured(Device(lambda count: 0.02 * count)).pace.overhead == pytest.approx(0)
+
+
+def test_what_a_step_costs_beside_its_picture_is_what_a_large_one_takes_less_for_its_work():
+    device = Device(lambda count: 0.03 + 0.01 * count, large_s=0.03 + 0.01 * LARGE_TOKENS / TOKENS)
+
+    pace = measured(device, limit_s=60).pace
+
+    assert pace.overhead == pytest.approx(3 * TOKENS, rel=1e-4)
+
+
+@pytest.mark.parametrize("large_s", [0.01, 0.04, 5.0], ids=["shorter", "as long", "disturbed"])
+def test_a_large_picture_that_tells_nothing_leaves_what_groups_save(large_s: float):
+    def seconds(count: int) -> float:
+        return 0.03 + 0.01 * count
+
+    device = Device(seconds, large_s=large_s)
+
+    assert measured(device, limit_s=60).pace == measured(Device(seconds), limit_s=60).pace
+    assert device.larges
+
+
+def test_a_large_picture_is_left_out_where_it_would_take_too_long():
+    device = Device(lambda count: 0.2 * count)
+
+    measured(device, limit_s=3.0)
+
+    assert device.passes
+    assert not device.larges
 
 
 @pytest.mark.parametrize("disturbed", range(1, 20))
