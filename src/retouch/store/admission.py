@@ -98,10 +98,10 @@ class Admission:
         caps = [limits.max_queued for _, limits in batch if limits.max_queued is not None]
         tally = Tally(now=connection.execute(creating.now).scalar_one() if rated else 0.0)
         if counted:
-            found = connection.execute(creating.unfinished_of(counted))
+            found = connection.execute(creating.unfinished_of, {"owners": sorted(counted)})
             tally.in_flight = {row.owner: row.total for row in found}
         if rated:
-            found = connection.execute(creating.spent_by(rated))
+            found = connection.execute(creating.spent_by, {"owners": sorted(rated)})
             tally.spent = {row.owner: row.spent_until for row in found}
         if caps:
             tally.queued = self._queued(connection, min(caps) - len(batch))

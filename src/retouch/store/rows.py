@@ -28,6 +28,7 @@ from retouch.domain.edit import (
 from retouch.domain.grant import Grant
 from retouch.domain.prediction import Event, Kept, Output, Prediction, Progress, Status, Webhook
 from retouch.ports import Delivery, DeliveryState, File, Key
+from retouch.store.tables import predictions
 
 Values = dict[str, Any]
 AnyRow = sa.Row[*tuple[Any, ...]]
@@ -74,6 +75,7 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")
+_COLUMNS = tuple(column.name for column in predictions.columns)
 _encoder = msgspec.json.Encoder()
 _decode_edit = msgspec.json.Decoder(StoredEdit).decode
 _decode_outputs = msgspec.json.Decoder(tuple[Output, ...]).decode
@@ -146,8 +148,8 @@ def prediction_values(
 
 
 def prediction_of(row: AnyRow) -> Prediction:
-    """The prediction in a row of `predictions`."""
-    it = row._asdict()  # a look-up by attribute costs ten of these
+    """The prediction in a row of `predictions`, which may have more at its end."""
+    it = dict(zip(_COLUMNS, row, strict=False))  # a look-up by attribute costs ten of these
     return Prediction(
         id=it["id"],
         owner=it["owner"],

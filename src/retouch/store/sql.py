@@ -108,11 +108,11 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         return rows.prediction_of(row) if row is not None and is_theirs else None
 
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
-        found = await self._all(reading.statuses(ids)) if ids else ()
+        found = await self._all(reading.statuses, ids=list(ids)) if ids else ()
         return {row.id: row.status for row in found}
 
     async def standings(self, ids: Collection[str]) -> Mapping[str, tuple[Status, int]]:
-        found = await self._all(reading.standings(ids)) if ids else ()
+        found = await self._all(reading.standings, ids=list(ids)) if ids else ()
         return {row.id: (Status(row.status), row.attempt) for row in found}
 
     async def page(
@@ -187,7 +187,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
         def renew(connection: sa.Connection) -> Sequence[rows.AnyRow]:
             connection.execute(moving.renew, renewals)
-            return connection.execute(moving.holders(held)).all()
+            return connection.execute(moving.holders, {"ids": list(held)}).all()
 
         found = {row.id: row for row in await self._database.write(renew)}
         self._bell.ring()
@@ -304,9 +304,9 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
     # -- details ---------------------------------------------------------------------------------
 
-    async def _all(self, query: terms.Query) -> Sequence[rows.AnyRow]:
+    async def _all(self, query: terms.Query, **values: Any) -> Sequence[rows.AnyRow]:
         def fetch(connection: sa.Connection) -> Sequence[rows.AnyRow]:
-            return connection.execute(query).all()
+            return connection.execute(query, values).all()
 
         return await self._database.read(fetch)
 
@@ -315,7 +315,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         return rows.prediction_of(found[0]) if found else None
 
     async def _look(self, ids: Collection[str]) -> Mapping[str, rows.AnyRow]:
-        return {row.id: row for row in await self._all(reading.those(ids))}
+        return {row.id: row for row in await self._all(reading.those, ids=list(ids))}
 
     def _told(self, moved: list[Prediction]) -> list[Prediction]:
         if moved:
@@ -359,7 +359,7 @@ def _own_spans(connection: sa.Connection, kept: Kept) -> Iterator[float]:
 def _insert_predictions(connection: sa.Connection, batch: Sequence[rows.Values]) -> None:
     once = [values["once"] for values in batch if values["once"] is not None]
     if once:
-        connection.execute(creating.forget_once(once))
+        connection.execute(creating.forget_once, {"lapsed": once})
     connection.execute(creating.insert_predictions, _tagged(connection, batch))
     created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
     connection.execute(creating.insert_events, created)
@@ -369,9 +369,11 @@ def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[row
     """The batch with each one's fair tag, by start-time fair queueing: the virtual clock or
     where its owner's last one ends, whichever is later. It ends its cost after it starts."""
     whose = sorted({(values["priority"], values["owner"]) for values in batch})
-    found_lanes = connection.execute(creating.lane_tags({lane for lane, _ in whose}))
+    found_lanes = connection.execute(
+        creating.lane_tags, {"priorities": sorted({lane for lane, _ in whose})}
+    )
     lanes: dict[int, float] = {row.priority: row.tag for row in found_lanes}
-    found_turns = connection.execute(creating.turn_tags(whose))
+    found_turns = connection.execute(creating.turn_tags, {"whose": whose})
     ends = {(row.priority, row.owner): row.tag for row in found_turns}
     tagged = []
     for values in batch:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import visitors
 
 from retouch.domain.edit import Edit, UrlImage
 from retouch.domain.errors import Busy
@@ -144,12 +145,23 @@ async def test_a_full_disk_is_busy_and_the_store_goes_on(tmp_path):
 
 # -- plans ---------------------------------------------------------------------------------------
 
+
+def given(statement, **values):
+    """A statement with its lists written into it."""
+
+    def fill(element, **_):
+        is_list = isinstance(element, sa.BindParameter) and element.key in values
+        return sa.bindparam(None, values[element.key], expanding=True) if is_list else None
+
+    return visitors.replacement_traverse(statement, {}, fill)
+
+
 QUERIES = {
     "candidates": moving.candidates(4),
     "claim": moving.claim("w", [1, 2], 10.0),
     "suspicion": moving.suspicion("w"),
     "look": moving.anything_queued,
-    "get": reading.those(["a"]),
+    "get": given(reading.those, ids=["a"]),
     "page": reading.page("ada", 20, Cursor(1.0, "a"), Filter()),
     "page of all": reading.page(None, 20, None, Filter()),
     "turn": reading.turn_of("a"),
@@ -161,8 +173,8 @@ QUERIES = {
     "events": reading.history("a", 0),
     "move": moving.advance("a", Cancel("ada"), None),
     "first": reading.first("k"),
-    "forget once": creating.forget_once(["k"]),
-    "unfinished of": creating.unfinished_of(["ada"]),
+    "forget once": given(creating.forget_once, lapsed=["k"]),
+    "unfinished of": given(creating.unfinished_of, owners=["ada"]),
     "highest": creating.highest_seq,
     **{
         f"{name} after {move}": query

@@ -1,49 +1,47 @@
 """What a create writes, and what has to be known of the queue before."""
 
-from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert  # SQLite compiles the same clause
 
 from retouch.ports import ONCE_WITHIN_S
-from retouch.store.statements.terms import NOW, p
+from retouch.store.statements.terms import NOW, p, several
 from retouch.store.tables import UNFINISHED, events, lanes, meters, predictions, turns
 
 insert_predictions = sa.insert(predictions)
 insert_events = sa.insert(events)
 
 
-def lane_tags(priorities: Collection[int]) -> sa.Select[int, float]:
-    """The virtual clock of each priority."""
-    return sa.select(lanes.c.priority, lanes.c.tag).where(lanes.c.priority.in_(list(priorities)))
+lane_tags = sa.select(lanes.c.priority, lanes.c.tag).where(
+    lanes.c.priority.in_(several("priorities"))
+)
+"""The virtual clock of each of `priorities`."""
 
-
-def turn_tags(whose: Collection[tuple[int, str]]) -> sa.Select[int, str, float]:
-    """The next tag of each (priority, owner), locked in one order so that two batches never
-    wait for each other."""
-    return (
-        sa.select(turns.c.priority, turns.c.owner, turns.c.tag)
-        .where(sa.tuple_(turns.c.priority, turns.c.owner).in_(list(whose)))
-        .order_by(turns.c.priority, turns.c.owner)
-        .with_for_update()
-    )
-
+turn_tags = (
+    sa.select(turns.c.priority, turns.c.owner, turns.c.tag)
+    .where(sa.tuple_(turns.c.priority, turns.c.owner).in_(several("whose")))
+    .order_by(turns.c.priority, turns.c.owner)
+    .with_for_update()
+)
+"""The next tag of each (priority, owner) in `whose`, locked in one order so that two batches
+never wait for each other."""
 
 highest_seq = sa.select(sa.func.coalesce(sa.func.max(p.seq), 0))
 """How far rows are numbered: one look at the end of the primary key."""
 
 
-def unfinished_of(owners: Collection[str]) -> sa.Select[str, int]:
-    """How many predictions of each of these owners are not over: a stretch of a small index."""
-    mine = sa.select(p.owner, sa.func.count().label("total"))
-    return mine.where(UNFINISHED, p.owner.in_(sorted(owners))).group_by(p.owner)
+unfinished_of = (
+    sa.select(p.owner, sa.func.count().label("total"))
+    .where(UNFINISHED, p.owner.in_(several("owners")))
+    .group_by(p.owner)
+)
+"""How many predictions of each of `owners` are not over: a stretch of a small index."""
 
-
-def spent_by(owners: Collection[str]) -> sa.Select[str, float]:
-    """When each of these owners has spent its creates."""
-    m = meters.c
-    return sa.select(m.owner, m.spent_until).where(m.owner.in_(sorted(owners)))
+spent_by = sa.select(meters.c.owner, meters.c.spent_until).where(
+    meters.c.owner.in_(several("owners"))
+)
+"""When each of `owners` has spent its creates."""
 
 
 def lock(number: int) -> sa.Select[Any]:
@@ -54,10 +52,12 @@ def lock(number: int) -> sa.Select[Any]:
 now = sa.select(NOW)
 
 
-def forget_once(lapsed: Collection[str]) -> sa.Update:
-    """Free those of these whose time is over."""
-    over = p.created_at <= NOW - ONCE_WITHIN_S
-    return sa.update(predictions).where(p.once.in_(list(lapsed)), over).values(once=None)
+forget_once = (
+    sa.update(predictions)
+    .where(p.once.in_(several("lapsed")), p.created_at <= NOW - ONCE_WITHIN_S)
+    .values(once=None)
+)
+"""Free those of `lapsed` whose time is over."""
 
 
 def _set_meter() -> sa.Insert:

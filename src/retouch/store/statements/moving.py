@@ -22,7 +22,7 @@ from retouch.domain.prediction import (
     Succeed,
 )
 from retouch.store.rows import text, to_json
-from retouch.store.statements.terms import NOW, TURN, Moved, Query, p, run_once
+from retouch.store.statements.terms import NOW, TURN, Moved, Query, p, run_once, several
 from retouch.store.tables import PREVIEWED, QUEUED, RUNNING, UNFINISHED, predictions
 
 anything_queued = sa.select(p.seq).where(QUEUED).limit(1)
@@ -144,9 +144,8 @@ def drop_previews(ended_for_s: float, limit: int) -> Moved:
     )
 
 
-def holders(ids: Collection[str]) -> sa.Select[str, str, str | None, int]:
-    """Who holds each of these, and in what state they stand."""
-    return sa.select(p.id, p.status, p.worker, p.attempt).where(p.id.in_(list(ids)))
+holders = sa.select(p.id, p.status, p.worker, p.attempt).where(p.id.in_(several("ids")))
+"""Who holds each of `ids`, and in what state they stand."""
 
 
 def _effects(move: Move) -> Mapping[str, Any]:

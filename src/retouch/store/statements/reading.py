@@ -1,17 +1,13 @@
 """What is asked of predictions and their events."""
 
-from collections.abc import Collection
-
 import sqlalchemy as sa
 
 from retouch.ports import ONCE_WITHIN_S, Cursor, Filter
-from retouch.store.statements.terms import NOW, Query, p
+from retouch.store.statements.terms import NOW, Query, p, several
 from retouch.store.tables import QUEUED, RUNNING, events, predictions
 
-
-def those(ids: Collection[str]) -> Query:
-    """These predictions, whoever's."""
-    return sa.select(predictions).where(p.id.in_(list(ids)))
+those: Query = sa.select(predictions).where(p.id.in_(several("ids")))
+"""The predictions with these `ids`, whoever's."""
 
 
 def twin(owner: str, fingerprint: str, within_s: float) -> Query:
@@ -29,14 +25,11 @@ def first(once: str) -> Query:
     return sa.select(predictions).where(p.once == once, p.created_at > NOW - ONCE_WITHIN_S)
 
 
-def statuses(ids: Collection[str]) -> sa.Select[str, str]:
-    """The status of each known id."""
-    return sa.select(p.id, p.status).where(p.id.in_(list(ids)))
+statuses = sa.select(p.id, p.status).where(p.id.in_(several("ids")))
+"""The status of each known one of `ids`."""
 
-
-def standings(ids: Collection[str]) -> sa.Select[str, str, int]:
-    """The status and attempt of each known id."""
-    return sa.select(p.id, p.status, p.attempt).where(p.id.in_(list(ids)))
+standings = sa.select(p.id, p.status, p.attempt).where(p.id.in_(several("ids")))
+"""The status and attempt of each known one of `ids`."""
 
 
 def page(owner: str | None, limit: int, after: Cursor | None, where: Filter) -> Query:

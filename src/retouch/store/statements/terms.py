@@ -37,6 +37,15 @@ TURN = (p.priority.desc(), p.tag, p.seq)
 """Order of claim: priority, then fair tag, then age."""
 
 
+def several(name: str) -> sa.BindParameter[Any]:
+    """A list that is given by this name when the statement is run.
+
+    Building a statement costs several times what running it does, so those that run at every
+    create and every look are built once.
+    """
+    return sa.bindparam(name, expanding=True)
+
+
 def run_once(rows: sa.Select[Any]) -> sa.Select[Any]:
     """Rows that are chosen once, however often the statement around them looks."""
     # As a plain subquery PostgreSQL may run it again and so exceed its LIMIT.
