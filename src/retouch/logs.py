@@ -1,11 +1,14 @@
 """Log lines: structured, as text on a terminal or JSON elsewhere, never with a secret in them."""
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
+import threading
 from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -21,11 +24,16 @@ _DATA_URI = re.compile(r"data:[\w/+.-]*;base64,[A-Za-z0-9+/=_-]{40,}")
 Line = MutableMapping[str, Any]
 
 
-def configure(level: str, form: str, *, for_good: bool = False) -> None:
+def configure(level: str, form: str, *, for_good: bool = False, gathered: bool = False) -> None:
     """Send structlog's and the standard library's lines to stderr in one shape.
 
     `for_good` says that this process will not configure them again, so loggers are built once.
+    The lines of one turn of the event loop are written together when they are `gathered`.
     """
+    stream: Any = sys.stderr
+    if gathered:
+        stream = Gathered(sys.stderr)
+        atexit.register(stream.pour)
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -38,11 +46,11 @@ def configure(level: str, form: str, *, for_good: bool = False) -> None:
     # Straight to stderr: by way of the standard library a line would cost three times as much.
     structlog.configure(
         processors=[*shared, renderer],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=for_good,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -52,6 +60,44 @@ def configure(level: str, form: str, *, for_good: bool = False) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for noisy in ("httpx2", "httpcore2", "alembic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Gathered:
+    """A stream that is written once for all lines of a turn of the running event loop.
+
+    Each write of its own would cost a busy server several per cent. Where no loop runs, lines are
+    written at once.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._texts: list[str] = []
+        self._due_in: asyncio.AbstractEventLoop | None = None
+        self._pouring = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Take a line, or a part of one."""
+        self._texts.append(text)
+
+    def flush(self) -> None:
+        """Have what was taken written soon."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.pour()
+        else:
+            if self._due_in is not loop:
+                self._due_in = loop
+                loop.call_soon(self.pour)
+
+    def pour(self) -> None:
+        """Write what was taken now."""
+        with self._pouring:
+            self._due_in = None
+            count = len(self._texts)  # another thread may add to them
+            self._stream.write("".join(self._texts[:count]))
+            del self._texts[:count]
+            self._stream.flush()
 
 
 def _dumps(line: Line, **_: Any) -> str:

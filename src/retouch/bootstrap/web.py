@@ -58,7 +58,7 @@ def serve(settings: Settings, *, with_worker: bool) -> int:
     """
     import uvloop
 
-    logs.configure(settings.log_level, settings.log_format, for_good=True)
+    logs.configure(settings.log_level, settings.log_format, for_good=True, gathered=True)
     folder = DataFolder(settings.data)
     with folder.served() if with_worker else nullcontext():
         uvloop.run(_serve(settings, folder, with_worker=with_worker))
@@ -140,7 +140,7 @@ def _answer(
     """Be one more web process, until SIGTERM or until the first one dies."""
     import uvloop
 
-    logs.configure(settings.log_level, settings.log_format, for_good=True)
+    logs.configure(settings.log_level, settings.log_format, for_good=True, gathered=True)
     uvloop.run(_answer_until_told(settings, number, listening, ready))
 
 
