@@ -251,6 +251,7 @@ class Dialect:
     upload_limit_bytes: int = 100 * 1024 * 1024
     shows_position: bool = False  # whether its answers tell a place in the queue
     shows_previews: bool = False  # whether its streams show a picture being made
+    target_header: str = ""  # by which a call names its address, in lower case
 
     def prediction_id(self, call: Call) -> str:
         """Which prediction a STATUS, CANCEL or DELETE speaks of."""
@@ -320,8 +321,8 @@ class Dialect:
         """What the answer to FOLLOW carries besides its events."""
         return {}
 
-    def proxied(self, call: Call) -> str | None:
-        """The path and query of ours that a call means by a header, if it does."""
+    def target(self, value: str) -> str | None:
+        """The path and query of ours that a call means by `target_header`, if it does."""
         return None
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:

@@ -7,7 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retouch.protocols.base import Call, Dialect
+from retouch.protocols.base import Dialect
 from retouch.web.names import is_loopback
 from retouch.web.reading import headers_of
 
@@ -64,7 +64,8 @@ class Proxied:
     """
 
     def __init__(self, app: ASGIApp, *, dialects: Sequence[Dialect]) -> None:
-        self._app, self._dialects = app, dialects
+        self._app = app
+        self._named = {it.target_header: it for it in dialects if it.target_header}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         place = self._place(scope) if scope["type"] == "http" else None
@@ -75,6 +76,8 @@ class Proxied:
         await self._app(scope, receive, send)
 
     def _place(self, scope: Scope) -> str | None:
-        call = Call(method=scope["method"], path=scope["path"], headers=headers_of(scope))
-        found = (it.proxied(call) for it in self._dialects)
-        return next((place for place in found if place is not None), None)
+        headers = headers_of(scope)
+        for name, dialect in self._named.items():
+            if name in headers:
+                return dialect.target(headers[name])
+        return None

@@ -90,6 +90,7 @@ class Fal(Dialect):
     models = MODELS
     description = DESCRIPTION
     shows_position = True
+    target_header = "x-fal-target-url"
 
     def prediction_id(self, call: Call) -> str:
         return id_of(call)
@@ -134,8 +135,8 @@ class Fal(Dialect):
     def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
         return headers_of(call, prediction.id)
 
-    def proxied(self, call: Call) -> str | None:
-        return target_of(call)
+    def target(self, value: str) -> str | None:
+        return target_of(value)
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
         return upload_of(call, parts)

@@ -92,13 +92,10 @@ def is_run(call: Call) -> bool:
     return host in RUN_HOSTS or call.mount == "/run"
 
 
-def target_of(call: Call) -> str | None:
+def target_of(url: str) -> str | None:
     """The address of ours that a browser's call means by its header; its host is never asked."""
-    text = call.headers.get("x-fal-target-url")
-    if text is None:
-        return None
     try:
-        target = urlsplit(text)
+        target = urlsplit(url)
     except ValueError:
         return None
     mounts = {QUEUE_HOSTS: "/queue", RUN_HOSTS: "/run", REST_HOSTS: "/rest", CDN_HOSTS: "/cdn"}
