@@ -71,12 +71,14 @@ class Deliveries:
         at_once: int = 64,
         per_host: int = 8,
         poll_s: float = 1.0,
+        pace_s: float = 0.05,
         grace_s: float = 5.0,
     ) -> None:
         """`name` is this sender's, the same after a restart, or empty. `random` draws from 0 to 1.
         `on_tried` is told how each try ended, once that is recorded.
 
-        At most `at_once` are being sent, `per_host` to one host.
+        At most `at_once` are being sent, `per_host` to one host. Two looks for what is due are
+        `pace_s` apart: on a busy server every other moment something changes.
 
         `grace_s` is what those being sent get when the sender stops.
         """
@@ -86,7 +88,7 @@ class Deliveries:
         self._clock, self._random, self._name = clock, random, name
         self._on_tried, self._tracer = on_tried, tracer
         self._at_once, self._per_host = at_once, per_host
-        self._poll_s, self._grace_s = poll_s, grace_s
+        self._poll_s, self._pace_s, self._grace_s = poll_s, pace_s, grace_s
         self._busy: Counter[str] = Counter()
         self._sending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -130,14 +132,17 @@ class Deliveries:
         while True:
             # Listening starts before looking, so a change in between is not missed.
             changed = asyncio.ensure_future(self._store.changed(self._poll_s))
+            rested = asyncio.ensure_future(asyncio.sleep(self._pace_s))
             try:
                 await self.turn()
                 await changed
+                await rested
             except Exception:
                 log.exception("webhooks.turn_failed")
                 await asyncio.sleep(self._poll_s)
             finally:
                 changed.cancel()
+                rested.cancel()
 
     async def _resume(self) -> None:
         """Take up what a predecessor of this name was sending when it died."""
