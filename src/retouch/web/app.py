@@ -4,10 +4,11 @@
 a request whose Host is a vendor's own name sees that vendor's protocol alone.
 """
 
-import secrets
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -62,7 +63,8 @@ def create_app(
         finally:
             await services.predictions.stop()
 
-    draw = draw_request_id or (lambda: draw_id(secrets.token_bytes))
+    # A name in the log and no secret: not worth a call of the system for each request.
+    draw = draw_request_id or partial(draw_id, random.Random().randbytes)  # noqa: S311
     routes = [_vendor_hosts(desk, dialects), _routes(desk, dialects)]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
