@@ -99,8 +99,8 @@ async def test_every_prediction_ends_once_with_its_picture(
         await store.add(made(id))
 
     async with working(faulty(store, plan, Store), faulty(blobs, plan, Blobs)):
-        for _ in range(3):
-            if await over(store, timeout_s=1.0):
+        for _ in range(12):
+            if await over(store, timeout_s=0.25):
                 break
             await lapse(store, clock, plan)
 

@@ -96,6 +96,7 @@ class LoraShelf:
             self._count += 1
             with torch.inference_mode(False), catch_warnings():  # PEFT sets up parameters
                 filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
+                filterwarnings("ignore", "Adapter .* was active")  # while one did not fit
                 self._read(name, f"lora{self._count}")
             self._loaded[name] = f"lora{self._count}"
         self._loaded.move_to_end(name)

@@ -75,6 +75,35 @@ def family(shop):
     return load_family(folder, loras=loras)
 
 
+@pytest.fixture(scope="module")
+def bare(shop):
+    """The same family without a folder of LoRAs."""
+    return load_family(shop[0])
+
+
+BAD = {
+    "wrong-shape": {
+        "transformer.x_embedder.lora_A.weight": torch.ones(2, 7),
+        "transformer.x_embedder.lora_B.weight": torch.ones(9, 2),
+    },
+    "text-encoder": {"text_encoder.q.lora_A.weight": torch.ones(2, 2)},
+    "empty": {},
+}
+"""What files hold that are safetensors and yet fit no model."""
+
+
+@pytest.fixture(scope="module")
+def among_bad_ones(shop, tmp_path_factory):
+    """The family whose folder has one good LoRA beside those that do not fit."""
+    weights, good, _ = shop
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "good.safetensors").write_bytes((good / "one.safetensors").read_bytes())
+    (folder / "not-safetensors.safetensors").write_bytes(b"x" * 100)
+    for name, state in BAD.items():
+        save_file(state, folder / f"{name}.safetensors")
+    return load_family(weights, loras=folder)
+
+
 def opened(family, *loras, seed=3):
     edit = Edit(prompt="red", seed=seed, size=SIZE, guidance=3.0, loras=loras)
     return family.open(family.plan(edit, [Size(64, 64)], seed), edit, [PHOTO])
@@ -141,11 +170,10 @@ def test_requests_with_different_loras_share_the_engine_and_come_out_as_alone(fa
     assert not torch.allclose(together[1].latents, together[2].latents, atol=1e-3)
 
 
-def test_without_loras_the_model_is_untouched_by_those_it_wore(shop, family):
+def test_without_loras_the_model_is_untouched_by_those_it_wore(family, bare):
     finished(family, Lora("one"))
 
-    folder, _, _ = shop
-    assert torch.equal(finished(family), finished(load_family(folder)))
+    assert torch.equal(finished(family), finished(bare))
 
 
 def test_loras_beyond_the_bound_make_room_and_come_back(shop, monkeypatch):
@@ -173,9 +201,9 @@ def test_what_cannot_be_worn_is_refused_by_name(family, loras, words):
         family.plan(Edit(prompt="red", loras=tuple(loras)), [], 0)
 
 
-def test_without_a_folder_there_are_none(shop):
+def test_without_a_folder_there_are_none(bare):
     with pytest.raises(InvalidEdit, match="it has none"):
-        load_family(shop[0]).plan(Edit(prompt="red", loras=(Lora("one"),)), [], 0)
+        bare.plan(Edit(prompt="red", loras=(Lora("one"),)), [], 0)
 
 
 @pytest.mark.parametrize("name", ["../one", "a/b", "https://x.example/a.safetensors", "", ".x"])
@@ -184,29 +212,10 @@ def test_a_path_or_an_address_is_no_name(name):
         Lora(name)
 
 
-@pytest.mark.parametrize("fault", ["not safetensors", "wrong shape", "text encoder", "empty"])
-def test_a_file_that_does_not_fit_breaks_its_own_request_only(shop, tmp_path, fault):
-    folder, loras, _ = shop
-    good = (loras / "one.safetensors").read_bytes()
-    (tmp_path / "good.safetensors").write_bytes(good)
-    bad = tmp_path / "bad.safetensors"
-    if fault == "not safetensors":
-        bad.write_bytes(b"x" * 100)
-    elif fault == "wrong shape":
-        key = "transformer.x_embedder"
-        save_file(
-            {f"{key}.lora_A.weight": torch.ones(2, 7), f"{key}.lora_B.weight": torch.ones(9, 2)},
-            bad,
-        )
-    elif fault == "text encoder":
-        save_file({"text_encoder.q.lora_A.weight": torch.ones(2, 2)}, bad)
-    else:
-        save_file({}, bad)
-    family = load_family(folder, loras=tmp_path)
+@pytest.mark.parametrize("name", ["not-safetensors", "wrong-shape", "text-encoder", "empty"])
+def test_a_file_that_does_not_fit_breaks_its_own_request_only(family, bare, among_bad_ones, name):
+    with pytest.raises(EngineFailed, match=f"LoRA '{name}'"):
+        opened(among_bad_ones, Lora(name))
 
-    with pytest.raises(EngineFailed, match="LoRA 'bad'"):
-        opened(family, Lora("bad"))
-
-    assert torch.equal(finished(family), finished(load_family(folder)))
-    fresh = load_family(folder, loras=loras)
-    assert torch.equal(finished(family, Lora("good")), finished(fresh, Lora("one")))
+    assert torch.equal(finished(among_bad_ones), finished(bare))
+    assert torch.equal(finished(among_bad_ones, Lora("good")), finished(family, Lora("one")))
