@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing import Pipe, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -17,6 +18,11 @@ from retouch.testing import FakeClock
 from retouch.worker import Supervisor
 from retouch.worker.process import Nursery, beat
 from retouch.worker.supervisor import Backoff
+
+
+def nursery_of(main: Callable[..., object], *arguments: object) -> Nursery:
+    """Its fork server imports this module once, not each worker."""
+    return Nursery(main, *arguments, preload=[__name__])
 
 
 def find_out(learned: int | None, ready: "Connection[int, None]") -> None:
@@ -31,7 +37,7 @@ def die_at_two(learned: int | None, ready: "Connection[int, None]") -> None:
 
 
 def test_a_worker_gets_what_the_one_before_it_found_out() -> None:
-    nursery = Nursery(find_out)
+    nursery = nursery_of(find_out)
 
     found = []
     for _ in range(3):
@@ -43,7 +49,7 @@ def test_a_worker_gets_what_the_one_before_it_found_out() -> None:
 
 
 def test_a_worker_that_never_got_ready_makes_nobody_forget() -> None:
-    nursery = Nursery(die_at_two)
+    nursery = nursery_of(die_at_two)
 
     found = []
     for _ in range(3):
@@ -59,7 +65,7 @@ def never_ready(learned: None, ready: "Connection[None, None]") -> None:
 
 
 async def test_workers_that_never_get_ready_are_started_again_and_again() -> None:
-    nursery, losses, enough = Nursery(never_ready), list[Loss](), asyncio.Event()
+    nursery, losses, enough = nursery_of(never_ready), list[Loss](), asyncio.Event()
 
     async def release(loss: Loss) -> None:
         losses.append(loss)
@@ -92,7 +98,7 @@ def stay(alive: "Connection[None, None]", learned: None, ready: "Connection[None
 
 def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_started() -> None:
     alive, end = Pipe(duplex=False)
-    nursery = Nursery(stay, end)
+    nursery = nursery_of(stay, end)
     first = nursery.spawn()
     end.close()
     assert wait_for([first._ready], 30)
@@ -104,7 +110,7 @@ def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_start
     assert wait_for([alive], 30)
     with pytest.raises(EOFError):  # the last who held the other end was the worker
         alive.recv()
-    nursery = Nursery(find_out)
+    nursery = nursery_of(find_out)
     second = nursery.spawn()
     second.join(30)
     assert second.was_ready
