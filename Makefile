@@ -1,9 +1,6 @@
 # Each target sets up what it needs; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than there are cores, for some tests only wait; four hold enough copies of torch.
-TESTERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
-
 # The tests start hundreds of processes: compiled once, not in each.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -34,8 +31,7 @@ check: setup  ## format, lint, types
 	@$(BIN)/mypy
 
 test: setup clients  ## the whole test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TESTERS) \
-		--dist loadfile --no-loadscope-reorder
+	@tests/run.sh $(BIN)/python
 
 clients: setup  ## install the official clients that cannot share .venv
 	@tests/e2e/clients/install.sh

@@ -6,10 +6,12 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx2
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
@@ -58,10 +60,33 @@ def configure_logs() -> None:
     """Plain log lines: structlog's own default draws tracebacks with rich, which takes a worker
     under faults nine tenths of its time.
     """
+    structlog.reset_defaults()
     plain = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, plain])
+
+
+TOGETHER = ("tests/e2e/clients/", "tests/contract/store/")
+"""Folders whose tests share a server that takes seconds to start."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the tests that mostly wait: nothing is left to fill their waiting at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", *TOGETHER)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """A process gets whole files, or whole folders of `TOGETHER`."""
+    return ByFileOrFolder(config, log)
+
+
+class ByFileOrFolder(LoadFileScheduling):
+    """Hands out the tests of a file, or of a folder that shares a server, as one piece."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = next((it for it in TOGETHER if nodeid.startswith(it)), None)
+        return folder or super()._split_scope(nodeid)
 
 
 class CountingEntropy:

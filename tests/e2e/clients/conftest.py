@@ -41,7 +41,7 @@ class Entrance:
     environ: dict[str, str]
 
 
-@pytest.fixture(scope="module", params=["http", "https"])
+@pytest.fixture(scope="session", params=["http", "https"])
 def entrance(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Entrance]:
@@ -72,7 +72,7 @@ def entrance(
         yield Entrance(proxy.url, token, trusted)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small photograph's stand-in."""
     path = tmp_path_factory.mktemp("picture") / "cat.png"
@@ -80,7 +80,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slow(picture: Path) -> Iterator[str]:
     """The URL of the same picture, from a host that takes its time: so an edit can be slow."""
 
