@@ -7,12 +7,12 @@ forgotten first.
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import structlog
 
 from retouch.domain.errors import Throttled
-from retouch.web.names import is_loopback
+from retouch.web.names import host_name
 
 log = structlog.get_logger(__name__)
 
@@ -69,19 +69,26 @@ class Guesses:
 
         A proxy on this machine is believed: were it not, all its callers would be one.
         """
-        near = peer or "localhost"
-        if self._trust_forwarded or is_loopback(near):
-            near = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or near
-        return "" if is_loopback(near) else _network_of(near)
+        near = _parsed(peer or "")
+        if near is None:
+            return ""
+        if self._trust_forwarded or near.is_loopback:
+            near = _parsed(headers.get("x-forwarded-for", "").rpartition(",")[2].strip()) or near
+        return "" if near.is_loopback else _counted(near)
 
 
-def _network_of(address: str) -> str:
-    """An address as it is counted: of IPv6 the part that one caller is given whole."""
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """An address, with or without a port, as proxies write it; None for anything else."""
+    has_port = text.startswith("[") or text.count(":") == 1
     try:
-        found = ip_address(address)
+        found = ip_address(host_name(text) if has_port else text)
     except ValueError:
-        return address[:64]
-    if isinstance(found, IPv6Address):
-        mapped = found.ipv4_mapped
-        return str(mapped or ip_network((int(found), 64), strict=False))
-    return str(found)
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _counted(address: IPv4Address | IPv6Address) -> str:
+    """As what it is counted: of IPv6 the network that one caller is given whole."""
+    if address.version == 4:
+        return str(address)
+    return str(ip_network((int(address), 64), strict=False))
