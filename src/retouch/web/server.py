@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from retouch.domain.errors import Busy
+from retouch.web.corking import CorkedHttp
 
 BACKLOG = 2048
 GRACE_S = 5  # for answers under way when the server stops
@@ -26,6 +27,7 @@ class WebServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=CorkedHttp,
                 log_config=None,
                 access_log=False,
                 server_header=False,
