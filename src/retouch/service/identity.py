@@ -9,6 +9,7 @@ over it. Whoever holds it may follow that one prediction; nothing is stored for 
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import lru_cache
 
 from retouch.domain.ids import CROCKFORD, ID_LENGTH, id_of
 
@@ -59,6 +60,7 @@ class Tickets:
         return id if is_ours else None
 
 
+@lru_cache(maxsize=4096)  # whoever polls a prediction sees its ticket each time
 def _ticket(key: bytes, id: str) -> str:
     if len(id) != ID_LENGTH or not _LETTERS.issuperset(id):
         return ""
