@@ -36,7 +36,8 @@ def test_a_full_run_logs_no_secret(tmp_path: Path) -> None:
         "idempotency key": f"once-{secrets.token_hex(12)}",
     }
     flags = ("--weights", "toy", "--log-level", "debug", "--log-format", "json")
-    environ = {**os.environ, "RETOUCH_SECRET": hidden["signing secret"]}
+    own = {"RETOUCH_SECRET": hidden["signing secret"], "RETOUCH_MAX_WRONG_KEYS": "2"}
+    environ = {**os.environ, **own}
     with running_server(data, *flags, environ=environ) as server:
         with httpx2.Client(base_url=server.url, timeout=60) as client:
             hidden |= full_run(client, key, hidden)
@@ -45,6 +46,7 @@ def test_a_full_run_logs_no_secret(tmp_path: Path) -> None:
     lines = "".join(log)
     assert "http.request" in lines
     assert "prediction.accepted" in lines
+    assert "keys.guessed" in lines
     assert {name for name, secret in hidden.items() if secret in lines} == set()
     assert {type(json.loads(line)) for line in log if line.startswith("{")} == {dict}
 
@@ -62,7 +64,9 @@ def full_run(client: httpx2.Client, key: str, hidden: Mapping[str, str]) -> dict
     picture = secrets.token_bytes(3000)
     uri = f"data:image/png;base64,{base64.b64encode(PNG + picture).decode()}"
     mine = {"authorization": f"Bearer {key}"}
-    assert client.get("/v1/account", headers={"x-key": hidden["wrong key"]}).status_code == 401
+    guess = {"x-key": hidden["wrong key"], "x-forwarded-for": "203.0.113.7"}
+    guesses = [client.get("/v1/account", headers=guess).status_code for _ in range(3)]
+    assert guesses == [401, 401, 429]
 
     hook = f"https://me:{hidden['webhook password']}@127.0.0.1:9/h?t={hidden['webhook query']}"
     submitted: dict[str, Any] = {"prompt": "invert", "input_image": uri}
