@@ -60,6 +60,9 @@ class Settings:
         "Lets weights wait in main memory: none; model, all but the transformer; sequential, all.",
     )
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.")
+    open_ahead: str = setting(
+        "auto", "Encodes pictures beside the steps of others: auto, on CUDA only; on; off."
+    )
     token_budget: int = setting(
         0, "Most tokens in one forward pass; 0 measures at the start what the device likes best."
     )

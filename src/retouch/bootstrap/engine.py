@@ -32,7 +32,7 @@ def build_engine(
     """
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
-    from retouch.engine.families import load_family, load_memory
+    from retouch.engine.families import load_ahead, load_family, load_memory
     from retouch.engine.families.source import Repo, source_of
     from retouch.engine.memory import NoMemory
     from retouch.engine.scheduler import Policy
@@ -67,6 +67,13 @@ def build_engine(
         policy=policy,
         pace=learned.pace,
         memory=memory,
+        ahead=load_ahead(
+            family,
+            settings.open_ahead,
+            device=settings.device,
+            offload=settings.offload,
+            cache_bytes=settings.cache_bytes,
+        ),
     )
 
 

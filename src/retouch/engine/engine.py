@@ -17,6 +17,7 @@ from retouch.domain.edit import Mode, Size
 from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
+from retouch.engine.ahead import Ahead
 from retouch.engine.memory import NoMemory, remedy
 from retouch.engine.pace import Pace
 from retouch.engine.scheduler import Entry, Policy, Schedule, Tick, Turn, tick
@@ -64,7 +65,8 @@ class StepEngine:
     """`retouch.ports.Engine` over one family.
 
     `max_jobs` bounds how many jobs it holds; `policy` says what one forward pass carries and who
-    goes first; `pace` is what calibration learned, if there was one.
+    goes first; `pace` is what calibration learned, if there was one. With `ahead` pictures are made
+    ready beside the steps of others, and opened once they are.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class StepEngine:
         policy: Policy = Policy(),  # noqa: B008  (frozen)
         pace: Pace = Pace(),  # noqa: B008  (frozen)
         memory: Memory = NoMemory(),  # noqa: B008  (stateless)
+        ahead: Ahead | None = None,
         draw_seed: Callable[[], int] = lambda: randbelow(2**32),
     ) -> None:
         self.family = family
@@ -83,6 +86,7 @@ class StepEngine:
         self._max_jobs = max_jobs
         self._policy, self._pace = policy, pace
         self._memory = memory
+        self._ahead = ahead
         self._draw_seed = draw_seed
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
@@ -106,7 +110,8 @@ class StepEngine:
         """How long the next forward pass should take; None before one was timed or planned."""
         if self._new or not self._pace.is_known:
             return None
-        return self._pace.seconds * sum(turn.cost for turn in self._tick().steps)
+        due = self._tick(self._schedule)
+        return self._pace.seconds * sum(turn.cost for turn in due.steps)
 
     def add(self, job: Job) -> None:
         """Take a job; it is planned at the next step. Raises ValueError when it is already here."""
@@ -121,12 +126,14 @@ class StepEngine:
         self._jobs.pop(id, None)
         self._new = [new for new in self._new if new != id]
         self._runs.pop(id, None)
+        if self._ahead is not None:
+            self._ahead.forget(id)
 
     def step(self) -> list[EngineEvent]:
         """One iteration: open one picture, one denoising step for one group, close the done."""
         events: list[EngineEvent] = []
         events += self._admit()
-        due = self._tick()
+        due = self._due() if self._ahead is None else self._due_beside(self._ahead)
         events += self._open(due.opens)
         turns = [turn for turn in due.steps if self._is_open(turn)]
         events += self._denoise(turns)
@@ -193,9 +200,41 @@ class StepEngine:
             deadline=None if in_s is None else self._clock.monotonic() + in_s,
         )
 
-    def _tick(self) -> Tick:
+    def _due(self) -> Tick:
+        """What this iteration does."""
+        return self._tick(self._schedule)
+
+    def _due_beside(self, ahead: Ahead) -> Tick:
+        """The same where pictures are made ready ahead: who is not yet, others go before.
+
+        When nobody else can step, it waits.
+        """
+        self._look_ahead(ahead)
+        schedule, due = self._schedule, self._due()
+        late = due.opens
+        while due.opens is not None and ahead.is_under_way(due.opens.job):
+            schedule = schedule.drop(due.opens.job)
+            due = self._tick(schedule)
+        if late is None or due.steps:
+            return due
+        ahead.wait(late.job)
+        return self._due()
+
+    def _look_ahead(self, ahead: Ahead) -> None:
+        """Begin with whoever waits. While nothing steps there is nothing to do it beside."""
+        opened = [turn for turn in self._schedule.turns if turn.is_open]
+        for id, run in self._runs.items() if opened else ():
+            if run.opened_at is None and id not in ahead and self._fits_beside(run.plan, opened):
+                ahead.begin(id, run.plan, self._jobs[id].edit, self._jobs[id].images)
+
+    def _fits_beside(self, plan: Plan, opened: Sequence[Turn]) -> bool:
+        """Whether a picture's encoding, which takes no more than its peak, fits beside a pass."""
+        taken = sum(turn.held_bytes + turn.peak_bytes for turn in opened) + plan.peak_bytes
+        return self._policy.memory_bytes is None or taken <= self._policy.memory_bytes
+
+    def _tick(self, schedule: Schedule) -> Tick:
         now = self._clock.monotonic()
-        return tick(self._schedule, self._policy, now=now, pace_s=self._pace.seconds)
+        return tick(schedule, self._policy, now=now, pace_s=self._pace.seconds)
 
     def _open(self, turn: Turn | None) -> Iterator[EngineEvent]:
         if turn is None:

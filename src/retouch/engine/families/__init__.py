@@ -7,11 +7,13 @@ whose requests need not share forward passes is one line in `WHOLE`.
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
 
+from retouch.engine.ahead import Ahead
 from retouch.engine.families.source import WeightsError as WeightsError
 from retouch.engine.families.source import folder_of, name_of, source_of
 from retouch.ports import Family, Memory
@@ -23,6 +25,9 @@ QUANTISATIONS = ("none", "int8", "int8-dynamic", "float8")
 
 OFFLOADS = ("none", "model", "sequential")
 """What may wait in main memory; see `families.offload`."""
+
+AHEADS = ("auto", "on", "off")
+"""Whether pictures are encoded beside the steps of others; see `load_ahead`."""
 
 CACHE_BYTES = 256_000_000
 """Encoded instructions and pictures a family keeps where nobody chose how many."""
@@ -134,6 +139,34 @@ def load_memory(path_or_name: str | Path, *, device: str = "cpu") -> Memory | No
     from retouch.engine.families.device import AUTO, DeviceMemory, choose
 
     return DeviceMemory(choose(device, AUTO)[0])
+
+
+def load_ahead(
+    family: Family,
+    choice: str = "auto",
+    *,
+    device: str,
+    offload: str = "none",
+    cache_bytes: int = CACHE_BYTES,
+) -> Ahead | None:
+    """A thread that encodes pictures beside the steps of others; None where there is none.
+
+    `auto` has one on CUDA, where the steps leave the processor idle; on a processor both would
+    share its cores. There is none for families that cannot, without a cache to put things in, nor
+    where weights move between memories as they are used. Raises WeightsError for a choice that is
+    none of `AHEADS`.
+    """
+    if choice not in AHEADS:
+        raise WeightsError(f"open_ahead is {choice!r}; known: {', '.join(AHEADS)}")
+    warm = getattr(family, "warm", None)  # of some families, beyond what all answer
+    if warm is None or choice == "off" or offload != "none" or not cache_bytes:
+        return None
+    if choice == "auto":
+        from retouch.engine.families.device import AUTO, choose
+
+        if not choose(device, AUTO)[0].startswith("cuda"):
+            return None
+    return Ahead(warm, ThreadPoolExecutor(1, thread_name_prefix="ahead"))
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T", bound=tuple[Tensor, ...])
@@ -12,26 +14,45 @@ T = TypeVar("T", bound=tuple[Tensor, ...])
 class TensorCache:
     """Tensors by key, the least recently used thrown out beyond a bound in bytes.
 
-    What it hands out is shared: nobody may write into it. Used from one thread.
+    What it hands out is shared: nobody may write into it. Any thread may ask; one at a time makes,
+    and who asks for what is kept does not wait for that.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self.size_bytes = 0
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Hashable, tuple[Tensor, ...]] = OrderedDict()
+        self._looking, self._making = Lock(), Lock()
 
     def of(self, key: Hashable, make: Callable[[], T]) -> T:
         """The tensors kept under a key, made when there are none. Nothing is kept if it raises."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]  # type: ignore[return-value]  # a key names one kind of content
-        made = make()
-        self._kept[key] = made
-        self.size_bytes += _bytes(made)
-        while self.size_bytes > self._most_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self.size_bytes -= _bytes(oldest)
-        return made
+        found = self._find(key)
+        if found is None:
+            with self._making:
+                found = self._find(key)  # another thread may have made it meanwhile
+                if found is None:
+                    found = make()
+                    self._keep(key, found)
+        return found  # type: ignore[return-value]  # a key names one kind of content
+
+    def _find(self, key: Hashable) -> tuple[Tensor, ...] | None:
+        with self._looking:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def _keep(self, key: Hashable, made: tuple[Tensor, ...]) -> None:
+        for tensor in made:
+            if tensor.is_cuda:
+                # Made on another stream perhaps: its memory waits for the steps' before it is used
+                # again.
+                tensor.record_stream(torch.cuda.default_stream(tensor.device))
+        with self._looking:
+            self._kept[key] = made
+            self.size_bytes += _bytes(made)
+            while self.size_bytes > self._most_bytes:
+                _, oldest = self._kept.popitem(last=False)
+                self.size_bytes -= _bytes(oldest)
 
 
 def _bytes(tensors: tuple[Tensor, ...]) -> int:

@@ -67,6 +67,18 @@ def guarded() -> Iterator[None]:
         raise EngineFailed(f"The model failed: {error}") from error
 
 
+@contextmanager
+def beside(device: torch.device) -> Iterator[None]:
+    """Work on another thread than the steps': on CUDA on a stream of its own, done at the end."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
 class DeviceMemory(Memory):
     """The memory of a device as torch and the system tell it."""
 

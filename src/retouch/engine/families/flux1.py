@@ -29,7 +29,7 @@ from retouch.engine.families.aside import aside_bytes
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import Parts, Placement, read_parts
-from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.device import beside, check_device, guarded
 from retouch.engine.families.fast import Moved, fast_steps
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
@@ -143,6 +143,15 @@ class Flux1Family:
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             return session
+
+    def warm(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
+        """Encode what `open` will want, if the cache is to keep it.
+
+        For another thread: the transformer, and what it wears, is left alone.
+        """
+        with guarded(), beside(self._device):
+            self._encoded(edit.prompt)
+            self._references(plan, self._stitched(plan, edit, images))
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""

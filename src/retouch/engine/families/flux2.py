@@ -30,7 +30,7 @@ from retouch.engine.families.checkpoint import (
     read_tokenizer,
     read_transformer,
 )
-from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.device import beside, check_device, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed_flux2 import Request, prepare, velocity
@@ -169,10 +169,9 @@ class Flux2Family:
             ids = planes(
                 self.recipe.max_sequence_length, target, [_grid(size) for size in plan.references]
             ).to(self._device)
-            prompts = (edit.prompt, "") if _is_guided(plan.guidance) else (edit.prompt,)
             requests = tuple(
                 prepare(self._model, self._encoded(prompt).to(self._dtype), references, ids)
-                for prompt in prompts
+                for prompt in _prompts(plan, edit)
             )
             tokens = target[0] * target[1]
             sigmas = shifted_sigmas(plan.steps, fitted_mu(tokens, plan.steps), self._parts.shift)
@@ -180,6 +179,16 @@ class Flux2Family:
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             return session
+
+    def warm(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
+        """Encode what `open` will want, if the cache is to keep it.
+
+        For another thread: the transformer, and what it wears, is left alone.
+        """
+        with guarded(), beside(self._device):
+            for prompt in _prompts(plan, edit):
+                self._encoded(prompt)
+            self._references(plan, images)
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
@@ -329,6 +338,10 @@ def guided(velocities: Sequence[Tensor], guidance: float | None) -> Tensor:
         return velocities[0]
     prompted, plain = velocities
     return plain + guidance * (prompted - plain)
+
+
+def _prompts(plan: Plan, edit: Edit) -> tuple[str, ...]:
+    return (edit.prompt, "") if _is_guided(plan.guidance) else (edit.prompt,)
 
 
 def _is_guided(guidance: float | None) -> bool:

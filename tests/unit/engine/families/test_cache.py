@@ -1,12 +1,21 @@
 """Encoded instructions and pictures are made once, within a bound in bytes."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 import torch
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
-from retouch.engine.families import load_family
+from retouch.engine.engine import StepEngine
+from retouch.engine.families import WeightsError, load_ahead, load_family
 from retouch.engine.families.cache import TensorCache
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
+from retouch.ports import Finished, Job
+from retouch.testing import FakeClock
+
+TINY = {"name": "tiny", "max_sequence_length": 24, "area": 64 * 64, "steps": 2}
 
 
 def tensors(count: int) -> tuple[torch.Tensor, ...]:
@@ -98,3 +107,80 @@ def test_without_room_nothing_is_kept(weights):
     family.open(family.plan(Edit(prompt="red"), [], 1), Edit(prompt="red"), [])
 
     assert family._cache.size_bytes == 0
+
+
+def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_made():
+    cache = TensorCache(100)
+    cache.of("kept", lambda: tensors(1))
+    is_making, may_end = Event(), Event()
+
+    def slow():
+        is_making.set()
+        assert may_end.wait(10)
+        return tensors(2)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache.of, "new", slow)
+        assert is_making.wait(10)
+        (kept,) = cache.of("kept", lambda: pytest.fail("it is kept"))
+        second = threads.submit(cache.of, "new", lambda: pytest.fail("it is made already"))
+        may_end.set()
+
+        assert len(kept) == 1
+        assert first.result(10) is second.result(10)
+
+
+@pytest.mark.parametrize("kind", ["flux1", "flux2"])
+def test_what_was_warmed_is_opened_without_an_encoder(weights, tmp_path, monkeypatch, kind):
+    folder = weights
+    if kind == "flux2":
+        folder = write_flux2_checkpoint(tmp_path, is_distilled=True, recipe=TINY)
+    family, other = load_family(folder), load_family(folder)
+    edit = Edit(prompt="red", seed=1)
+    plan = family.plan(edit, [Size(64, 64)], 1)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(family.warm, plan, edit, [photo(1)]).result()
+    monkeypatch.setattr(family._parts.vae, "encode", None)
+    monkeypatch.setattr(family, "_text", None)
+
+    session = family.open(plan, edit, [photo(1)])
+
+    cold = other.open(plan, edit, [photo(1)])
+    for _ in range(plan.steps):
+        family.step([session])
+        other.step([cold])
+    assert torch.equal(session.latents, cold.latents)
+
+
+def test_pictures_are_the_same_with_a_thread_ahead(weights, monkeypatch):
+    made, warmed = [], []
+    for choice in ("off", "on"):
+        family = load_family(weights, dtype="bfloat16")
+        warm = family.warm
+        monkeypatch.setattr(family, "warm", lambda *job, do=warm: do(*job) or warmed.append(job))
+        ahead = load_ahead(family, choice, device="cpu")
+        engine = StepEngine(family, clock=FakeClock(), ahead=ahead)
+        for number in range(4):
+            edit = Edit(prompt=f"red {number}", seed=number, steps=2 + number)
+            engine.add(Job(str(number), edit, (photo(number),)))
+        events = []
+        while not engine.idle:
+            events += engine.step()
+        made.append({e.id: e.pictures for e in events if isinstance(e, Finished)})
+
+    assert (len(made[0]), len(warmed)) == (4, 3)  # the first had nobody to wait for
+    assert made[0] == made[1]
+
+
+def test_a_thread_ahead_is_for_devices_that_leave_the_processor_idle(weights):
+    family = load_family(weights)
+
+    assert load_ahead(family, device="cpu") is None
+    assert load_ahead(family, device="cuda:0") is not None
+    assert load_ahead(family, "off", device="cuda") is None
+    assert load_ahead(family, "on", device="cpu") is not None
+    assert load_ahead(family, "on", device="cuda", offload="model") is None
+    assert load_ahead(family, "on", device="cpu", cache_bytes=0) is None
+    assert load_ahead(load_family("toy"), "on", device="cpu") is None
+    with pytest.raises(WeightsError, match="open_ahead is 'maybe'; known: auto, on, off"):
+        load_ahead(family, "maybe", device="cpu")
