@@ -84,16 +84,16 @@ def test_who_passes_leaves_most_of_what_can_be_spared_to_the_shorter():
     old = after(14, entry("old", left=10))  # due at 30: it can spare 6
     middling, short = entry("middling", left=3), entry("short", left=1)
 
-    assert in_order(old.add(middling))[0] == "old"
-    assert in_order(old.add(middling), passing=0.5)[0] == "middling"
-    assert in_order(old.add(short))[0] == "short"
+    assert in_order(old.add(middling), patience=3)[0] == "old"
+    assert in_order(old.add(middling), patience=3, passing=0.5)[0] == "middling"
+    assert in_order(old.add(short), patience=3)[0] == "short"
 
 
 def test_who_began_to_pass_is_not_stopped_halfway():
     schedule = after(12, entry("old", left=10)).add(entry("short", left=2))
 
     for left in (1, 0):
-        assert in_order(schedule)[0] == "short"
+        assert in_order(schedule, patience=3)[0] == "short"
         schedule = schedule.stepped([replace(schedule.turns[1], left=left)])
 
 
@@ -164,8 +164,8 @@ def test_an_owner_with_many_jobs_gives_way_in_company_only():
     few = entry("few", left=7, owner="few")
     schedule = after(22, *many).drop("many0")
 
-    assert in_order(schedule.add(few))[0] == "few"
-    assert in_order(schedule.add(replace(few, owner="many")))[0] == "many1"
+    assert in_order(schedule.add(few), patience=3)[0] == "few"
+    assert in_order(schedule.add(replace(few, owner="many")), patience=3)[0] == "many1"
 
 
 # -- who shares a pass -----------------------------------------------------------------------------
