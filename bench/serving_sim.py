@@ -9,18 +9,20 @@ evenly, each edit costs `DIFFUSERS_COST` times ours, and sharing itself costs no
 our cost` is that without the factor: the order of work alone. `shortest` is ours with shortest
 work first at all times: the least mean there is to be had, without any promise to large edits.
 
-Costs and factors are what `bench/serving.py --measure` printed for the bundled weights. The rows
+Costs and factors are what `bench/serving_costs.py` printed for the bundled weights. The rows
 `theory` are what queueing theory says of the same arrivals for ever: Pollaczek and Khinchine's mean
 for order of arrival, processor sharing's, and Schrage and Miller's for shortest remaining first on
 a device that could be interrupted at any moment. Threads need longest to come near theirs.
 
 Last, who may share a forward pass (`Policy.joins`): nobody, who brings no more work than those
 before it together (ours), or whoever fits the budget; on the same device with a budget that is too
-large for it, and on a wide one where a pass takes a while however little it carries.
+large for it, and on a wide one where a pass takes a while however little it carries. And how far a
+short run of so many edits, as `bench/serving.py` can afford, may be off: the least, the median and
+the most of some runs' ratios for the large edits' p95.
 
-Latencies are simulated seconds; the first tenth of every run, which began with nobody there, does
-not count. Prints a table with the targets and, last, one JSON object. The whole takes about three
-minutes of processor time.
+Latencies are simulated seconds; the first tenth of every long run, which began with nobody there,
+does not count. Prints a table with the targets and, last, one JSON object. The whole takes about
+three minutes of processor time.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import isfinite
-from statistics import fmean, quantiles
+from statistics import fmean, median, quantiles
 from typing import Any, Protocol
 
 from shared.aims import Aim, tell
@@ -66,6 +68,9 @@ DIFFUSERS_COST = {"small": 1.21, "medium": 1.13, "large": 1.14}
 
 WIDE_BUDGET = 3072
 """Tokens of a pass: a large edit and some small ones."""
+
+FIRST_SHORT = 100
+"""The seed of the first short run."""
 
 WARM = 0.1
 """The share of a run that does not count."""
@@ -386,6 +391,7 @@ def main() -> None:
     figures = report(rows)
     figures["theory_mean_s"] = {str(load): theory(load, rows[load], service_s) for load in LOADS}
     figures["joining"] = joining(2 * count // 5)
+    figures["short_runs"] = short_runs(4 if quick else 16)
     figures["seconds"] = round(time.monotonic() - started, 1)
     tell(figures, AIMS)
 
@@ -410,6 +416,25 @@ def joining(count: int) -> dict[str, float]:
             print(f"{who:<22}{name:<12}{load:>6}{found['mean']:>10.3f}{found['small_mean']:>12.3f}")
             figures[f"{name}_{load}_{joins}_mean"] = round(found["mean"], 3)
             figures[f"{name}_{load}_{joins}_small_mean"] = round(found["small_mean"], 3)
+    return figures
+
+
+def short_runs(runs: int) -> dict[str, list[float]]:
+    """Print how far the large edits' p95 against `fifo` may be off by the edits of a run."""
+    figures: dict[str, list[float]] = {}
+    capacity = serial_rate(SimFamily(SimClock()).service_s)
+    print(f"\n{'large, p95: edits':<22}{'least':>10}{'median':>10}{'most':>10}   of {runs} runs")
+    for count in (60, 240, 960):
+        ratios = []
+        for seed in range(FIRST_SHORT, FIRST_SHORT + runs):
+            requests = arrivals(count, TARGET_LOAD * capacity, seed)
+            ours, fifo = (
+                measures((it.kind, latencies[it.id]) for it in requests)["large_p95"]
+                for latencies in (simulated(requests, 8), simulated(requests, 1))
+            )
+            ratios.append(ours / fifo)
+        figures[str(count)] = [round(it, 3) for it in (min(ratios), median(ratios), max(ratios))]
+        print(f"{count:<22}" + "".join(f"{it:>10.2f}" for it in figures[str(count)]))
     return figures
 
 
