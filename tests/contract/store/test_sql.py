@@ -197,6 +197,11 @@ QUERIES = {
 }
 
 
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_statement_is_compiled_once(name):
+    assert QUERIES[name]._generate_cache_key() is not None
+
+
 @on_sql
 @pytest.mark.parametrize("name", QUERIES)
 async def test_no_hot_query_reads_the_whole_table(database_url, name):

@@ -14,7 +14,7 @@ Moved = ReturningUpdate[*tuple[Any, ...]]
 p, d = predictions.c, deliveries.c
 
 
-class Now(sa.sql.expression.ColumnElement[float]):
+class Now(sa.sql.expression.FunctionElement[float]):
     """The database's clock, UTC seconds since 1970, when the statement runs."""
 
     inherit_cache = True
