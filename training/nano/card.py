@@ -9,15 +9,22 @@ from training.nano.evaluate import Score, summary
 from training.nano.phrasings import EXAMPLES, HELD_OUT
 
 
-def card(edits: Sequence[Edit], scores: Sequence[Score], steps: int, log: dict[str, object]) -> str:
-    """Markdown with front matter, from the declared edits, their scores and the last line of the
-    training log.
+def card(
+    edits: Sequence[Edit],
+    scores: Sequence[Score],
+    larger: Sequence[Score],
+    steps: int,
+    log: dict[str, object],
+) -> str:
+    """Markdown with front matter, from the declared edits, their scores, those at larger sizes
+    and the last line of the training log.
     """
     found = summary(scores)
     sections = [
         HEAD,
         "## What it can do\n\n" + _vocabulary(edits),
         "## How well\n\n" + MEASURED.format(steps=steps, **found) + "\n\n" + _scores(scores),
+        "## Larger pictures\n\n" + LARGER + "\n\n" + _by_size(larger),
         "## How it was made\n\n"
         + MADE.format(**{key: log[key] for key in ("step", "samples", "minutes")}),
         "## Limits\n\n" + _unlearned(edits) + LIMITS,
@@ -50,6 +57,18 @@ def _scores(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
+def _by_size(scores: Sequence[Score]) -> str:
+    lines = ["| size | right edit | gap on average | at worst |", "|---|---|---|---|"]
+    for size in dict.fromkeys(score.size for score in scores):
+        found = summary([score for score in scores if score.size == size])
+        worst = max((score for score in scores if score.size == size), key=lambda it: it.gap)
+        lines.append(
+            f"| {size} | {found['right_edit_rate']:.0%} of {found['samples']} "
+            f"| {found['mean_gap_db']} dB | {worst.gap} dB ({worst.edit}) |"
+        )
+    return "\n".join(lines)
+
+
 HEAD = """\
 ---
 license: apache-2.0
@@ -73,6 +92,10 @@ results of all edits judged, the asked one is the nearest. The aim is a gap of a
 
 Right edit {right_edit_rate:.1%} over {samples} samples of {edits} edits; gap to the ceiling
 {mean_gap_db} dB on average, {worst_gap_db} dB at worst."""
+
+LARGER = """\
+It was trained on pictures of about 256x256, which is also what it makes when nobody asks for a
+size. At larger ones, one held-out phrasing an edit (`evaluate --larger`):"""
 
 MADE = """\
 - Pictures: procedural dead leaves (gradients, shapes, stripes, 1/f textures). No photograph was
@@ -98,7 +121,6 @@ LIMITS = """\
 - The vocabulary is closed. Any other wish gets the nearest edit it knows, and two edits in one
   sentence get one.
 - The codec drops fine detail: expect soft textures, and at times the blocks of a compressed JPEG.
-  Pictures of about 256x256 are what it was trained for.
 - References are cropped to the shape of the result. Every reference beyond the second is
   unknown ground.
 - English only."""

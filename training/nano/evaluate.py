@@ -26,6 +26,8 @@ from training.nano.phrasings import HELD_OUT
 from training.nano.sampling import Nano, edit, load
 
 SIZES = ((256, 256), (288, 224))
+LARGER = ((384, 384), (512, 384), (512, 512))
+"""Beyond what it was trained on: judged with one phrasing an edit."""
 PHOTOGRAPHS = ("astronaut", "cat", "coffee")
 
 
@@ -178,6 +180,9 @@ def main() -> None:
         "--steps", type=int, default=None, help="sampler steps (default: the recipe's, else 6)"
     )
     parser.add_argument("--quick", action="store_true", help="one phrasing an edit, one size")
+    parser.add_argument(
+        "--larger", action="store_true", help="one phrasing an edit, sizes beyond the training's"
+    )
     parser.add_argument("--all", action="store_true", help="every edit, declared or not")
     parser.add_argument(
         "--sheet", type=Path, default=None, help="also write a contact sheet PNG here"
@@ -188,7 +193,8 @@ def main() -> None:
     recipe = given.weights / "retouch.json"
     steps = given.steps or (json.loads(recipe.read_text())["steps"] if recipe.exists() else 6)
     edits = list(EDITS) if given.all else declared(given.weights)
-    scores = judge(nano, edits, SIZES[:1] if given.quick else SIZES, steps, given.quick)
+    sizes = LARGER if given.larger else SIZES[:1] if given.quick else SIZES
+    scores = judge(nano, edits, sizes, steps, given.quick or given.larger)
     print(table(scores))
     if given.sheet:
         contact_sheet(nano, edits, steps, given.sheet)

@@ -19,7 +19,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from training.nano.card import card
 from training.nano.edits import EDITS, Edit
-from training.nano.evaluate import SIZES, judge, summary, table
+from training.nano.evaluate import LARGER, SIZES, judge, summary, table
 from training.nano.phrasings import EXAMPLES
 from training.nano.sampling import load
 
@@ -100,9 +100,12 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     edits = [edit for edit in EDITS if edit.name not in given.drop]
     export(given.run, given.out, edits, given.steps)
-    scores = judge(load(given.out), edits, SIZES, given.steps, given.quick)
-    print(table(scores))
-    (given.out / "README.md").write_text(card(edits, scores, given.steps, last_line(given.run)))
+    nano = load(given.out)
+    scores = judge(nano, edits, SIZES, given.steps, given.quick)
+    larger = judge(nano, edits, LARGER, given.steps, quick=True)
+    print(table([*scores, *larger]))
+    page = card(edits, scores, larger, given.steps, last_line(given.run))
+    (given.out / "README.md").write_text(page)
     print(json.dumps(summary(scores)))
 
 
