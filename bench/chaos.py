@@ -139,7 +139,14 @@ class Site:
 
     async def _siblings(self) -> list[int]:
         """The process ids of the other web processes there were, once the last one answers."""
-        return await self._logged("web.ready", max(1, len(logged_pids(self.server, "web.started"))))
+        async with asyncio.timeout(60):
+            while True:
+                started, ready = (
+                    logged_pids(self.server, event) for event in ("web.started", "web.ready")
+                )
+                if started and started[-1] in ready:  # some may have died before they answered
+                    return ready
+                await asyncio.sleep(0.05)
 
     async def _logged(self, event: str, count: int = 1) -> list[int]:
         """The process ids in such lines of the server's log, once there are so many."""
