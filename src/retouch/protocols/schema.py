@@ -6,7 +6,7 @@ schema's `x-order`), the formats, and what counts as absent; and it says the sam
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,11 +63,8 @@ class Fault:
 
 def known(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields the schema knows, in its order; unknown ones and nulls are dropped."""
-    return {
-        name: fields[name]
-        for name in sorted(schema["properties"], key=lambda name: _order(schema, name))
-        if fields.get(name) is not None
-    }
+    given = [name for name in schema["properties"] if fields.get(name) is not None]
+    return {name: fields[name] for name in sorted(given, key=partial(_order, schema))}
 
 
 def faults(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> Sequence[Fault]:

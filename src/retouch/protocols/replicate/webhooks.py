@@ -47,11 +47,12 @@ def webhook_faults(body: Mapping[str, Any]) -> list[Violation]:
 
 def webhook_of(call: Call, body: Mapping[str, Any]) -> Webhook | None:
     """The webhook a checked body asks for."""
-    words = body.get("webhook_events_filter") or DEFAULT_FILTER
-    tells = frozenset[Status]().union(*(TELLS[word] for word in words))
-    url = body.get("webhook")
-    if not url:
-        url, tells = body.get("webhook_completed"), FINAL
+    url, tells = body.get("webhook"), FINAL
+    if url:
+        words = body.get("webhook_events_filter") or DEFAULT_FILTER
+        tells = frozenset[Status]().union(*(TELLS[word] for word in words))
+    else:
+        url = body.get("webhook_completed")
     return Webhook(url=url, tells=tells, origin=call.origin, mount=call.mount) if url else None
 
 
