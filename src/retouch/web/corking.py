@@ -16,6 +16,8 @@ MOST_BYTES = 65_536
 class Corked:
     """A transport that sends together what is written in one turn of the event loop."""
 
+    __slots__ = ("_loop", "_pieces", "_size", "_transport")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._pieces: list[bytes] = []
