@@ -6,7 +6,9 @@ Whole edits (text, reference, steps, decoding) by `FluxKontextPipeline` and by t
 turns in one process: a random Kontext of 71 M parameters and the bundled nano, one square
 reference, in bfloat16 and float32. `again` is ours for the second request with the same prompt and
 photo. Seconds are CPU time of the process, which neighbours disturb least; ratios are medians of
-their time over ours, in CPU time and in wall time. Few steps stand for many: they are alike.
+their time over ours, in CPU time and in wall time. Few steps stand for many: they are alike. Only
+its opening tells a second request from the first, a few per cent of the whole, less than a machine
+varies between two edits; `saves` is what that takes less, as a share of a first request.
 
 Each of the eight rows takes turns until its seconds are over, at least once and at most nine times.
 A turn is long only where diffusers multiplies emulated bfloat16 at 512 pixels; the whole takes less
@@ -21,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +48,7 @@ MOST_TURNS = 9
 AIMS = (
     Aim("*_256_bfloat16_ratio", ">=", 1.5),
     Aim("*_512_bfloat16_ratio", ">=", 1.9),
-    Aim("*_bfloat16_again_over_first", ">=", 1.0),
+    Aim("*_bfloat16_again_saves", ">=", 0.001),
 )
 
 
@@ -56,6 +58,7 @@ class Taken:
 
     cpu: float
     wall: float
+    opening: float = 0.0  # of ours, CPU seconds before the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def main() -> None:
         "bfloat16_products_in_float32": pays(torch.bfloat16),
     }
     print(f"{'weights':<8} {'precision':<9} {'pixels':>6} {'diffusers':>10} {'ours':>9} "
-          f"{'again':>9} {'ratio':>7} {'again':>7} {'wall':>7} {'turns':>5} {'peak':>8} "
+          f"{'again':>9} {'ratio':>7} {'wall':>7} {'saves':>7} {'turns':>5} {'peak':>8} "
           f"{'elapsed':>8}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         seconds = 0.0 if options.quick else options.case_seconds
@@ -130,28 +133,29 @@ def measured(case: Case) -> dict[str, list[Taken]]:
         if number and time.perf_counter() > ends_at:
             break
         prompt, photo = f"make it {number} times as red", noise(case.side, number)
-        mine = lambda: ours(family, prompt, photo, case)  # noqa: B023, E731  called in this turn
-        times["diffusers"].append(
-            taken(lambda: theirs(pipeline, family, prompt, photo, case))  # noqa: B023  likewise
-        )
-        times["ours"].append(taken(mine))
-        times["again"].append(taken(mine))
+        times["diffusers"].append(theirs(pipeline, family, prompt, photo, case))
+        times["ours"].append(ours(family, prompt, photo, case))
+        times["again"].append(ours(family, prompt, photo, case))
     return times
 
 
-def ours(family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Picture:
+def ours(family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Taken:
     """One edit by our family."""
     size = Size(case.side, case.side)
     edit = Edit(prompt=prompt, seed=1, size=size, steps=case.steps)
+    cpu, wall = time.process_time(), time.perf_counter()
     session = family.open(family.plan(edit, [Size(photo.width, photo.height)], 1), edit, [photo])
+    opened = time.process_time()
     for _ in range(case.steps):
         family.step([session])
-    return family.close(session)
+    family.close(session)
+    return Taken(time.process_time() - cpu, time.perf_counter() - wall, opened - cpu)
 
 
-def theirs(pipeline: Any, family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Any:
+def theirs(pipeline: Any, family: Flux1Family, prompt: str, photo: Picture, case: Case) -> Taken:
     """The same edit by diffusers' pipeline."""
-    return pipeline(
+    cpu, wall = time.process_time(), time.perf_counter()
+    pipeline(
         prompt=prompt,
         image=Image.frombytes("RGB", (photo.width, photo.height), photo.data),
         height=case.side,
@@ -162,13 +166,7 @@ def theirs(pipeline: Any, family: Flux1Family, prompt: str, photo: Picture, case
         max_sequence_length=family.recipe.max_sequence_length,
         generator=torch.Generator("cpu").manual_seed(1),
         _auto_resize=False,
-    ).images[0]
-
-
-def taken(run: Callable[[], object]) -> Taken:
-    """CPU and wall seconds of one call."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    run()
+    )
     return Taken(time.process_time() - cpu, time.perf_counter() - wall)
 
 
@@ -183,22 +181,23 @@ def report(
 ) -> None:
     """A line of the table and its figures."""
     cpu = {who: statistics.median(each.cpu for each in taken) for who, taken in times.items()}
-    ratio, again, wall = (
+    ratio, wall = (
         statistics.median(
             getattr(them, unit) / getattr(us, unit)
-            for them, us in zip(times["diffusers"], times[who], strict=True)
+            for them, us in zip(times["diffusers"], times["ours"], strict=True)
         )
-        for who, unit in (("ours", "cpu"), ("again", "cpu"), ("ours", "wall"))
+        for unit in ("cpu", "wall")
     )
+    first, again = (statistics.median(it.opening for it in times[who]) for who in ("ours", "again"))
+    saves = (first - again) / cpu["ours"]
     print(f"{case.weights:<8} {case.dtype:<9} {case.side:>6} {cpu['diffusers']:>9.3f}s "
-          f"{cpu['ours']:>8.3f}s {cpu['again']:>8.3f}s {ratio:>6.2f}x {again:>6.2f}x "
-          f"{wall:>6.2f}x {len(times['ours']):>5} {peak_mib():>5.0f}MiB {elapsed_s:>7.0f}s",
+          f"{cpu['ours']:>8.3f}s {cpu['again']:>8.3f}s {ratio:>6.2f}x {wall:>6.2f}x "
+          f"{saves:>7.2%} {len(times['ours']):>5} {peak_mib():>5.0f}MiB {elapsed_s:>7.0f}s",
           flush=True)  # fmt: skip
     key = f"{case.weights}_{case.side}_{case.dtype}"
     figures[f"{key}_ratio"] = round(ratio, 2)
-    figures[f"{key}_again_ratio"] = round(again, 2)
-    figures[f"{key}_again_over_first"] = round(again / ratio, 3)
     figures[f"{key}_wall_ratio"] = round(wall, 2)
+    figures[f"{key}_again_saves"] = round(saves, 4)
     for who, seconds in cpu.items():
         figures[f"{key}_{who}_cpu_s"] = round(seconds, 4)
 

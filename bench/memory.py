@@ -5,7 +5,8 @@
 Edits of mixed sizes and numbers of references, some of several pictures and some cancelled half
 way, one burst after the other through one engine. Resident memory of this process from /proc
 (Linux), after every tenth edit; the figure is how far it ever was from where it stood after the
-first hundred. Prints a table and, last, one JSON object.
+first hundred. What is kept of earlier edits on purpose has a bound of its own (`cache_bytes`), here
+one that the first hundred reach. Prints a table and, last, one JSON object.
 """
 
 import argparse
@@ -28,6 +29,7 @@ SIDES = (16, 32, 48, 64)
 PROMPTS = ("make it black and white", "turn it into a sepia photo", "invert the colours", "blur it")
 AIMS = (Aim("drift", "<=", 0.05),)
 BURST = 5
+CACHE_BYTES = 1_000_000
 
 
 class SystemClock:
@@ -82,7 +84,7 @@ def main() -> None:
     options = parser.parse_args()
     edits = 200 if options.quick else 1000
     torch.set_num_threads(1)
-    family = load_family(options.weights)
+    family = load_family(options.weights, cache_bytes=CACHE_BYTES)
     memory = load_memory(options.weights) or NoMemory()
     engine = StepEngine(family, clock=SystemClock(), policy=Policy(token_budget=512), memory=memory)
     draw = random.Random(0)  # noqa: S311  not a secret
