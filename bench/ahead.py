@@ -19,27 +19,16 @@ from typing import Any
 
 import torch
 
+from retouch.bootstrap.parts import CLOCK
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import load_ahead, load_family
-from retouch.ports import Clock, Family, Finished, Job
+from retouch.ports import Family, Finished, Job
 
 PHOTO = Size(4000, 3000)
 LONG = 100  # steps
 SHORT = 4
-
-
-class WallClock(Clock):
-    """The machine's."""
-
-    def now(self) -> float:
-        """UTC seconds since 1970."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
 
 
 def main() -> None:
@@ -73,7 +62,7 @@ def main() -> None:
 def turn(family: Family, choice: str, side: int, number: int, device: str) -> list[float]:
     """Seconds of a step alone, of the longest while another comes and goes, and of that."""
     ahead = load_ahead(family, choice, device=device)
-    engine = StepEngine(family, clock=WallClock(), ahead=ahead)
+    engine = StepEngine(family, clock=CLOCK, ahead=ahead)
     edit = Edit(prompt="make it red", seed=1, steps=LONG, size=Size(side, side))
     engine.add(Job("long", edit, (photo(0),)))
     for _ in range(2):

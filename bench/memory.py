@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from shared.aims import Aim, tell
 
+from retouch.bootstrap.parts import CLOCK
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine import StepEngine, load_family, load_memory
@@ -30,18 +31,6 @@ PROMPTS = ("make it black and white", "turn it into a sepia photo", "invert the 
 AIMS = (Aim("drift", "<=", 0.05),)
 BURST = 5
 CACHE_BYTES = 1_000_000
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def now(self) -> float:
-        """UTC seconds since 1970."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never run backwards."""
-        return time.monotonic()
 
 
 def resident_mb() -> float:
@@ -86,7 +75,7 @@ def main() -> None:
     torch.set_num_threads(1)
     family = load_family(options.weights, cache_bytes=CACHE_BYTES)
     memory = load_memory(options.weights) or NoMemory()
-    engine = StepEngine(family, clock=SystemClock(), policy=Policy(token_budget=512), memory=memory)
+    engine = StepEngine(family, clock=CLOCK, policy=Policy(token_budget=512), memory=memory)
     draw = random.Random(0)  # noqa: S311  not a secret
     started, finished, cancelled = time.monotonic(), 0, 0
     stands: dict[int, float] = {}

@@ -50,5 +50,6 @@ class Corked:
 class CorkedHttp(HttpToolsProtocol):
     """uvicorn's HTTP on corked connections."""
 
+    # uvicorn narrows its base class's transport in the same way.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))

@@ -73,7 +73,7 @@ def beside(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types for it
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
