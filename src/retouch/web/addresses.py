@@ -15,8 +15,9 @@ from starlette.types import Receive, Scope, Send
 from retouch.domain.errors import NotFound, RetouchError
 from retouch.protocols.base import OPEN_VERBS, Answer, Call, Dialect, Route, Verb
 from retouch.web.auth import NOBODY, Caller, Gate
+from retouch.web.forwarding import Forwarding
 from retouch.web.handlers import HANDLERS, Reply, Visit, respond, scope_of
-from retouch.web.reading import Origins, call_of, limited
+from retouch.web.reading import call_of, limited
 from retouch.web.services import Services
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,7 @@ class Desk:
 
     services: Services
     gate: Gate
-    origins: Origins
+    forwarding: Forwarding
     max_body_bytes: int
 
 
@@ -104,11 +105,11 @@ class Address:
         entry = self._entries.get("GET" if method == "HEAD" else method)
         if entry is None:
             entry = next(iter(self._entries.values()))
-            call = call_of(scope, entry.mount, self._desk.origins)
+            call = call_of(scope, entry.mount, self._desk.forwarding.origin(scope))
             answer = respond(entry.dialect.wrong_method(call))
             answer.headers["allow"] = self._allow
             return answer
-        call = call_of(scope, entry.mount, self._desk.origins)
+        call = call_of(scope, entry.mount, self._desk.forwarding.origin(scope))
         try:
             return await self._serve(entry, call, scope, receive)
         except RetouchError as error:
@@ -132,7 +133,7 @@ class Address:
         )
         caller = NOBODY
         if not is_open:
-            caller = await desk.gate.caller(call.headers, peer_of(scope))
+            caller = await desk.gate.caller(scope)
             caller.require(scope_of(verb))
         if verb in NEW_WORK:
             desk.services.doors.require_open()
@@ -221,12 +222,6 @@ class Nowhere:
         path = scope["path"]
         under = (it for it in self._mounts if path == it[0] or path.startswith(f"{it[0]}/"))
         mount, dialect = next(under, ("", self._first))
-        call = call_of(scope, mount, self._desk.origins)
+        call = call_of(scope, mount, self._desk.forwarding.origin(scope))
         response = respond(dialect.refuse(call, NotFound("address", path)))
         await response(scope, receive, send)
-
-
-def peer_of(scope: Scope) -> str | None:
-    """The address the connection came from."""
-    client = scope.get("client")
-    return str(client[0]) if client else None

@@ -24,11 +24,11 @@ from retouch.web.addresses import Address, Desk, Nowhere, Own, table
 from retouch.web.auth import Gate
 from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
+from retouch.web.forwarding import Forwarding
 from retouch.web.guesses import Guesses
 from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
 from retouch.web.names import host_name, is_loopback
 from retouch.web.operations import Operations
-from retouch.web.reading import Origins, headers_of
 from retouch.web.routing import Hosts, Shelves
 from retouch.web.services import Services
 
@@ -83,16 +83,17 @@ def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) 
     vendors = frozenset(host for dialect in dialects for host in dialect.hosts)
     own = host_name(options.public_url.partition("://")[2].partition("/")[0])
     named = {host_name(name) for name in (own, options.host, *options.allowed_hosts)} - {""}
-    origins = Origins(public_url=options.public_url, trust_forwarded=options.trust_forwarded)
+    forwarding = Forwarding(public_url=options.public_url, trust_forwarded=options.trust_forwarded)
     return Desk(
         services=services,
         gate=Gate(
             services.keys,
             vendors | named,
             strict=is_loopback(options.host) or bool(options.allowed_hosts),
-            guesses=Guesses(options.max_wrong_keys, trust_forwarded=options.trust_forwarded),
+            forwarding=forwarding,
+            guesses=Guesses(options.max_wrong_keys),
         ),
-        origins=origins,
+        forwarding=forwarding,
         max_body_bytes=options.max_body_bytes,
     )
 
@@ -119,8 +120,7 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
 
     def document(dialect: Dialect) -> Path:
         async def read(request: Request) -> Response:
-            origin = desk.origins.of(request.scope, headers_of(request.scope))
-            return JSONResponse(openapi(dialect, origin))
+            return JSONResponse(openapi(dialect, desk.forwarding.origin(request.scope)))
 
         path = f"/{dialect.name}/openapi.json"
         return Path(path, Own(path, read))

@@ -8,16 +8,19 @@ another), and no proxy may stand in between.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from starlette.types import Scope as HttpScope
+
 from retouch.domain.errors import Forbidden, Throttled, Unauthenticated
 from retouch.domain.grant import EVERYTHING, Grant, Scope
 from retouch.service.keys import KeyService
+from retouch.web.forwarding import Forwarding, is_from_here
 from retouch.web.guesses import Guesses
 from retouch.web.names import host_name, is_loopback
+from retouch.web.reading import headers_of
 
 LOCAL = "local"
 SCHEMES = ("bearer", "key", "token")
 BARE_HEADERS = ("x-key", "x-api-key")
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,11 @@ class Gate:
         known_hosts: frozenset[str] = frozenset(),
         *,
         strict: bool = False,
-        guesses: Guesses | None = None,
+        forwarding: Forwarding,
+        guesses: Guesses,
     ) -> None:
         self._keys, self._known_hosts, self._strict = keys, known_hosts, strict
-        self._guesses = guesses or Guesses()
+        self._forwarding, self._guesses = forwarding, guesses
 
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Raise Forbidden for a Host that is not ours, if the gate is strict."""
@@ -64,34 +68,33 @@ class Gate:
                 "its operator may list it in the setting allowed_hosts."
             )
 
-    async def caller(self, headers: Mapping[str, str], peer: str | None) -> Caller:
-        """Who it is; raises Unauthenticated, and Throttled after too many wrong keys.
-
-        A key that was right a moment ago is let in all the same: its caller may share its address
-        with whoever is guessing.
-        """
-        secret = credential(headers)
+    async def caller(self, scope: HttpScope) -> Caller:
+        """Who it is; raises Unauthenticated, and Throttled after too many wrong keys."""
+        secret = credential(headers_of(scope))
         if await self._keys.any_created():
             if secret is None:
                 raise Unauthenticated(missing=True)
-            try:
-                self._guesses.require_patience(headers, peer)
-            except Throttled:
-                if not self._keys.is_known(secret):
-                    raise
+            self._require_patience(scope, secret)
             key = await self._keys.authenticate(secret)
             if key is None:
-                self._guesses.count(headers, peer)
+                self._guesses.count(self._forwarding.address(scope))
                 raise Unauthenticated(missing=False)
             return Caller(key.id, key.grant)
-        if self._is_local(headers, peer):
+        if is_from_here(scope) and self._knows(host_name(headers_of(scope).get("host", ""))):
             return Caller(LOCAL)
         raise Unauthenticated(missing=secret is None)
 
-    def _is_local(self, headers: Mapping[str, str], peer: str | None) -> bool:
-        if peer is None or through_proxy(headers):
-            return False
-        return is_loopback(peer) and self._knows(host_name(headers.get("host", "")))
+    def _require_patience(self, scope: HttpScope, secret: str) -> None:
+        """A key that was right a moment ago is let in all the same: its caller may share its
+        address with whoever is guessing.
+        """
+        if not self._guesses:
+            return
+        try:
+            self._guesses.require_patience(self._forwarding.address(scope))
+        except Throttled:
+            if not self._keys.is_known(secret):
+                raise
 
     def _knows(self, host: str) -> bool:
         return is_loopback(host) or host in self._known_hosts
@@ -103,8 +106,3 @@ def credential(headers: Mapping[str, str]) -> str | None:
     if scheme.lower() in SCHEMES and rest.strip():
         return rest.strip()
     return next((headers[name].strip() for name in BARE_HEADERS if headers.get(name)), None)
-
-
-def through_proxy(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy says that it forwards for somebody."""
-    return any(name in headers for name in PROXY_HEADERS)

@@ -1,17 +1,18 @@
 """The addresses that operators and their machines read: health and figures."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope as HttpScope
 
 from retouch.domain.errors import Busy, Forbidden, Throttled, Unauthenticated
 from retouch.domain.grant import Scope
 from retouch.service import meters
 from retouch.service.readiness import HEARD_S, Startup
-from retouch.web.auth import Gate, through_proxy
+from retouch.web.auth import Gate
+from retouch.web.forwarding import is_from_here
 from retouch.web.names import host_name, is_loopback
 from retouch.web.reading import headers_of
 from retouch.web.services import Services
@@ -77,19 +78,15 @@ class Operations:
 
     async def _admit(self, request: Request) -> None:
         """Let in this machine itself, and keys with the scope `operate`."""
-        headers = headers_of(request.scope)
-        peer = request.client.host if request.client else None
-        if _is_this_machine(headers, peer):
+        if _is_this_machine(request.scope):
             return
-        caller = await self.gate.caller(headers, peer)
+        caller = await self.gate.caller(request.scope)
         caller.require(Scope.OPERATE)
 
 
 _KEY_WANTED = {"detail": "From elsewhere this takes a key with the scope operate.", "status": 401}
 
 
-def _is_this_machine(headers: Mapping[str, str], peer: str | None) -> bool:
+def _is_this_machine(scope: HttpScope) -> bool:
     """Only under a loopback name: a proxy on this machine that keeps the Host is not it."""
-    if peer is None or through_proxy(headers):
-        return False
-    return is_loopback(peer) and is_loopback(host_name(headers.get("host", "")))
+    return is_from_here(scope) and is_loopback(host_name(headers_of(scope).get("host", "")))

@@ -1,8 +1,7 @@
-"""From an ASGI request to a protocol's `Call`: the origin, the body within its limit, the parts."""
+"""From an ASGI request to a protocol's `Call`: headers, the body within its limit, parts."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
@@ -14,32 +13,8 @@ from starlette.types import Message, Receive, Scope
 from retouch.domain.errors import InvalidEdit, TooLarge, Violation
 from retouch.protocols.base import Call, Part
 
-SAFE_HOST = re.compile(r"[A-Za-z0-9.\-_]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?")
 MAX_PARTS = 100
 MAX_FIELD_BYTES = 64 * 1024 * 1024  # a multipart field without a file name: it may be a data URI
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origins:
-    """How URLs in answers begin: as configured, or as the caller spelled it."""
-
-    public_url: str = ""
-    trust_forwarded: bool = False
-
-    def of(self, scope: Scope, headers: Mapping[str, str]) -> str:
-        """Scheme and host, without a slash at the end."""
-        if self.public_url:
-            return self.public_url.rstrip("/")
-        scheme, host = scope.get("scheme", "http"), headers.get("host", "")
-        if self.trust_forwarded:
-            scheme = _first(headers, "x-forwarded-proto") or scheme
-            host = _first(headers, "x-forwarded-host") or host
-        if scheme not in ("http", "https"):
-            scheme = "http"
-        if not SAFE_HOST.fullmatch(host):
-            name, port = scope.get("server") or ("localhost", None)
-            host = f"{name}:{port}" if port else str(name)
-        return f"{scheme}://{host}"
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:
@@ -51,7 +26,7 @@ def headers_of(scope: Scope) -> Mapping[str, str]:
     return found
 
 
-def call_of(scope: Scope, mount: str, origins: Origins) -> Call:
+def call_of(scope: Scope, mount: str, origin: str) -> Call:
     """The call without its body."""
     headers, query = headers_of(scope), scope.get("query_string", b"").decode("latin-1")
     return Call(
@@ -61,7 +36,7 @@ def call_of(scope: Scope, mount: str, origins: Origins) -> Call:
         query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
         query_text=query,
         headers=headers,
-        origin=origins.of(scope, headers),
+        origin=origin,
         mount=mount,
         request_id=scope.get("retouch.request", ""),
     )
@@ -152,7 +127,3 @@ def limited(
         return message
 
     return counted
-
-
-def _first(headers: Mapping[str, str], name: str) -> str:
-    return headers.get(name, "").partition(",")[0].strip()

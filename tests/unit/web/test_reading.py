@@ -1,4 +1,4 @@
-"""Origins, credentials and the limit on bodies."""
+"""Credentials, local names and the limit on bodies."""
 
 from typing import Any
 
@@ -6,32 +6,9 @@ import pytest
 from starlette.types import Message
 
 from retouch.domain.errors import TooLarge
-from retouch.web.auth import credential, host_name, is_loopback
-from retouch.web.reading import Origins, limited
-
-SCOPE = {"scheme": "http", "server": ("10.0.0.5", 8787)}
-
-
-@pytest.mark.parametrize(
-    ("host", "origin"),
-    [
-        ("edit.example", "http://edit.example"),
-        ("[::1]:8787", "http://[::1]:8787"),
-        ("edit.example:443", "http://edit.example:443"),
-        ("", "http://10.0.0.5:8787"),
-        ("evil/path", "http://10.0.0.5:8787"),
-        ("a b", "http://10.0.0.5:8787"),
-    ],
-)
-def test_an_origin_is_what_the_caller_spelled_when_that_is_a_host(host: str, origin: str) -> None:
-    assert Origins().of(SCOPE, {"host": host}) == origin
-
-
-def test_a_forwarded_scheme_is_http_or_https() -> None:
-    origins = Origins(trust_forwarded=True)
-
-    assert origins.of(SCOPE, {"host": "a", "x-forwarded-proto": "https"}) == "https://a"
-    assert origins.of(SCOPE, {"host": "a", "x-forwarded-proto": "javascript"}) == "http://a"
+from retouch.web.auth import credential
+from retouch.web.names import host_name, is_loopback
+from retouch.web.reading import limited
 
 
 @pytest.mark.parametrize(
