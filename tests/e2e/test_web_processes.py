@@ -12,8 +12,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from retouch.bootstrap.children import sibling_child
 from retouch.bootstrap.parts import open_store
-from retouch.bootstrap.web import _sibling
 from retouch.running import RunningServer
 from retouch.settings import Settings
 from retouch.web.server import listen
@@ -76,7 +76,7 @@ async def test_one_that_hangs_is_replaced_and_until_then_its_beats_are_heard(
     async with open_store(settings):
         """Its tables are made."""
     with listen("127.0.0.1", 0, processes=2) as (_, listening):
-        supervisor = _sibling(settings, 2, listening, patience)
+        supervisor = sibling_child(settings, 2, listening, patience)
         await supervisor.start()
         try:
             await reached(lambda: supervisor.child is not None and supervisor.child.heard >= 7)

@@ -118,7 +118,7 @@ def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_start
 
 FORKED = """
 import json, os, signal, sys
-import retouch.bootstrap.worker, retouch.bootstrap.web, retouch.engine.families.toy
+import retouch.bootstrap.worker, retouch.bootstrap.children, retouch.engine.families.toy
 from pathlib import Path
 from retouch.settings import Settings
 
