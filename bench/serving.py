@@ -31,20 +31,9 @@ from statistics import fmean
 import torch
 from diffusers import FluxKontextPipeline
 from PIL import Image
-from serving_sim import (
-    AIMS,
-    KINDS,
-    STEPS,
-    TARGET_LOAD,
-    Latencies,
-    Request,
-    arrivals,
-    drive,
-    measures,
-    report,
-    serial_rate,
-)
 from shared.aims import tell
+from shared.arrivals import KINDS, STEPS, Latencies, Request, arrivals, drive, serial_rate
+from shared.latencies import AIMS, TARGET_LOAD, measures, report
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture

@@ -29,7 +29,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from serving import Diffusers, ours
-from serving_sim import KINDS, Request, SimClock, SimFamily
+from shared.arrivals import KINDS, Request
+from shared.simulation import SimClock, SimFamily
 
 from retouch.domain.edit import Edit, Size
 from retouch.engine import load_family
