@@ -312,6 +312,7 @@ class StepEngine:
             run.metrics.update(self.family.metrics(self._session(turn)))
             del run.sessions[turn.number]
             self._schedule = self._schedule.finish(turn)
+            self._memory.trim_heap()
             if len(run.pictures) == len(run.plans):
                 yield self._finish(turn.job)
 

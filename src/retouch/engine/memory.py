@@ -13,6 +13,9 @@ class NoMemory(Memory):
     def trim(self) -> None:
         """Nothing to give back."""
 
+    def trim_heap(self) -> None:
+        """Nothing to give back."""
+
 
 def remedy(plan: Plan, limit_bytes: int | None) -> str:
     """The sentence for a picture that does not fit: how much it needs, and what needs less."""

@@ -107,6 +107,9 @@ class Memory(Protocol):
     def trim(self) -> None:
         """Give back what is cached and no longer used."""
 
+    def trim_heap(self) -> None:
+        """Give back what main memory's allocator holds in pieces: cheap, for every picture."""
+
 
 class Family(Protocol):
     """A model architecture with weights loaded: owns every tensor. `S` below is its session type.

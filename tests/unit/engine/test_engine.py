@@ -305,7 +305,7 @@ class Allocator(Memory):
     """A device that counts: sessions take their share for as long as they live."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.taken, self.trims = limit, 0, 0
+        self.limit, self.taken, self.trims, self.heap_trims = limit, 0, 0, 0
 
     def take(self, owner: object, size: int) -> None:
         if self.taken + size > self.limit:
@@ -322,6 +322,9 @@ class Allocator(Memory):
 
     def trim(self) -> None:
         self.trims += 1
+
+    def trim_heap(self) -> None:
+        self.heap_trims += 1
 
     def _give_back(self, size: int) -> None:
         self.taken -= size
@@ -445,6 +448,7 @@ def test_estimates_keep_the_device_from_ever_running_out():
 
     assert len(pictures(events)) == 6
     assert allocator.trims == 0
+    assert allocator.heap_trims == 6
 
 
 def test_an_edit_that_can_never_fit_is_refused_before_anything_is_allocated():

@@ -100,10 +100,16 @@ class DeviceMemory(Memory):
             torch.cuda.empty_cache()
         elif self._device.type == "mps":
             torch.mps.empty_cache()
-        elif sys.platform == "linux":
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
-            if trim is not None:
-                trim(0)
+        else:
+            self.trim_heap()
+
+    def trim_heap(self) -> None:
+        """Return the pages between what is in use: what stays of one picture, encoded content in
+        the cache, lies among what its steps took, and the allocator by itself only returns what
+        lies above all of it."""
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+        if trim is not None:  # glibc's; musl has none
+            trim(0)
 
 
 def main_memory_bytes(

@@ -1,3 +1,5 @@
+import mmap
+import platform
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,20 @@ def test_a_devices_memory_can_be_told_and_trimmed() -> None:
     memory.trim()
 
     assert (memory.free_bytes() or 0) > 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is trimmed")
+def test_what_lies_free_between_what_stays_is_given_back() -> None:
+    held = [b"x" * 60_000 for _ in range(512)]
+    kept = held[::16]
+    del held
+    before = resident_bytes()
+
+    DeviceMemory("cpu").trim_heap()
+
+    assert len(kept) == 32
+    assert before - resident_bytes() > 10_000_000
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
