@@ -30,11 +30,15 @@ class RetouchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule: where it is, which rule it is, and the rule in words."""
+    """One broken rule: where it is, which rule it is, the rule in words, and what broke it.
+
+    `value` is as a refusal may repeat it; None where nothing was sent, or it is a secret.
+    """
 
     field: str
     kind: str
     description: str
+    value: str | int | float | None = None
 
 
 class InvalidEdit(RetouchError):

@@ -72,6 +72,7 @@ STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
+SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 NULL: Schema = {"type": "null"}
 OBJECT: Schema = {"type": "object"}
 OPTIONAL_URL: Schema = {"type": "string", "pattern": f"^$|{WEB_ADDRESS}"}

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
 
+from retouch.protocols.values import told
+
 FORMATS = FormatChecker(formats=())
 
 
@@ -51,14 +53,15 @@ def is_web_address(text: str) -> bool:
 class Fault:
     """One broken rule: the path to the field, the schema keyword, its limit, and the value's type.
 
-    For a missing top-level field the path is empty and `limit` is its name. The value itself is
-    left out on purpose: it may be a secret.
+    For a missing top-level field the path is empty and `limit` is its name. `value` is as a
+    refusal may repeat it: None for what is missing or `writeOnly`, which is a secret.
     """
 
     path: tuple[str | int, ...]
     rule: str
     limit: Any
     given: str
+    value: str | int | float | None = None
 
 
 def known(schema: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _is_plainly_right(rules: Mapping[str, Any], value: object) -> bool:
 
 _PLAIN = frozenset(
     {"type", "enum", "minimum", "maximum"}
-    | {"x-order", "x-hidden", "title", "description", "default"}
+    | {"x-order", "x-hidden", "title", "description", "default", "writeOnly"}
 )
 _KINDS = {"string": str, "integer": int, "boolean": bool}
 
@@ -178,9 +181,12 @@ def _validator(key: _Schema) -> Draft202012Validator:
 def _fault(error: ValidationError) -> Fault:
     path = tuple(error.absolute_path)
     rule, limit = str(error.validator), error.validator_value
+    given = type_name(error.instance)
     if rule == "required":  # inside of a field, where one name is missing
         limit = next(name for name in limit if name not in error.instance)
-    return Fault(path, rule, limit, type_name(error.instance))
+        return Fault(path, rule, limit, given)
+    is_secret = error.schema.get("writeOnly", False)
+    return Fault(path, rule, limit, given, None if is_secret else told(error.instance))
 
 
 def _field(fault: Fault) -> str:

@@ -16,6 +16,7 @@ from retouch.protocols.operation import (
     NULL,
     NUMBER,
     OBJECT,
+    SCALAR,
     STRING,
     Description,
     Operation,
@@ -88,7 +89,15 @@ SCHEMAS = {
     "BrokenRules": record(
         {
             "detail": many(
-                record({"loc": many(either(STRING, INTEGER)), "msg": STRING, "type": STRING})
+                record(
+                    {
+                        "loc": many(either(STRING, INTEGER)),
+                        "msg": STRING,
+                        "type": STRING,
+                        "input": SCALAR,
+                    },
+                    optional=("input",),
+                )
             ),
             "message": STRING,
         }

@@ -4,7 +4,7 @@ One client shows `detail`, another `message`: every error carries both.
 """
 
 import math
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from retouch.domain.errors import (
     Busy,
@@ -21,6 +21,7 @@ from retouch.protocols.base import Answer, Call
 from retouch.protocols.bfl.fields import UNKNOWN
 from retouch.protocols.bfl.render import NO_STORE, task_body
 from retouch.protocols.schema import Fault
+from retouch.protocols.values import told
 
 RULE_WORDS = {
     "required": ("missing", "Field required"),
@@ -44,7 +45,7 @@ def violation(fault: Fault) -> Violation:
     kind = kind.format(limit=TYPE_NAMES.get(str(fault.limit), fault.limit))
     choices = _either(fault.limit) if fault.rule == "enum" else ""
     field = str(fault.limit) if fault.rule == "required" else str(fault.path[0])
-    return Violation(field, kind, words.format(limit=fault.limit, choices=choices))
+    return Violation(field, kind, words.format(limit=fault.limit, choices=choices), fault.value)
 
 
 def _either(choices: list[str]) -> str:
@@ -52,8 +53,8 @@ def _either(choices: list[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def refuse(field: str, kind: str, description: str) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, description),))
+def refuse(field: str, kind: str, description: str, value: object = None) -> NoReturn:
+    raise InvalidEdit((Violation(field, kind, description, told(value)),))
 
 
 def problem(status: int, detail: str, **headers: str) -> Answer:
@@ -95,11 +96,14 @@ def _whole(error: Busy | Throttled) -> str:
 
 
 def _invalid(error: InvalidEdit) -> Answer:
-    detail = [
-        {"loc": _place(it.field), "msg": it.description, "type": it.kind} for it in error.violations
-    ]
+    detail = [_entry(it) for it in error.violations]
     message = "; ".join(f"{it.field or 'body'}: {it.description}" for it in error.violations)
     return Answer(status=422, body={"detail": detail, "message": message})
+
+
+def _entry(it: Violation) -> dict[str, Any]:
+    entry = {"loc": _place(it.field), "msg": it.description, "type": it.kind}
+    return entry if it.value is None else {**entry, "input": it.value}
 
 
 def _place(field: str) -> list[str]:

@@ -29,7 +29,7 @@ INPUTS: dict[str, Any] = {
     "aspect_ratio": {"type": "string", "pattern": RATIO},
     "output_format": {"type": "string", "enum": ["jpeg", "png", "webp"], "default": "png"},
     "webhook_url": {"type": "string", "minLength": 1, "maxLength": 2083},
-    "webhook_secret": {"type": "string"},
+    "webhook_secret": {"type": "string", "writeOnly": True},
     "prompt_upsampling": {"type": "boolean", "default": False},
     "safety_tolerance": {"type": "integer", "minimum": 0, "maximum": 6, "default": 2},
     # Not in the published schema; clients of it send both all the same.

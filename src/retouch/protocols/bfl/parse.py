@@ -12,6 +12,7 @@ from retouch.protocols.bfl.errors import refuse, violation
 from retouch.protocols.bfl.fields import IMAGES, SCHEMA, USAGE
 from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_of
 from retouch.protocols.schema import faults, is_uri, known
+from retouch.protocols.values import told
 
 IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
 MORE_IMAGES = re.compile(r"input_image_\d+")
@@ -51,7 +52,7 @@ def usage_body(call: Call) -> dict[str, Any]:
 def _body(call: Call) -> Mapping[str, Any]:
     body = call.json()
     if not isinstance(body, dict):
-        refuse("", "model_attributes_type", "Input should be a valid dictionary or object")
+        refuse("", "model_attributes_type", "Input should be a valid dictionary or object", body)
     return body
 
 
@@ -61,19 +62,20 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
     for name, value in fields.items():
         if isinstance(value, str) and "\0" in value:
             words = "Value error, must not contain null characters"
-            found.append(Violation(name, "value_error", words))
+            found.append(Violation(name, "value_error", words, told(value)))
     if "aspect_ratio" in fields and "aspect_ratio" not in broken:
         width, height = map(int, fields["aspect_ratio"].split(":"))
         if not (0 < 9 * height <= 21 * width and 9 * width <= 21 * height):
             words = "Value error, must be between 21:9 and 9:21"
-            found.append(Violation("aspect_ratio", "value_error", words))
+            found.append(Violation("aspect_ratio", "value_error", words, fields["aspect_ratio"]))
     return found
 
 
 def _unsupported(body: Mapping[str, Any]) -> list[Violation]:
     """What would be lost without a word if it were ignored."""
+    words = f"Value error, at most {len(IMAGES)} images are accepted"
     return [
-        Violation(name, "value_error", f"Value error, at most {len(IMAGES)} images are accepted")
+        Violation(name, "value_error", words, told(value))
         for name, value in body.items()
         if MORE_IMAGES.fullmatch(name) and name not in IMAGES and value is not None
     ]
@@ -90,7 +92,7 @@ def _images(fields: Mapping[str, Any], broken: list[Violation]) -> dict[str, Ima
             found[name] = _source(fields[name])
         except ValueError:
             words = "Value error, must be an http(s) URL, base64 or a data URI"
-            broken.append(Violation(name, "value_error", words))
+            broken.append(Violation(name, "value_error", words, told(fields[name])))
     return found
 
 

@@ -19,6 +19,7 @@ from retouch.protocols.operation import (
     OBJECT,
     OPTIONAL_URL,
     PLAIN_TEXT,
+    SCALAR,
     STRING,
     Description,
     Operation,
@@ -139,8 +140,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "type": one_of(list(KINDS)),
             "url": STRING,
             "ctx": OBJECT,
+            "input": SCALAR,
         },
-        optional=("ctx",),
+        optional=("ctx", "input"),
     ),
 }
 

@@ -23,6 +23,7 @@ from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import NOT_STARTED, Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
+from retouch.protocols.values import told
 
 NAMES = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a header may repeat of an address
 KINDS = {
@@ -107,11 +108,11 @@ def violation(fault: Fault) -> Violation:
         choices = [f"'{it}'" for it in fault.limit] if fault.rule == "enum" else []
         listed = " or ".join((", ".join(choices[:-1]), *choices[-1:])) if choices else ""
         words = words.format(limit=fault.limit, choices=listed)
-    return Violation(".".join(map(str, path)), kind, words)
+    return Violation(".".join(map(str, path)), kind, words, fault.value)
 
 
-def refuse(field: str, kind: str, words: str) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, words),))
+def refuse(field: str, kind: str, words: str, value: object = None) -> NoReturn:
+    raise InvalidEdit((Violation(field, kind, words, told(value)),))
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -156,6 +157,8 @@ def _entry(call: Call, it: Violation) -> dict[str, Any]:
     }
     if it.kind in LIMITS:
         entry["ctx"] = {LIMITS[it.kind]: _limit(it)}
+    if it.value is not None:
+        entry["input"] = it.value
     return entry
 
 

@@ -34,6 +34,7 @@ from retouch.protocols.fal.fields import (
     SIZES,
 )
 from retouch.protocols.schema import faults, is_web_address, known
+from retouch.protocols.values import told
 
 RUN_WAIT_S = 86_400.0  # a run is held to its end; its clients set no read timeout
 ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
@@ -58,7 +59,7 @@ def submission_of(call: Call) -> Submission:
         raise NotFound("model", name)
     body = call.json()
     if not isinstance(body, dict):
-        refuse("", "dict_type", "Input should be a valid dictionary")
+        refuse("", "dict_type", "Input should be a valid dictionary", body)
     schema = BY_NAME[name].schema
     fields = {field: _lenient(schema, field, value) for field, value in known(schema, body).items()}
     broken = [violation(fault) for fault in faults(schema, fields)]
@@ -118,14 +119,15 @@ def _query_faults(call: Call) -> list[Violation]:
     url, most = (call.query.get(name) for name in (WEBHOOK, MAX_QUEUE))
     broken = []
     if url and not is_web_address(url):
-        broken.append((f"?{WEBHOOK}", "value_error", "Value error, not an http(s) URL"))
+        words = "Value error, not an http(s) URL"
+        broken.append((f"?{WEBHOOK}", "value_error", words, told(url)))
     if most and not COUNT.fullmatch(most):
         words = "Input should be a valid integer, unable to parse string as an integer"
-        broken.append((f"?{MAX_QUEUE}", "int_parsing", words))
+        broken.append((f"?{MAX_QUEUE}", "int_parsing", words, told(most)))
     timeout = _start_timeout(call)
     if timeout and timeout[1] <= MIN_PATIENCE_S:
         words = f"Value error, must be seconds, more than {MIN_PATIENCE_S}"
-        broken.append((timeout[0], "value_error", words))
+        broken.append((timeout[0], "value_error", words, told(call.headers[timeout[0]])))
     return [Violation(*it) for it in broken]
 
 
@@ -176,15 +178,17 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
         try:
             Lora(lora["path"])
         except ValueError as error:
-            rules.append((f"loras.{number}.path", "value_error", f"Value error, {error}"))
+            words = f"Value error, {error}"
+            rules.append((f"loras.{number}.path", "value_error", words, told(lora["path"])))
     if "image_size" in fields and "image_size" not in broken:
         size = _size(fields["image_size"])
         if size.width * size.height > MAX_PIXELS:
             words = f"Value error, more than {MAX_PIXELS} pixels"
-            rules.append(("image_size", "value_error", words))
+            rules.append(("image_size", "value_error", words, f"{size.width}x{size.height}"))
     for name, value in fields.items():
         if any("\0" in text for text in _texts(value)):
-            rules.append((name, "value_error", "Value error, null characters are not allowed"))
+            words = "Value error, null characters are not allowed"
+            rules.append((name, "value_error", words, told(value)))
     return [Violation(*rule) for rule in rules if rule[0] not in broken]
 
 
@@ -219,7 +223,7 @@ def _images(
                 source = _source(call, text)
             except ValueError:
                 field = name if name == "image_url" else f"{name}.{number}"
-                broken.append(Violation(field, *RULES["format"]))
+                broken.append(Violation(field, *RULES["format"], told(text)))
                 continue
             found.append(source)
             aside = isinstance(source, InlineImage) and len(text) > ECHO_LIMIT

@@ -44,11 +44,11 @@ def place_of(call: Call) -> Upload:
         return Upload(name=_name(call), content_type=_type(call), data=b"")
     body = call.json() if call.body else {}
     if not isinstance(body, dict):
-        refuse("", "dict_type", "Input should be a valid dictionary")
+        refuse("", "dict_type", "Input should be a valid dictionary", body)
     said = {name: body[name] for name in PLACE_FIELDS if body.get(name) is not None}
     for name, value in said.items():
         if not isinstance(value, str) or "\0" in value:
-            refuse(name, "string_type", "Input should be a valid string")
+            refuse(name, "string_type", "Input should be a valid string", value)
     kind = said.get("content_type") or "application/octet-stream"
     return Upload(name=said.get("file_name") or "file", content_type=kind, data=b"")
 
@@ -88,7 +88,8 @@ def _number(place: int, part: Any) -> int:
     number: Any = part.get("partNumber") if isinstance(part, dict) else None
     is_whole = type_name(number) == "integer" or (isinstance(number, float) and number % 1 == 0)
     if not is_whole or not 1 <= number <= MAX_PARTS:
-        refuse(f"parts.{place}.partNumber", "int_type", "Input should be a valid integer")
+        words = f"Input should be a valid integer from 1 to {MAX_PARTS}"
+        refuse(f"parts.{place}.partNumber", "int_type", words, number)
     return int(number)
 
 

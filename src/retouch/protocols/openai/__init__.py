@@ -7,7 +7,7 @@ no task to poll: an answer is held until the pictures are done. `docs/openai.md`
 
 from collections.abc import Sequence
 
-from retouch.domain.errors import NotFound, RetouchError
+from retouch.domain.errors import NotFound, RetouchError, Violation
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import (
@@ -97,7 +97,8 @@ class OpenAI(Dialect):
 
     def listing(self, call: Call) -> Listing:
         if "after" in call.query:
-            refuse("after", "unsupported_value", "Unsupported parameter 'after'.")
+            words = "Unsupported parameter 'after'."
+            refuse(Violation("after", "unsupported_value", words))
         limit = call.query.get("limit", "")
         most = int(limit) if limit.isdecimal() and len(limit) < 6 else FILES_LIMIT
         return Listing(limit=min(max(most, 1), FILES_LIMIT))

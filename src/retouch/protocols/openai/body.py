@@ -10,9 +10,10 @@ from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import FileImage, ImageSource, InlineImage, UrlImage
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Part
-from retouch.protocols.openai.errors import refuse
+from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import IMAGE_FIELDS, SCHEMA
 from retouch.protocols.schema import is_uri, type_name
+from retouch.protocols.values import told
 
 IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
 IMAGE_PART = re.compile(rf"({'|'.join(IMAGE_FIELDS)})((?:\[\w*\])*)")
@@ -37,7 +38,7 @@ def body_of(call: Call) -> Body:
 def _from_json(body: Any) -> Body:
     if not isinstance(body, dict):
         words = f"Invalid body: expected an object, but got {type_name(body)} instead."
-        refuse("", "invalid_type", words)
+        refuse(Violation("", "invalid_type", words))
     images: list[ImageSource] = []
     for name in IMAGE_FIELDS:
         value = body.get(name)
@@ -57,8 +58,8 @@ def _named(field: str, item: Any) -> ImageSource:
         case {"image_url": str(url)} | {"image_url": {"url": str(url)}} | {"url": str(url)}:
             return _source(field, url)
         case _:
-            words = f"Invalid type for '{field}': expected an image_url or a file_id."
-            raise InvalidEdit((Violation(field, "invalid_type", words),))
+            rule = "expected an image_url or a file_id"
+            raise InvalidEdit((invalid(field, rule, told(item), "invalid_type"),))
 
 
 def _from_parts(parts: Sequence[Part]) -> Body:
@@ -77,7 +78,8 @@ def _from_parts(parts: Sequence[Part]) -> Body:
 def _sent(field: str, place: str, part: Part) -> ImageSource:
     if part.filename is not None:
         if not part.data:
-            refuse(field, "invalid_image_file", f"Invalid image file in '{field}': it is empty.")
+            words = f"Invalid image file in '{field}': it is empty."
+            refuse(Violation(field, "invalid_image_file", words, told(part.filename)))
         return InlineImage(part.data)
     text = part.data.decode("utf-8", "replace")
     return _file(field, text) if place.endswith("[file_id]") else _source(field, text)
@@ -85,7 +87,7 @@ def _sent(field: str, place: str, part: Part) -> ImageSource:
 
 def _file(field: str, file_id: str) -> FileImage:
     if FILE_ID.fullmatch(file_id) is None:
-        refuse(field, "invalid_value", f"Invalid file_id in '{field}'.")
+        refuse(invalid(field, "expected a file_id of at most 64 letters and digits", told(file_id)))
     return FileImage(file_id)
 
 
@@ -125,5 +127,5 @@ def _source(field: str, text: str) -> ImageSource:
                 return InlineImage(data)
         except ValueError:
             pass
-    words = f"Invalid image in '{field}': expected an http(s) URL or a data URI."
-    raise InvalidEdit((Violation(field, "invalid_image_url", words),))
+    rule = "expected an http(s) URL or a data URI"
+    raise InvalidEdit((invalid(field, rule, told(text), "invalid_image_url"),))

@@ -4,6 +4,7 @@ A client repeats 408, 409, 429 and 5xx by itself, unless `x-should-retry` says o
 wherever work was spent, or one failing edit would be made three times.
 """
 
+import json
 import math
 from typing import NoReturn
 
@@ -22,9 +23,10 @@ from retouch.domain.errors import (
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
+from retouch.protocols.values import Told
 
 RULE_WORDS = {
-    "type": ("invalid_type", "expected {article} {limit}, but got {given} instead"),
+    "type": ("invalid_type", "expected {article} {limit}"),
     "minimum": ("integer_below_min_value", "expected a value of at least {limit}"),
     "maximum": ("integer_above_max_value", "expected a value of at most {limit}"),
     "minLength": ("empty_string", "it must not be empty"),
@@ -49,8 +51,17 @@ def violation(fault: Fault) -> Violation:
     code, words = RULE_WORDS[fault.rule]
     name, article = str(fault.path[0]), "an" if str(fault.limit)[0] in "aeio" else "a"
     choices = ", ".join(f"'{it}'" for it in fault.limit) if fault.rule == "enum" else ""
-    said = words.format(limit=fault.limit, given=fault.given, article=article, choices=choices)
-    return Violation(name, code, f"Invalid '{name}': {said}.")
+    rule = words.format(limit=fault.limit, article=article, choices=choices)
+    return invalid(name, rule, fault.value, code)
+
+
+def invalid(name: str, rule: str, value: Told = None, code: str = "invalid_value") -> Violation:
+    got = "" if value is None else f", but got {_spelled(value)}"
+    return Violation(name, code, f"Invalid '{name}': {rule}{got}.", value)
+
+
+def _spelled(value: str | int | float) -> str:
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
 def missing(name: str) -> Violation:
@@ -58,8 +69,8 @@ def missing(name: str) -> Violation:
     return Violation(name, "missing_required_parameter", words)
 
 
-def refuse(field: str, code: str, words: str) -> NoReturn:
-    raise InvalidEdit((Violation(field, code, words),))
+def refuse(broken: Violation) -> NoReturn:
+    raise InvalidEdit((broken,))
 
 
 def problem(

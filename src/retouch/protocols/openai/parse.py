@@ -17,9 +17,10 @@ from retouch.domain.edit import (
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.openai.body import body_of
-from retouch.protocols.openai.errors import missing, violation
+from retouch.protocols.openai.errors import invalid, missing, violation
 from retouch.protocols.openai.fields import DEFAULT, MAX_IMAGES, SCHEMA, model_of
 from retouch.protocols.schema import faults, known
+from retouch.protocols.values import told
 
 WAIT_S = 595.0  # below the 600 s after which the official clients stop listening
 SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
@@ -60,28 +61,29 @@ def submission_of(call: Call) -> Submission:
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
     found = [
-        Violation(name, "invalid_value", f"Invalid '{name}': it must not hold null characters.")
+        invalid(name, "it must not hold null characters", told(value))
         for name, value in fields.items()
         if isinstance(value, str) and "\0" in value
     ]
-    wrong = "size" not in broken and _wrong_size(fields.get("size", "auto"))
-    return [*found, Violation("size", "invalid_value", wrong)] if wrong else found
+    size = fields.get("size", "auto")
+    rule = "size" not in broken and _broken_by(size)
+    return [*found, invalid("size", rule, told(size))] if rule else found
 
 
-def _wrong_size(text: str) -> str:
-    """What is wrong with a size, in a sentence; empty when nothing is."""
+def _broken_by(text: str) -> str:
+    """The rule that a size breaks; empty when it keeps them all."""
     if text == "auto":
         return ""
     sides = SIZE.fullmatch(text)
     if sides is None:
-        return "Invalid value for 'size'. Expected 'auto' or WIDTHxHEIGHT, such as '1024x1024'."
+        return "expected 'auto' or WIDTHxHEIGHT, such as '1024x1024'"
     width, height = int(sides[1]), int(sides[2])
     if width % MULTIPLE or height % MULTIPLE or not (width and height):
-        return f"Invalid 'size': width and height must be multiples of {MULTIPLE}."
+        return f"width and height must be multiples of {MULTIPLE}"
     if width > 3 * height or height > 3 * width:
-        return "Invalid 'size': it must be between 1:3 and 3:1."
+        return "it must be between 1:3 and 3:1"
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        return f"Invalid 'size': at most {MAX_SIDE} a side and {MAX_PIXELS} pixels in all."
+        return f"it must have at most {MAX_SIDE} a side and {MAX_PIXELS} pixels in all"
     return ""
 
 
@@ -89,8 +91,8 @@ def _image_rules(call: Call, images: tuple[ImageSource, ...]) -> list[Violation]
     if not images and call.path.endswith("/edits"):
         return [missing("image")]
     if len(images) > MAX_IMAGES:
-        words = f"Invalid 'image': expected at most {MAX_IMAGES} pictures, but got {len(images)}."
-        return [Violation("image", "array_above_max_length", words)]
+        rule = f"expected at most {MAX_IMAGES} pictures"
+        return [invalid("image", rule, len(images), "array_above_max_length")]
     return []
 
 

@@ -18,6 +18,7 @@ from retouch.protocols.operation import (
     OBJECT,
     OPTIONAL_URL,
     PLAIN_TEXT,
+    SCALAR,
     STRING,
     Description,
     Operation,
@@ -157,7 +158,10 @@ SCHEMAS: Mapping[str, Schema] = {
             "status": INTEGER,
             "title": STRING,
             "invalid_fields": many(
-                record({"type": STRING, "field": STRING, "description": STRING})
+                record(
+                    {"type": STRING, "field": STRING, "description": STRING, "value": SCALAR},
+                    optional=("value",),
+                )
             ),
         },
         optional=("invalid_fields",),

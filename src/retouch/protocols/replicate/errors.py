@@ -19,6 +19,7 @@ from retouch.domain.errors import (
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.replicate.fields import texts_in
 from retouch.protocols.schema import Fault, type_name
+from retouch.protocols.values import told
 
 RULE_WORDS = {
     "required": ("required", "{limit} is required"),
@@ -38,16 +39,17 @@ def violation(fault: Fault) -> Violation:
     choices = ", ".join(json.dumps(choice) for choice in fault.limit) if kind == "enum" else ""
     name = str(fault.path[-1]) if fault.path else ""
     description = words.format(limit=fault.limit, given=fault.given, name=name, choices=choices)
-    return Violation(".".join(("input", *map(str, fault.path))), kind, description)
+    field = ".".join(("input", *map(str, fault.path)))
+    return Violation(field, kind, description, fault.value)
 
 
 def mistyped(field: str, wanted: str, value: object) -> Violation:
     words = f"Invalid type. Expected: {wanted}, given: {type_name(value)}"
-    return Violation(field, "invalid_type", words)
+    return Violation(field, "invalid_type", words, told(value))
 
 
-def refuse(field: str, kind: str, description: str) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, description),))
+def refuse(field: str, kind: str, description: str, value: object = None) -> NoReturn:
+    raise InvalidEdit((Violation(field, kind, description, told(value)),))
 
 
 def problem(status: int, detail: str, title: str = "", **more: Any) -> Answer:
@@ -100,16 +102,18 @@ def _invalid(violations: Sequence[Violation]) -> Answer:
         f"- {it.field}: {it.description}\n" if it.field else f"- {it.description}\n"
         for it in violations
     ]
-    fields = [
-        {"type": it.kind, "field": it.field, "description": it.description} for it in violations
-    ]
     body = {
         "detail": "".join(lines),
         "status": 422,
         "title": "Input validation failed",
-        "invalid_fields": fields,
+        "invalid_fields": [_entry(it) for it in violations],
     }
     return Answer(status=422, body=body, headers={"content-type": "application/problem+json"})
+
+
+def _entry(it: Violation) -> dict[str, Any]:
+    entry = {"type": it.kind, "field": it.field, "description": it.description}
+    return entry if it.value is None else {**entry, "value": it.value}
 
 
 def _plain(status: int, detail: str) -> Answer:

@@ -21,7 +21,7 @@ def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
     said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
     metadata = _metadata(said)
     if b"\\u0000" in msgspec.json.encode(metadata):
-        refuse("metadata", "format", "Must not contain null characters")
+        refuse("metadata", "format", "Must not contain null characters", metadata)
     return Upload(
         name=said.get("filename") or content.filename or "file",
         content_type=said.get("type") or content.content_type or "application/octet-stream",
@@ -35,7 +35,7 @@ def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
         try:
             metadata = msgspec.json.decode(said["metadata"] or "{}")
         except (msgspec.MsgspecError, RecursionError):
-            refuse("metadata", "invalid_json", "metadata is not valid JSON")
+            refuse("metadata", "invalid_json", "metadata is not valid JSON", said["metadata"])
         if not isinstance(metadata, dict):
             raise InvalidEdit((mistyped("metadata", "object", metadata),))
         return metadata

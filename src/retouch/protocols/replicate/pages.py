@@ -33,7 +33,7 @@ def _moment(call: Call, name: str) -> float | None:
         moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + arrives as a space
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        refuse(name, "format", "Does not match format 'date-time'")
+        refuse(name, "format", "Does not match format 'date-time'", text)
 
 
 def _cursor(call: Call) -> Cursor | None:
@@ -46,7 +46,7 @@ def _cursor(call: Call) -> Cursor | None:
     except (ValueError, KeyError):
         cursor = None
     if cursor is None or not isfinite(cursor.created_at) or not CURSOR_ID.fullmatch(cursor.id):
-        refuse("cursor", "format", "Does not match format 'cursor'")
+        refuse("cursor", "format", "Does not match format 'cursor'", text)
     return cursor
 
 

@@ -17,7 +17,7 @@ from retouch.domain.edit import (
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
-from retouch.protocols.replicate.errors import mistyped, refuse, violation
+from retouch.protocols.replicate.errors import mistyped, violation
 from retouch.protocols.replicate.fields import (
     BY_NAME,
     BY_VERSION,
@@ -28,7 +28,8 @@ from retouch.protocols.replicate.fields import (
     texts_in,
 )
 from retouch.protocols.replicate.webhooks import webhook_faults, webhook_of
-from retouch.protocols.schema import faults, known, type_name
+from retouch.protocols.schema import faults, known
+from retouch.protocols.values import told
 
 BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
 ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
@@ -67,7 +68,7 @@ def _body(call: Call) -> Mapping[str, Any]:
     """The envelope around `input`, checked."""
     body = call.json()
     if not isinstance(body, dict):
-        refuse("", "invalid_type", f"Invalid type. Expected: object, given: {type_name(body)}")
+        raise InvalidEdit((mistyped("", "object", body),))
     pinned = "name" not in call.params
     needed = ("version", "input") if pinned else ("input",)
     broken = [
@@ -89,7 +90,8 @@ def _body(call: Call) -> Mapping[str, Any]:
     broken += webhook_faults(body)
     if _cancel_after(call) == 0:
         words = "Must be a time such as 90, 90s, 5m or 1h30m45s, of at least 5 seconds"
-        broken.append(Violation("Cancel-After", "format", words))
+        said = told(call.headers["cancel-after"])
+        broken.append(Violation("Cancel-After", "format", words, said))
     if broken:
         raise InvalidEdit(tuple(broken))
     return body
@@ -111,18 +113,22 @@ def _chosen(call: Call, body: Mapping[str, Any]) -> tuple[Model, Mapping[str, An
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
     """What the published schemas do not say."""
-    rules = []
+    found = []
+
+    def breaks(name: str, kind: str, words: str, value: object) -> None:
+        found.append(Violation(f"input.{name}", kind, words, told(value)))
+
     tolerance, seed = fields.get("safety_tolerance"), fields.get("seed")
     if "input_image" in fields and "input.safety_tolerance" not in broken and (tolerance or 0) > 2:
-        rules.append(("safety_tolerance", "number_lte", "Must be less than or equal to 2"))
-    if seed is not None and "input.seed" not in broken and not 0 <= seed <= MAX_SEED:
-        low = ("seed", "number_gte", "Must be greater than or equal to 0")
-        high = ("seed", "number_lte", f"Must be less than or equal to {MAX_SEED}")
-        rules.append(low if seed < 0 else high)
+        breaks("safety_tolerance", "number_lte", "Must be less than or equal to 2", tolerance)
+    if seed is not None and "input.seed" not in broken and seed < 0:
+        breaks("seed", "number_gte", "Must be greater than or equal to 0", seed)
+    if seed is not None and "input.seed" not in broken and seed > MAX_SEED:
+        breaks("seed", "number_lte", f"Must be less than or equal to {MAX_SEED}", seed)
     for name, value in fields.items():
         if any("\0" in text for text in texts_in(value)):
-            rules.append((name, "format", "Must not contain null characters"))
-    return [Violation(f"input.{name}", kind, words) for name, kind, words in rules]
+            breaks(name, "format", "Must not contain null characters", value)
+    return found
 
 
 def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
@@ -154,7 +160,8 @@ def _images(
         try:
             sources = [_source(call, text) for text in texts]
         except ValueError:
-            broken.append(Violation(f"input.{name}", "format", "Does not match format 'uri'"))
+            words, value = "Does not match format 'uri'", told(fields[name])
+            broken.append(Violation(f"input.{name}", "format", words, value))
             continue
         found += sources
         kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]

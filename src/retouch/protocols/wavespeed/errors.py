@@ -6,6 +6,7 @@ Two numbers stand in it: `code` repeats the HTTP status, `error_code` is the tas
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from retouch.domain.errors import (
 )
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
+from retouch.protocols.values import Told
 from retouch.protocols.wavespeed.fields import TaskCode
 
 RULE_WORDS = {
@@ -34,6 +36,7 @@ RULE_WORDS = {
     "minItems": "must hold at least {limit}",
     "maxItems": "must hold at most {limit}",
 }
+RETRIED = re.compile("timeout|connection|HTTP 5", re.IGNORECASE)
 NO_STORE = {"cache-control": "no-store"}
 
 
@@ -43,20 +46,25 @@ def violation(fault: Fault) -> Violation:
         return missing(".".join(filter(None, (field, str(fault.limit)))))
     limit = fault.limit
     if field == "content_type" and fault.rule == "pattern":
-        return invalid(field, 'must be a type such as "image/png"')
+        return invalid(field, 'must be a type such as "image/png"', fault.value)
     if fault.rule == "maxItems" and limit == 0:
-        return invalid(field, "must be empty")
+        return invalid(field, "must be empty", fault.value)
     if isinstance(limit, list):
         limit = ", ".join(json.dumps(choice) for choice in limit)
-    return invalid(field, RULE_WORDS[fault.rule].format(limit=limit))
+    return invalid(field, RULE_WORDS[fault.rule].format(limit=limit), fault.value)
 
 
 def missing(field: str) -> Violation:
     return Violation(field, str(TaskCode.MISSING.value), f"parameter {field} is missing")
 
 
-def invalid(field: str, rule: str, code: TaskCode = TaskCode.INVALID) -> Violation:
-    return Violation(field, str(code.value), f"parameter {field} is invalid: {rule}")
+def invalid(
+    field: str, rule: str, value: Told = None, code: TaskCode = TaskCode.INVALID
+) -> Violation:
+    words = f"parameter {field} is invalid: {rule}"
+    if value is not None and not RETRIED.search(str(value)):
+        words = f"{words}, not {json.dumps(value, ensure_ascii=False)}"
+    return Violation(field, str(code.value), words, value)
 
 
 def refuse(broken: Violation) -> NoReturn:

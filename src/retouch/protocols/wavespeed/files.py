@@ -7,6 +7,7 @@ from retouch.domain.errors import InvalidEdit
 from retouch.ports import File
 from retouch.protocols.base import Call, Part, Place, Upload
 from retouch.protocols.schema import faults, known
+from retouch.protocols.values import told
 from retouch.protocols.wavespeed.errors import invalid, missing, refuse, violation
 from retouch.protocols.wavespeed.fields import UPLOAD_RULES
 from retouch.protocols.wavespeed.parse import body_of
@@ -20,7 +21,7 @@ def announced(call: Call) -> Upload:
     fields = known(UPLOAD_RULES, body_of(call))
     broken = [violation(fault) for fault in faults(UPLOAD_RULES, fields)]
     if not broken and "\0" in fields["filename"]:
-        broken = [invalid("filename", "must not contain null characters")]
+        broken = [invalid("filename", "must not contain null characters", told(fields["filename"]))]
     if broken:
         raise InvalidEdit(tuple(broken))
     return Upload(

@@ -18,6 +18,7 @@ from retouch.domain.edit import (
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
 from retouch.protocols.schema import faults, known, type_name
+from retouch.protocols.values import told
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
 from retouch.protocols.wavespeed.fields import (
     BY_NAME,
@@ -84,15 +85,15 @@ def _extra_rules(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]
         size = _size(fields["size"])
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (size.width, size.height)):
             rule = f"width and height must each be {MIN_SIDE} to {MAX_SIDE}"
-            broken.append(invalid("size", rule))
+            broken.append(invalid("size", rule, told(fields["size"])))
     for number, lora in enumerate(fields.get("loras", ()) if "loras" not in faulty else ()):
         try:
             Lora(lora["path"])
         except ValueError as error:
-            broken.append(invalid(f"loras.{number}.path", str(error)))
+            broken.append(invalid(f"loras.{number}.path", str(error), told(lora["path"])))
     for name, value in fields.items():
         if any("\0" in text for text in _texts_in(value)):
-            broken.append(invalid(name, "must not contain null characters"))
+            broken.append(invalid(name, "must not contain null characters", told(value)))
     return broken
 
 
@@ -121,7 +122,7 @@ def _images(
         sources = [_source(text) for text in texts]
     except ValueError as error:
         words = str(error).rstrip(".").replace("The data URI", "the data URI")
-        broken.append(invalid(name, words, TaskCode.UNREADABLE))
+        broken.append(invalid(name, words, told(fields[name]), TaskCode.UNREADABLE))
         return (), dict(fields)
     kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]
     return tuple(sources), {**fields, name: kept if name == "images" else kept[0]}

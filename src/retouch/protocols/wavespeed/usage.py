@@ -8,6 +8,7 @@ from typing import Any
 from retouch.domain.prediction import Prediction
 from retouch.ports import Filter
 from retouch.protocols.base import Call, Listing, View
+from retouch.protocols.values import told
 from retouch.protocols.wavespeed.errors import invalid, refuse
 from retouch.protocols.wavespeed.fields import USAGE_RULES
 from retouch.protocols.wavespeed.pages import asked_of, moment_of
@@ -21,7 +22,8 @@ def usage_of(call: Call) -> Listing:
     asked = asked_of(call, USAGE_RULES)
     start, end = (moment_of(asked, name) for name in ("start_time", "end_time"))
     if start is None or end is None or not 0 <= end - start <= MAX_DAYS * 86_400:
-        refuse(invalid("end_time", f"must be at most {MAX_DAYS} days after start_time"))
+        rule = f"must be at most {MAX_DAYS} days after start_time"
+        refuse(invalid("end_time", rule, told(asked.get("end_time"))))
     model = asked.get("model_uuid")
 
     def keep(it: Prediction) -> bool:
