@@ -6,6 +6,7 @@ many are ignored, so rows written before or after this version load.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -76,6 +77,10 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 _EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")
 _COLUMNS = tuple(column.name for column in predictions.columns)
+_INPUT = _COLUMNS.index("input")
+SHORT_INPUT = 4096
+"""Up to this many characters of input a prediction that was read is kept for the next look."""
+
 _encoder = msgspec.json.Encoder()
 _decode_edit = msgspec.json.Decoder(StoredEdit).decode
 _decode_outputs = msgspec.json.Decoder(tuple[Output, ...]).decode
@@ -149,6 +154,11 @@ def prediction_values(
 
 def prediction_of(row: AnyRow) -> Prediction:
     """The prediction in a row of `predictions`, which may have more at its end."""
+    # Who polls sees the same row again and again. A long one, with pictures in it, is not kept.
+    return _remembered(row) if len(row[_INPUT]) <= SHORT_INPUT else _read(row)
+
+
+def _read(row: AnyRow) -> Prediction:
     it = dict(zip(_COLUMNS, row, strict=False))  # a look-up by attribute costs ten of these
     return Prediction(
         id=it["id"],
@@ -179,6 +189,9 @@ def prediction_of(row: AnyRow) -> Prediction:
         keep_s=_keep_s(it),
         data_removed=it["outputs_gone"],
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_read)
 
 
 def _progress(it: Values) -> Progress | None:

@@ -17,7 +17,7 @@ from sqlalchemy.sql import visitors
 
 from retouch.domain.edit import Edit, UrlImage
 from retouch.domain.errors import Busy
-from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue
+from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue, Status
 from retouch.ports import Cursor, Filter
 from retouch.store import SqlStore, migrate, rows
 from retouch.store.database import is_outage, open_database, parse_url
@@ -274,6 +274,18 @@ async def test_an_old_row_loads_from_the_table(database_url, lab):
     read = await lab.store.get(made.id)
     assert read is not None
     assert (read.edit, read.outputs) == (Edit(prompt="old"), (Output(**output),))
+
+
+@on_sql
+async def test_a_poll_costs_no_reading_while_nothing_changes_unless_the_input_is_long(lab):
+    short, long = await lab.add(), await lab.add(input={"image": "x" * rows.SHORT_INPUT})
+    before = [await lab.store.get(it.id) for it in (short, long)]
+    again = [await lab.store.get(it.id) for it in (short, long)]
+    await lab.store.advance(short.id, Cancel(by="owner"))
+
+    assert again == before
+    assert [new is old for new, old in zip(again, before, strict=True)] == [True, False]
+    assert (await lab.store.get(short.id)).status is Status.CANCELED
 
 
 # -- outages -------------------------------------------------------------------------------------
