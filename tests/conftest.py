@@ -16,6 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.prediction import Fail, Fence, Kept, Output, Prediction, Progress, Succeed
+from retouch.logs import name_request
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.protocols import DIALECTS
@@ -64,7 +65,7 @@ def configure_logs() -> None:
     plain = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, plain])
+    structlog.configure(processors=[name_request, plain])
 
 
 TOGETHER = ("tests/e2e/clients/", "tests/contract/store/")

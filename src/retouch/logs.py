@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TextIO
 
@@ -23,6 +24,9 @@ _DATA_URI = re.compile(r"data:[\w/+.-]*;base64,[A-Za-z0-9+/=_-]{40,}")
 
 Line = MutableMapping[str, Any]
 
+REQUEST: ContextVar[str] = ContextVar("request", default="")
+"""The id of the HTTP request under way, which its lines bear."""
+
 
 def configure(level: str, form: str, *, for_good: bool = False, gathered: bool = False) -> None:
     """Send structlog's and the standard library's lines to stderr in one shape.
@@ -36,13 +40,13 @@ def configure(level: str, form: str, *, for_good: bool = False, gathered: bool =
         atexit.register(stream.pour)
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        name_request,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer = JSON if as_json else structlog.dev.ConsoleRenderer()
+    renderer = _as_json if as_json else structlog.dev.ConsoleRenderer()
     # Straight to stderr: by way of the standard library a line would cost three times as much.
     structlog.configure(
         processors=[*shared, renderer],
@@ -100,15 +104,24 @@ class Gathered:
             self._stream.flush()
 
 
-def _dumps(line: Line, **_: Any) -> str:
+def name_request(_logger: object, _method: str, line: Line) -> Line:
+    """Say during which request this happened."""
+    request = REQUEST.get()
+    if request:
+        line.setdefault("request", request)
+    return line
+
+
+def _as_json(_logger: object, _method: str, line: Line) -> str:
     return msgspec.json.encode(line, enc_hook=repr).decode()
-
-
-JSON = structlog.processors.JSONRenderer(_dumps)
 
 
 def redact(_logger: object, _method: str, line: Line) -> Line:
     """Replace credentials by name and by shape, and inline pictures by their length."""
+    texts = "\n".join([value for value in line.values() if isinstance(value, str)])
+    # Most lines hold nothing to hide, so one look at all their texts is what they cost.
+    if not _may_hide(texts) and not any(map(_is_secret, line)):
+        return line
     for name, value in line.items():
         if _is_secret(name):
             line[name] = "<hidden>"
@@ -124,9 +137,11 @@ def _is_secret(name: str) -> bool:
 
 def redact_text(text: str) -> str:
     """The text without credentials and inline pictures."""
-    # Most texts hold none, and this is every value of every line.
-    if "rt_" in text or "whsec_" in text or "signature=" in text:
-        text = _SECRET_TEXT.sub("<hidden>", text)
-    if "data:" not in text:
+    if not _may_hide(text):
         return text
+    text = _SECRET_TEXT.sub("<hidden>", text)
     return _DATA_URI.sub(lambda found: f"<data URI of {len(found[0])} characters>", text)
+
+
+def _may_hide(text: str) -> bool:
+    return "rt_" in text or "whsec_" in text or "signature=" in text or "data:" in text

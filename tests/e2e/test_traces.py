@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
+from retouch.logs import name_request
 from retouch.net.tracing import OtelTracer
 from retouch.ports import UNTRACED, Receipt, Tracer
 from retouch.protocols import DIALECTS
@@ -121,7 +122,7 @@ async def test_untraced_nothing_is_stored_or_sent(new_front: Any) -> None:
 
 
 async def test_log_lines_lead_from_the_request_to_its_webhook(new_front: Any) -> None:
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as it:
+    with structlog.testing.capture_logs(processors=[name_request]) as it:
         await edit_and_tell(new_front(), UNTRACED)
 
     lines = {line["event"]: line for line in it}

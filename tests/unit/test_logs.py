@@ -1,9 +1,11 @@
-"""Lines of one moment are one write, and none waits for longer."""
+"""Lines of one moment are one write, none waits for longer, and none tells a secret."""
 
 import asyncio
 import io
 
-from retouch.logs import Gathered
+import pytest
+
+from retouch.logs import Gathered, redact
 
 
 class Writes(io.StringIO):
@@ -48,3 +50,23 @@ def test_a_line_outside_of_a_loop_is_written_at_once_with_what_a_dead_loop_left(
     say(lines, "after\n")
 
     assert "".join(writes.seen) == "left\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"status": 200, "address": "/v1/start_by"}, {"status": 200, "address": "/v1/start_by"}),
+        ({"address": "/x", "x-api-key": 7}, {"address": "/x", "x-api-key": "<hidden>"}),
+        ({"a": "x", "b": "key rt_01234567_" + "k" * 43}, {"a": "x", "b": "key <hidden>"}),
+        ({"b": "whsec_c2VjcmV0"}, {"b": "<hidden>"}),
+        ({"b": "/files/k?signature=ab&expires=1"}, {"b": "/files/k?signature=<hidden>&expires=1"}),
+        (
+            {"b": "at data:image/png;base64," + "A" * 40},
+            {"b": "at <data URI of 62 characters>"},
+        ),
+    ],
+)
+def test_a_secret_is_hidden_by_its_name_or_its_shape(
+    said: dict[str, object], told: dict[str, object]
+) -> None:
+    assert redact(None, "info", said) == told

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retouch.logs import REQUEST
 from retouch.ports import UNTRACED, Tracer
 from retouch.web.reading import headers_of
 
@@ -56,7 +57,7 @@ class RequestContext:
                 message["headers"] = [*others, (REQUEST_HEADER, request_id.encode())]
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(request=request_id)
+        before = REQUEST.set(request_id)
         try:
             await self._app(scope, receive, named)
         finally:
@@ -78,7 +79,7 @@ class RequestContext:
                 seconds=round(took_s, 3),
                 **({"refusal": refusal} if refusal else {}),
             )
-            structlog.contextvars.reset_contextvars(**bound)
+            REQUEST.reset(before)
 
 
 class SafeHeaders:
