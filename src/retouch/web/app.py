@@ -13,8 +13,8 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Router
 from starlette.routing import Route as Path
+from starlette.types import ASGIApp
 
 from retouch.protocols import DIALECTS, Dialect
 from retouch.protocols.openapi import openapi
@@ -26,7 +26,7 @@ from retouch.web.crossing import CrossOrigin, Proxied
 from retouch.web.files import signed_file
 from retouch.web.forwarding import Forwarding
 from retouch.web.guesses import Guesses
-from retouch.web.middleware import NoTrailingSlash, RequestContext, SafeHeaders
+from retouch.web.middleware import NoTrailingSlash, OnlyHttp, RequestContext
 from retouch.web.names import host_name, is_loopback
 from retouch.web.operations import Operations
 from retouch.web.routing import Hosts, Shelves
@@ -65,17 +65,16 @@ def create_app(
 
     # A name in the log and no secret: not worth a call of the system for each request.
     draw = draw_request_id or partial(draw_id, random.Random().randbytes)  # noqa: S311
-    routes = [_vendor_hosts(desk, dialects), _routes(desk, dialects)]
-    app = Starlette(routes=routes, lifespan=lifespan)
-    app.router.redirect_slashes = False
-    inner = Proxied(NoTrailingSlash(app.router), dialects=dialects)
-    # In place of Starlette's own layers, which turn into answers what no address of ours raises.
-    app.middleware_stack = RequestContext(
-        SafeHeaders(CrossOrigin(inner, is_closed=services.keys.any_created)),
+    inner = Proxied(NoTrailingSlash(_hosts(desk, dialects)), dialects=dialects)
+    http = RequestContext(
+        CrossOrigin(inner, is_closed=services.keys.any_created),
         draw_id=draw,
         answered=services.meters.answered,
         tracer=services.tracer,
     )
+    app = Starlette(lifespan=lifespan)
+    # In place of Starlette's own layers, which turn into answers what no address of ours raises.
+    app.middleware_stack = OnlyHttp(http, otherwise=app.router)
     return app
 
 
@@ -98,20 +97,19 @@ def _desk(services: Services, options: WebOptions, dialects: Sequence[Dialect]) 
     )
 
 
-def _vendor_hosts(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
-    """One router per vendor's host name."""
-    return Hosts(
-        {
-            host: router
-            for dialect in dialects
-            if dialect.hosts
-            for router in [Router([_routes(desk, [dialect])], redirect_slashes=False)]
-            for host in dialect.hosts
-        }
-    )
+def _hosts(desk: Desk, dialects: Sequence[Dialect]) -> ASGIApp:
+    """The addresses of one protocol at each vendor's host name, those of all elsewhere."""
+    vendors = {
+        host: addresses
+        for dialect in dialects
+        if dialect.hosts
+        for addresses in [_addresses(desk, [dialect])]
+        for host in dialect.hosts
+    }
+    return Hosts(vendors, otherwise=_addresses(desk, dialects))
 
 
-def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
+def _addresses(desk: Desk, dialects: Sequence[Dialect]) -> ASGIApp:
     """Every address of these protocols, then our own, then everything else."""
     services = desk.services
 
@@ -137,6 +135,5 @@ def _routes(desk: Desk, dialects: Sequence[Dialect]) -> BaseRoute:
         *(document(dialect) for dialect in dialects),
         Path("/files/{key:path}", Own("/files/{key}", files)),
         *(Path(path, Own(path, read)) for path, read in own.items()),
-        Path("/{path:path}", Nowhere(desk, dialects)),
     ]
-    return Shelves(routes)
+    return Shelves(routes, otherwise=Nowhere(desk, dialects))

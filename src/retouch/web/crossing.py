@@ -25,12 +25,17 @@ class CrossOrigin:
     def __init__(self, app: ASGIApp, *, is_closed: Callable[[], Awaitable[bool]]) -> None:
         self._app, self._is_closed = app, is_closed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asking = headers_of(scope) if scope["type"] == "http" else {}
-        origin = asking.get("origin", "")
-        if not origin or not await self._may_read(origin):
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        origin = headers_of(scope).get("origin", "")
+        if not origin:
+            return self._app(scope, receive, send)
+        return self._answer_page(origin, scope, receive, send)
+
+    async def _answer_page(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self._may_read(origin):
             await self._app(scope, receive, send)
             return
+        asking = headers_of(scope)
         common = {"access-control-allow-origin": origin, "vary": "Origin"}
         if scope["method"] == "OPTIONS" and "access-control-request-method" in asking:
             allowed = {
@@ -67,13 +72,13 @@ class Proxied:
         self._app = app
         self._named = {it.target_header: it for it in dialects if it.target_header}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = self._place(scope) if scope["type"] == "http" else None
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        place = self._place(scope)
         if place is not None:
             path, _, query = place.partition("?")
             scope["path"], scope["raw_path"] = unquote(path), path.encode()
             scope["query_string"] = query.encode()
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _place(self, scope: Scope) -> str | None:
         headers = headers_of(scope)

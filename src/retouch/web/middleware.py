@@ -1,8 +1,8 @@
-"""Around every request: an id, one log line, safe headers, and no slash at the end of a path."""
+"""Around every request: an id, safe headers, one log line, and no slash at the end of a path."""
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,18 +13,34 @@ from retouch.web.reading import headers_of
 
 log = structlog.get_logger(__name__)
 
+Header = tuple[bytes, bytes]
+
 REQUEST_HEADER = b"x-request-id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-DEFAULT_HEADERS = (
+DEFAULT_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 
+class OnlyHttp:
+    """Requests to our layers, which know nothing else; the rest to Starlette: the lifespan."""
+
+    def __init__(self, http: ASGIApp, *, otherwise: ASGIApp) -> None:
+        self._http, self._otherwise = http, otherwise
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        app = self._http if scope["type"] == "http" else self._otherwise
+        return app(scope, receive, send)
+
+
 class RequestContext:
-    """Names each request and writes its line. The line has the address, never the path's values:
-    a path may hold a ticket, a query a signature."""
+    """Names each request, makes its answer safe, and writes its line.
+
+    The line has the address, never the path's values: a path may hold a ticket, a query a
+    signature.
+    """
 
     def __init__(
         self,
@@ -39,9 +55,6 @@ class RequestContext:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = headers_of(scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._draw_id()
@@ -49,13 +62,12 @@ class RequestContext:
         scope["retouch.request"], scope["retouch.trace"] = request_id, span.context
         status, started = 500, time.perf_counter()
 
-        async def named(message: Message) -> None:
+        def named(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                others = (it for it in message["headers"] if it[0] != REQUEST_HEADER)
-                message["headers"] = [*others, (REQUEST_HEADER, request_id.encode())]
-            await send(message)
+                message["headers"] = _completed(message["headers"], request_id)
+            return send(message)
 
         before = REQUEST.set(request_id)
         try:
@@ -82,22 +94,13 @@ class RequestContext:
             REQUEST.reset(before)
 
 
-class SafeHeaders:
-    """Headers every answer carries unless it set them itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def safe(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                own = {name for name, _ in headers}
-                missing = (it for it in DEFAULT_HEADERS if it[0] not in own)
-                message["headers"] = [*headers, *missing]
-            await send(message)
-
-        await self._app(scope, receive, safe)
+def _completed(headers: Iterable[Header], request_id: str) -> list[Header]:
+    """An answer's headers with its request's id, and the default ones that it did not set."""
+    found = [it for it in headers if it[0] != REQUEST_HEADER]
+    own = {name for name, _ in found}
+    found += [it for it in DEFAULT_HEADERS if it[0] not in own]
+    found.append((REQUEST_HEADER, request_id.encode()))
+    return found
 
 
 class NoTrailingSlash:
@@ -106,7 +109,6 @@ class NoTrailingSlash:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(scope["path"]) > 1:
-            scope["path"] = scope["path"].rstrip("/") or "/"
-        await self._app(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        return self._app(scope, receive, send)

@@ -24,6 +24,7 @@ async def test_an_id_of_any_characters_is_merely_unknown(front: Any, id: str) ->
         f"/api/v3/predictions/{id}/result",
         f"/v1/get_result?id={id}",
         f"/v1/images/{id}",
+        f"/{id}",
     ):
         answer = await front.client.get(address)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from starlette.routing import Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from retouch.web.routing import Hosts, Shelves
+from retouch.web.routing import LONGEST_KEPT, Hosts, Shelves
 
 PATHS = (
     "/things",
@@ -24,14 +24,23 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that never answers."""
 
 
+async def no_body() -> Message:
+    raise AssertionError("nobody reads it")
+
+
+async def ignored(message: Message) -> None:
+    raise AssertionError("nobody answers")
+
+
 class Named:
-    """An app of its own for each path, so that it can be told which was found."""
+    """An app of its own for each path, which knows what it was asked."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.seen: list[Scope] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await nothing(scope, receive, send)
+        self.seen.append(scope)
 
 
 def asked(path: str, host: str = "here") -> Scope:
@@ -55,17 +64,33 @@ def test_what_is_found_is_the_first_that_matches_in_a_plain_list(path: str) -> N
         if match is Match.FULL
     ]
 
-    match, found = Shelves(routes).matches(asked(path))
+    app, params = Shelves(routes, nothing).find(path)
 
-    assert match is Match.FULL
-    assert found == plain[0]
+    assert {"endpoint": app, "path_params": params} == plain[0]
 
 
-def test_a_host_is_known_by_its_name_in_any_case_and_on_any_port() -> None:
-    hosts = Hosts({"api.vendor.test": nothing})
+def test_what_matches_nothing_goes_to_the_last_resort() -> None:
+    shelves = Shelves([Route(it, Named(it)) for it in PATHS[:4]], nothing)
 
-    assert hosts.matches(asked("/", "API.vendor.test:443")) == (
-        Match.FULL,
-        {"endpoint": nothing},
-    )
-    assert hosts.matches(asked("/", "vendor.test"))[0] is Match.NONE
+    assert [shelves.find(it) for it in ("/nothing", "/a\nb")] == [(nothing, {})] * 2
+
+
+@pytest.mark.parametrize("path", ["/v1/things/7", "/v1/things/" + "7" * LONGEST_KEPT])
+async def test_a_path_is_found_as_well_the_second_time(path: str) -> None:
+    named = Named("/v1/things/{id}")
+    shelves = Shelves([Route(named.path, named)], nothing)
+
+    for _ in range(2):
+        await shelves(asked(path), no_body, ignored)
+
+    assert [it["path_params"] for it in named.seen] == [{"id": path[11:]}] * 2
+
+
+async def test_a_host_is_known_by_its_name_in_any_case_and_on_any_port() -> None:
+    vendor, other = Named("vendor"), Named("other")
+    hosts = Hosts({"api.vendor.test": vendor}, other)
+
+    await hosts(asked("/", "API.vendor.test:443"), no_body, ignored)
+    assert (len(vendor.seen), len(other.seen)) == (1, 0)
+    await hosts(asked("/", "vendor.test"), no_body, ignored)
+    assert (len(vendor.seen), len(other.seen)) == (1, 1)
