@@ -1,7 +1,7 @@
 """One frozen `Settings`: flag over environment (`RETOUCH_*`) over `retouch.toml` over default.
 
-The only module that reads the environment, and only inside `load`. A value that does not parse
-stops the start and names its key; an unknown key is an error with the nearest known one.
+The only module that reads the environment, and not while it is imported. A value that does not
+parse stops the start and names its key; an unknown key is an error with the nearest known one.
 """
 
 import os
@@ -220,6 +220,28 @@ def traced_as(environ: Mapping[str, str] | None = None) -> str | None:
     if is_off or not any(environ.get(name) for name in OTEL_ENDPOINTS):
         return None
     return environ.get("OTEL_SERVICE_NAME") or "retouch"
+
+
+@dataclass(frozen=True, slots=True)
+class Overseer:
+    """The service manager: the address of its socket, and how long it bears silence, if at all."""
+
+    address: str
+    patience_s: float | None
+
+
+def overseen_by(environ: Mapping[str, str] | None = None) -> Overseer | None:
+    """Who started this process and wants to hear of it: systemd, for services of type notify.
+
+    >>> overseen_by({"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "30000000"})
+    Overseer(address='/run/systemd/notify', patience_s=30.0)
+    """
+    environ = os.environ if environ is None else environ
+    address, patience = environ.get("NOTIFY_SOCKET", ""), environ.get("WATCHDOG_USEC", "")
+    if not address.startswith(("/", "@")):
+        return None
+    is_meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return Overseer(address, int(patience) / 1e6 if patience.isdecimal() and is_meant else None)
 
 
 def let_idle_threads_sleep() -> None:

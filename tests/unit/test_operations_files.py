@@ -76,6 +76,15 @@ def test_the_unit_waits_for_the_drain() -> None:
     assert int(wait[1]) >= DRAIN_S + 10
 
 
+def test_the_unit_has_a_server_that_hangs_started_again() -> None:
+    said = dict(re.findall(r"^(\w+)=(.+)$", UNIT, re.M))
+
+    assert said["Type"] == "notify"
+    assert said["WatchdogSignal"] == "SIGKILL"  # one that is stopped heeds no other
+    assert said["Restart"] == "always"
+    assert f"`WatchdogSec={said['WatchdogSec']}`" in PAGE
+
+
 def test_the_image_runs_as_nobody_special_and_knows_its_health() -> None:
     text = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ")
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line and line[0].isupper()]

@@ -11,9 +11,10 @@ from retouch.bootstrap.answering import build_server, run_until_told
 from retouch.bootstrap.children import local_name, sibling_child, worker_child
 from retouch.bootstrap.parts import CLOCK
 from retouch.bootstrap.services import disk_reserve, open_services
+from retouch.bootstrap.systemd import READY, signs_of_life, tell
 from retouch.domain.prediction import Kept
 from retouch.folder import DataFolder
-from retouch.settings import Settings, SettingsError
+from retouch.settings import Settings, SettingsError, overseen_by
 
 if TYPE_CHECKING:
     from retouch.service.deliveries import Deliveries
@@ -40,7 +41,13 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     from retouch.service.readiness import Readiness
     from retouch.web.server import listen
 
-    name = local_name(folder) if with_worker else ""
+    name, overseer = local_name(folder) if with_worker else "", overseen_by()
+
+    def announce(address: str) -> None:
+        print(f"retouch {__version__} is ready at {address}", flush=True)
+        if overseer:
+            tell(overseer, READY)
+
     async with AsyncExitStack() as stack:
         store, services = await open_services(stack, settings, folder, 1)
         await _refuse_open_bind(settings, services)
@@ -56,10 +63,10 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
             is_own_up=lambda: supervisor is not None and supervisor.is_ready,
         )
         services = replace(services, ready=readiness.missing)
-        for chore in _chores(settings, store, services, name):
+        for chore in (*_chores(settings, store, services, name), *signs_of_life(overseer)):
             await chore.start()
             stack.push_async_callback(chore.stop)
-        server = build_server(settings, services, sockets[0], _announce)
+        server = build_server(settings, services, sockets[0], announce)
         siblings = [sibling_child(settings, number, it) for number, it in enumerate(sockets[1:], 2)]
         await run_until_told(
             server, services, settings.drain_s, supervisor, siblings, held=sockets[1:]
@@ -126,7 +133,3 @@ async def _refuse_open_bind(settings: Settings, services: "Services") -> None:
         f"    retouch keys create NAME --data {settings.data}\n\n"
         f"or bind to this machine only: --host 127.0.0.1"
     )
-
-
-def _announce(address: str) -> None:
-    print(f"retouch {__version__} is ready at {address}", flush=True)
