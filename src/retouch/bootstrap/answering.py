@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from math import ceil
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from retouch.folder import DataFolder
 from retouch.settings import Settings
 
 if TYPE_CHECKING:
+    from retouch.web.app import WebOptions
     from retouch.web.server import WebServer
     from retouch.web.services import Services
     from retouch.worker.supervisor import Supervisor
@@ -34,18 +36,25 @@ def build_server(
     on_ready: Callable[[str], None],
 ) -> "WebServer":
     """The app on a listening socket; `on_ready` gets the address once requests are answered."""
-    from retouch.web.app import WebOptions, create_app
+    from retouch.web.app import create_app
     from retouch.web.server import WebServer
 
-    options = WebOptions(
+    return WebServer(create_app(services, web_options(settings)), listening, on_ready=on_ready)
+
+
+def web_options(settings: Settings) -> "WebOptions":
+    """What the settings say to each web process."""
+    from retouch.web.app import WebOptions
+
+    return WebOptions(
         public_url=settings.public_url,
         trust_forwarded=settings.trust_forwarded,
-        max_wrong_keys=settings.max_wrong_keys,
+        # Each counts for itself, and whoever guesses gets to all of them.
+        max_wrong_keys=ceil(settings.max_wrong_keys / settings.web_processes),
         max_body_bytes=settings.max_body_bytes,
         host=settings.host,
         allowed_hosts=settings.allowed_hosts,
     )
-    return WebServer(create_app(services, options), listening, on_ready=on_ready)
 
 
 async def run_until_told(
