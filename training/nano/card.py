@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.nano.edits import EDITS, Edit
+from training.nano.edits import BY_NAME, EDITS, Edit
 from training.nano.evaluate import Score, summary
 from training.nano.phrasings import EXAMPLES, HELD_OUT
 
@@ -13,17 +13,22 @@ def card(
     edits: Sequence[Edit],
     scores: Sequence[Score],
     larger: Sequence[Score],
+    doubled: Sequence[Score],
     steps: int,
     log: dict[str, object],
 ) -> str:
-    """Markdown with front matter, from the declared edits, their scores, those at larger sizes
-    and the last line of the training log.
+    """Markdown with front matter, from the declared edits, their scores, those at larger sizes,
+    those of compositions and the last line of the training log.
     """
     found = summary(scores)
     sections = [
         HEAD,
         "## What it can do\n\n" + _vocabulary(edits),
         "## How well\n\n" + MEASURED.format(steps=steps, **found) + "\n\n" + _scores(scores),
+        "## Two edits in one sentence\n\n"
+        + TWO.format(**_kinds(doubled), **summary(doubled))
+        + "\n\n"
+        + _by_arrangement(doubled),
         "## Larger pictures\n\n" + LARGER + "\n\n" + _by_size(larger),
         "## How it was made\n\n"
         + MADE.format(**{key: log[key] for key in ("step", "samples", "minutes")}),
@@ -69,6 +74,24 @@ def _by_size(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
+def _kinds(scores: Sequence[Score]) -> dict[str, str]:
+    parts = [BY_NAME[score.edit].parts for score in scores]
+    looks, arrangements = (", ".join(dict.fromkeys(names)) for names in zip(*parts, strict=True))
+    return {"looks": looks, "arrangements": arrangements}
+
+
+def _by_arrangement(scores: Sequence[Score]) -> str:
+    lines = ["| a look and | right edit | gap on average | at worst |", "|---|---|---|---|"]
+    for name in dict.fromkeys(BY_NAME[score.edit].parts[1] for score in scores):
+        own = [score for score in scores if BY_NAME[score.edit].parts[1] == name]
+        found, worst = summary(own), max(own, key=lambda it: it.gap)
+        lines.append(
+            f"| {name} | {found['right_edit_rate']:.0%} of {found['samples']} "
+            f"| {found['mean_gap_db']} dB | {worst.gap} dB ({BY_NAME[worst.edit].parts[0]}) |"
+        )
+    return "\n".join(lines)
+
+
 HEAD = """\
 ---
 license: apache-2.0
@@ -91,6 +114,18 @@ result through the codec, the best any weights could do; right edit is how often
 results of all edits judged, the asked one is the nearest. The aim is a gap of at most 6 dB.
 
 Right edit {right_edit_rate:.1%} over {samples} samples of {edits} edits; gap to the ceiling
+{mean_gap_db} dB on average, {worst_gap_db} dB at worst."""
+
+TWO = """\
+One look and one arrangement can be asked for together, in either order: "make it black and white
+and mirror it", "put the first image on the left and the second on the right, in sepia".
+
+- Looks: {looks}.
+- Arrangements: {arrangements}.
+
+Held-out phrasings, two each, at 256x256 (`evaluate --composed`); right edit here means nearer to
+the exact result than to that of any other composition or of any single edit. Right edit
+{right_edit_rate:.1%} over {samples} samples of {edits} compositions; gap to the ceiling
 {mean_gap_db} dB on average, {worst_gap_db} dB at worst."""
 
 LARGER = """\

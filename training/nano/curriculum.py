@@ -16,7 +16,9 @@ from torch import Tensor
 from training.nano.edits import Edit
 
 FULL_SIZES = ((256, 256), (288, 224), (224, 288))
+LARGE_SIZES = ((384, 384), (384, 384), (512, 384), (384, 512), (512, 512))
 TWO_IMAGE_SHARE = 0.45
+COMPOSED_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,23 @@ class Canvas:
 
 def rate(progress: float, step: int, warm_up: int = 100) -> float:
     """Fraction of the full learning rate: warm-up by steps, constant, then to zero over the last
-    quarter.
+    sixth.
     """
     return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.16))
 
 
 def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:
     """Draw a size and a batch of about `tokens` tokens: small pictures first, the served sizes
-    in the last third.
+    and larger ones in the second half.
     """
-    low, high, full = (4, 8, 0.04) if progress < 0.5 else (4, 10, 0.2)
+    low, high, full, large = (4, 8, 0.04, 0.0) if progress < 0.5 else (4, 10, 0.2, 0.2)
     rows, columns = rng.randint(low, high), rng.randint(low, high)
-    if rng.random() < full:
-        rows, columns = (side // 16 for side in rng.choice(FULL_SIZES))
+    chance = rng.random()
+    if chance < full + large:
+        sizes = FULL_SIZES if chance < full else LARGE_SIZES
+        rows, columns = (side // 16 for side in rng.choice(sizes))
     images = 2 if rng.random() < TWO_IMAGE_SHARE else 1
-    count = max(4, round(tokens / (rows * columns * (images + 1) + 24)))
+    count = max(2, round(tokens / (rows * columns * (images + 1) + 32)))
     return Canvas(count, rows * 16, columns * 16, images)
 
 
@@ -68,9 +72,22 @@ def times(edits: Sequence[Edit], random_: torch.Generator) -> Tensor:
 def draw(
     edits: Sequence[Edit], errors: dict[str, float], count: int, rng: random.Random
 ) -> list[Edit]:
-    """Choose `count` edits, those with the larger error (per-edit mean square) more often,
-    sorted by name.
+    """Choose `count` edits, some of them compositions, those with the larger error (per-edit mean
+    square) more often; sorted by name.
     """
+    composed = [edit for edit in edits if edit.parts]
+    single = [edit for edit in edits if not edit.parts]
+    share = COMPOSED_SHARE if composed else 0.0
+    double = sum(rng.random() < share for _ in range(count))
+    chosen = _weighted(single, errors, count - double, rng)
+    if double:
+        chosen += _weighted(composed, errors, double, rng)
+    return sorted(chosen, key=lambda edit: edit.name)
+
+
+def _weighted(
+    edits: Sequence[Edit], errors: dict[str, float], count: int, rng: random.Random
+) -> list[Edit]:
     known = [errors.get(edit.name, 0.0) for edit in edits]
     middle = sorted(known)[len(known) // 2] or 1.0
     weights = [
@@ -78,4 +95,4 @@ def draw(
         * (2 if edit.by_place else 1)
         for edit, error in zip(edits, known, strict=True)
     ]
-    return sorted(rng.choices(list(edits), weights, k=count), key=lambda edit: edit.name)
+    return rng.choices(list(edits), weights, k=count)

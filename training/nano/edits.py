@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.nano.phrasings import ARRANGEMENTS, LOOK_WORDS
+
 Pictures = Sequence[Tensor]
 
 LUMA = (0.299, 0.587, 0.114)
@@ -26,13 +28,15 @@ class Edit:
     """One word of the vocabulary: its name, how many images it takes, and what it does to them.
 
     `raw` maps `images` batches (b, 3, h, w) to one (b, 3, h, w), unclipped. `by_place`
-    says that a pixel's answer depends on where it is, which is the hard part to learn.
+    says that a pixel's answer depends on where it is, which is the hard part to learn. `parts`
+    names the look and the arrangement of a composition.
     """
 
     name: str
     images: int
     raw: Callable[[Pictures], Tensor]
     by_place: bool = False
+    parts: tuple[str, ...] = ()
 
     def exact(self, pictures: Pictures) -> Tensor:
         """The right answer as a picture: (b, 3, h, w) in [0, 1]."""
@@ -174,3 +178,26 @@ EDITS: tuple[Edit, ...] = (
 )
 
 BY_NAME = {edit.name: edit for edit in EDITS}
+
+
+def compose(look: Edit, arrangement: Edit) -> Edit:
+    """Both edits in one: the pictures arranged, then given the look.
+
+    The looks are affine and, but for blur, act on each pixel alone, so either order gives the same
+    picture (blur differs by a seam between two halves).
+    """
+    return Edit(
+        f"{look.name} + {arrangement.name}",
+        arrangement.images,
+        lambda pictures: look.raw([arrangement.raw(pictures)]),
+        arrangement.by_place,
+        (look.name, arrangement.name),
+    )
+
+
+COMPOSITIONS: tuple[Edit, ...] = tuple(
+    compose(BY_NAME[look], BY_NAME[arrangement])
+    for look in LOOK_WORDS
+    for arrangement in ARRANGEMENTS
+)
+BY_NAME |= {edit.name: edit for edit in COMPOSITIONS}

@@ -3,7 +3,9 @@
 
 For every declared edit it prints PSNR against the exact result, the codec's ceiling (the exact
 result encoded and decoded), the gap between them, and how often the nearest exact result of the
-whole vocabulary is the one asked for. The last line is one JSON object with the same figures.
+whole vocabulary is the one asked for. `--composed` judges two edits in one sentence, and there the
+nearest is sought among all single edits and all compositions. The last line is one JSON object with
+the same figures.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from training.nano.edits import BY_NAME, EDITS, Edit
-from training.nano.phrasings import HELD_OUT
+from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit
+from training.nano.phrasings import HELD_OUT, held_out_compositions
 from training.nano.sampling import Nano, edit, load
 
 SIZES = ((256, 256), (288, 224))
 LARGER = ((384, 384), (512, 384), (512, 512))
-"""Beyond what it was trained on: judged with one phrasing an edit."""
+"""Larger than what it makes unasked: judged with one phrasing an edit."""
 PHOTOGRAPHS = ("astronaut", "cat", "coffee")
 
 
@@ -67,16 +69,24 @@ def psnr(error: float) -> float:
 
 
 def judge(
-    nano: Nano, edits: Sequence[Edit], sizes: Sequence[tuple[int, int]], steps: int, quick: bool
+    nano: Nano,
+    edits: Sequence[Edit],
+    sizes: Sequence[tuple[int, int]],
+    steps: int,
+    phrasings: int | None = None,
+    rivals: Sequence[Edit] = (),
 ) -> list[Score]:
-    """Scores for every edit at every (width, height)."""
+    """Scores for every edit at every (width, height), by its first `phrasings` held-out ones.
+
+    The right edit is the nearest of `edits` and `rivals`.
+    """
     scores = []
     for width, height in sizes:
         photos = photographs(Path("examples/photos"), width, height)
         pairs = [[photo, photos[(number + 1) % len(photos)]] for number, photo in enumerate(photos)]
-        answers = [[other.exact(pair) for other in edits] for pair in pairs]
+        answers = [[other.exact(pair) for other in (*edits, *rivals)] for pair in pairs]
         scores += [
-            _judge_one(nano, number, edits, pairs, answers, steps, quick)
+            _judge_one(nano, number, edits, pairs, answers, steps, phrasings)
             for number in range(len(edits))
         ]
     return scores
@@ -90,10 +100,10 @@ def _judge_one(
     pairs: list[list[Tensor]],
     answers: list[list[Tensor]],
     steps: int,
-    quick: bool,
+    phrasings: int | None,
 ) -> Score:
     asked = edits[number]
-    texts = HELD_OUT[asked.name][: 1 if quick else None]
+    texts = (held_out_compositions(asked.name) if asked.parts else HELD_OUT[asked.name])[:phrasings]
     # Every phrasing once, the photographs in turn.
     rows = [(text, (place + number) % len(pairs)) for place, text in enumerate(texts)]
     references = [torch.cat([pairs[photo][k] for _, photo in rows]) for k in range(asked.images)]
@@ -154,7 +164,8 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     for number, asked in enumerate(edits):
         pair = [photos[number % 3], photos[(number + 1) % 3]][: asked.images]
-        made = edit(nano, [HELD_OUT[asked.name][0]], pair, steps)
+        text = (held_out_compositions if asked.parts else HELD_OUT.__getitem__)(asked.name)[0]
+        made = edit(nano, [text], pair, steps)
         left, top = (number % columns) * (2 * side + 8), (number // columns) * (side + 18)
         pen.text((left, top + 2), f"{asked.name} (nano, exact)", fill="black")
         for place, picture in enumerate((made, asked.exact(pair))):
@@ -172,6 +183,12 @@ def declared(folder: Path) -> list[Edit]:
     return [BY_NAME[entry["edit"]] for entry in json.loads(recipe.read_text())["vocabulary"]]
 
 
+def composed(edits: Sequence[Edit]) -> list[Edit]:
+    """The compositions whose both parts are among `edits`."""
+    names = {edit.name for edit in edits}
+    return [edit for edit in COMPOSITIONS if names.issuperset(edit.parts)]
+
+
 def main() -> None:
     """Read the command line, judge, print."""
     parser = argparse.ArgumentParser(description="Judge a nano checkpoint on photographs.")
@@ -181,7 +198,10 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one phrasing an edit, one size")
     parser.add_argument(
-        "--larger", action="store_true", help="one phrasing an edit, sizes beyond the training's"
+        "--larger", action="store_true", help="one phrasing an edit, sizes up to 512x512"
+    )
+    parser.add_argument(
+        "--composed", action="store_true", help="two edits in one sentence, two phrasings each"
     )
     parser.add_argument("--all", action="store_true", help="every edit, declared or not")
     parser.add_argument(
@@ -193,8 +213,12 @@ def main() -> None:
     recipe = given.weights / "retouch.json"
     steps = given.steps or (json.loads(recipe.read_text())["steps"] if recipe.exists() else 6)
     edits = list(EDITS) if given.all else declared(given.weights)
-    sizes = LARGER if given.larger else SIZES[:1] if given.quick else SIZES
-    scores = judge(nano, edits, sizes, steps, given.quick or given.larger)
+    rivals: list[Edit] = []
+    if given.composed:
+        edits, rivals = composed(edits), edits
+    sizes = LARGER if given.larger else SIZES[:1] if given.quick or given.composed else SIZES
+    phrasings = 1 if given.quick or given.larger else 2 if given.composed else None
+    scores = judge(nano, edits, sizes, steps, phrasings, rivals)
     print(table(scores))
     if given.sheet:
         contact_sheet(nano, edits, steps, given.sheet)

@@ -19,9 +19,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from training.nano.card import card
 from training.nano.edits import EDITS, Edit
-from training.nano.evaluate import LARGER, SIZES, judge, summary, table
+from training.nano.evaluate import LARGER, SIZES, composed, judge, summary, table
 from training.nano.phrasings import EXAMPLES
 from training.nano.sampling import load
+from training.nano.words import T5_LENGTH
 
 FOLDERS = ("transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 MODEL_INDEX = {
@@ -47,7 +48,7 @@ def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
         "license": "Apache-2.0",
         "steps": steps,
         "guidance": None,
-        "max_sequence_length": 24,
+        "max_sequence_length": T5_LENGTH,
         "area": 65536,
         "reference_layout": "index",
         "reference_fit": "target",
@@ -97,14 +98,15 @@ def main() -> None:
     parser.add_argument("--drop", nargs="*", default=[], help="edits to leave undeclared")
     parser.add_argument("--quick", action="store_true", help="a quick evaluation for the card")
     given = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     edits = [edit for edit in EDITS if edit.name not in given.drop]
     export(given.run, given.out, edits, given.steps)
     nano = load(given.out)
-    scores = judge(nano, edits, SIZES, given.steps, given.quick)
-    larger = judge(nano, edits, LARGER, given.steps, quick=True)
-    print(table([*scores, *larger]))
-    page = card(edits, scores, larger, given.steps, last_line(given.run))
+    scores = judge(nano, edits, SIZES, given.steps, 1 if given.quick else None)
+    larger = judge(nano, edits, LARGER, given.steps, 1)
+    doubled = judge(nano, composed(edits), SIZES[:1], given.steps, 1 if given.quick else 2, edits)
+    print(table([*scores, *larger, *doubled]))
+    page = card(edits, scores, larger, doubled, given.steps, last_line(given.run))
     (given.out / "README.md").write_text(page)
     print(json.dumps(summary(scores)))
 

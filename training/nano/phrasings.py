@@ -294,6 +294,73 @@ EXAMPLES: dict[str, str] = {
     "first above, second below": "put the first image on the top and the second image at the bottom", "second above, first below": "put the second image on the top and the first image at the bottom", "colours of the second": "use the colours of the second image",
 }  # fmt: skip
 
+# Two edits in one sentence: `{a}` and `{b}` are phrasings of the two in either order, `{place}` one
+# of the arrangement, `{in}` a look as people append it, `{as}` a look and `{so}` an arrangement as
+# adjectives.
+JOINERS = (
+    "{a} and {b}", "{a} and {b}", "{a}, {b}", "{a} and then {b}", "{a}, then {b}", "{a}, and {b}", "{a}, and then {b}", "{a}. {b}", "{a}. Then {b}",
+    "{a}; {b}", "{a} and also {b}", "{a}, also {b}", "{a}. Also {b}", "first {a}, then {b}", "first {a} and then {b}", "{a} + {b}", "{a} & {b}", "{a} plus {b}",
+    "{a}, and also {b}", "{a} then {b}", "{a} and {b} too", "{a} and {b} as well", "{a} but also {b}", "{a} while you {b}",
+    "{a}, afterwards {b}", "{a}, followed by {b}", "{a}. Once that is done, {b}", "{a}, in the end {b}", "{a}. Second, {b}", "1. {a} 2. {b}", "{a}, besides {b}", "{a} after which you {b}", "two things: {a}, {b}", "both {a} and {b}",
+    "{place} {in}", "{place}, {in}", "{place}, all {in}", "{place} and make it {as}", "{place}, but {as}", "{place} and {as}", "{as}, and {place}", "{place}, {as}",
+)  # fmt: skip
+JOINERS_OF_ONE = (
+    "[a|an|make it a|turn it into a] {as} and {so} [version|picture|photo|image]", "[a|make it a|turn it into a] {so}, {as} [version|picture|photo|image]", "{so} and {as}", "{as} and {so}", "make it {as} and {so}", "make it {so} and {as}",
+    "{it}, {so} and {in}", "show {it} {so} {in}", "{so}, {in}", "{so} {in}", "i want it {so} and {as}", "{a} and make it {so}", "[make|turn] {it} {as}, {so}",
+)  # fmt: skip
+HELD_OUT_JOINERS = ("{a}, after that {b}", "do both: {a} and {b}", "{a} and finally {b}", "{a} and at the same time {b}", "{a}, next {b}", "{a}, and on top of that {b}")  # fmt: skip
+
+LOOK_WORDS: dict[str, tuple[str, str]] = {
+    "black and white": ("black and white|monochrome|greyscale|grayscale|b&w|colourless", "in black and white|in monochrome|in grayscale|in greyscale|without colour|in b&w"),
+    "sepia": ("sepia|sepia toned|sepia coloured", "in sepia|in sepia tones|with a sepia tone|with a sepia filter"),
+    "invert": ("inverted in colour|negative|colour inverted", "with inverted colours|as a negative|with the colours inverted|in negative"),
+    "brighter": ("brighter|lighter|bright", "brighter|with more light|with more brightness|but brighter"),
+    "darker": ("darker|dimmer|dark", "darker|with less light|with less brightness|but darker"),
+    "more contrast": ("high contrast|more contrasty|punchier", "with more contrast|with higher contrast|in high contrast"),
+    "less contrast": ("low contrast|less contrasty|flatter", "with less contrast|with lower contrast|in low contrast"),
+    "more saturated": ("more saturated|vivid|more colourful|vibrant", "in vivid colours|with more saturation|with vibrant colors|with stronger colours"),
+    "less saturated": ("less saturated|muted|less colourful|paler", "in muted colours|with less saturation|in pastel colors|with weaker colours"),
+    "warmer": ("warmer|warm", "in warm tones|with warmer colours|with warm light|in warmer colors"),
+    "cooler": ("cooler|cold|cool|colder", "in cool tones|with cooler colours|with cold light|in colder colors"),
+    **{
+        f"tint {name}": (f"{name}|{name} tinted|{words}", f"with a {name} tint|in {name}|with {words} tint|tinted {name}|in {name} light|with a {name} filter")
+        for name, words in (("red", "reddish"), ("green", "greenish"), ("blue", "bluish"), ("purple", "purplish"), ("orange", "orangish"))
+    },
+    "vintage": ("vintage|retro|faded|old fashioned", "in a vintage style|with a retro look|like an old photo|with a vintage filter"),
+    "night": ("night|nighttime|moonlit", "at night|by night|in moonlight|with a night look"),
+    "swap red and blue": ("red and blue swapped|bgr", "with red and blue swapped|with the red and blue channels swapped|in bgr|with red and blue exchanged"),
+    "blur": ("blurry|blurred|out of focus", "out of focus|with a blur|blurred|with some blur"),
+}  # fmt: skip
+ARRANGEMENT_WORDS: dict[str, str] = {
+    "mirror": "mirrored|flipped horizontally|mirror image|reversed left to right|horizontally flipped",
+    "upside down": "upside down|upside-down|flipped vertically|vertically flipped",
+    "half turn": "rotated 180 degrees|rotated by 180 degrees|turned 180 degrees|rotated half a turn",
+    "symmetric": "symmetric|symmetrical|left-right symmetric|mirror symmetric",
+    "blend": "blended|mixed|merged|averaged",
+}  # fmt: skip
+HELD_OUT_COMPOSITIONS: dict[str, tuple[str, ...]] = {
+    "black and white + mirror": ("make this photo black and white, mirrored left to right", "I'd like a mirrored greyscale shot"),
+    "tint blue + upside down": ("flip it upside down, then give it a bluish tint on everything", "Upside down with blue light all over, please"),
+    "sepia + first left, second right": ("put the first image on the left and the second on the right, in sepia", "side by side as one sepia print"),
+    "night + mirror": ("its mirror image, as it would be at night",),
+    "invert + half turn": ("spun by 180 degrees with the colours all inverted",),
+    "warmer + symmetric": ("a symmetrical one with warmer light",),
+    "black and white + blend": ("blend both photos into one black and white picture",),
+    "darker + first above, second below": ("the first on top, the second at the bottom, and the whole a bit darker",),
+    "brighter + second left, first right": ("image 2 left, image 1 right, everything brighter",),
+    "vintage + second above, first below": ("picture 2 over picture 1, with an old film look",),
+    "blur + upside down": ("turn the photo on its head and soften it",),
+    "more saturated + mirror": ("swap left with right and boost every colour",),
+    "swap red and blue + half turn": ("rotate by 180°, red and blue exchanged",),
+    "tint red + mirror": ("a reddish mirror image",),
+    "cooler + symmetric": ("symmetric and in colder colours please",),
+    "less contrast + upside down": ("upside down and flat, with little contrast",),
+}  # fmt: skip
+
+ARRANGEMENTS = (
+    *ARRANGEMENT_WORDS, "first left, second right", "second left, first right", "first above, second below", "second above, first below",
+)  # fmt: skip
+
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 
 
@@ -321,6 +388,37 @@ def phrasing(name: str, rng: random.Random) -> str:
     if kind < 0.25:
         return text[0].upper() + text[1:]
     return text.upper() if kind < 0.27 else text
+
+
+def composed(look: str, arrangement: str, rng: random.Random) -> str:
+    """A training phrasing of two edits in one sentence, with capitals at times."""
+    told = [expand(rng.choice(PATTERNS[name]), rng) for name in (look, arrangement)]
+    first, second = told if rng.random() < 0.5 else told[::-1]
+    adjective, tail = (rng.choice(words.split("|")) for words in LOOK_WORDS[look])
+    has_word = arrangement in ARRANGEMENT_WORDS and rng.random() < 0.3
+    text = rng.choice(JOINERS_OF_ONE if has_word else JOINERS)
+    if has_word:
+        text = text.replace("{so}", rng.choice(ARRANGEMENT_WORDS[arrangement].split("|")))
+        first = told[0]
+    text = text.replace("{place}", told[1]).replace("{in}", tail).replace("{as}", adjective)
+    # Through `expand` last, for the choices and `{it}` of the joiner.
+    text = expand(text.replace("{a}", first).replace("{b}", second), rng)
+    text = rng.choice(BEFORE) + text + rng.choice(AFTER)
+    return text[0].upper() + text[1:] if rng.random() < 0.3 else text
+
+
+def held_out_compositions(name: str) -> list[str]:
+    """Phrasings of a composition (`LOOK + ARRANGEMENT`) kept from training: hand-written ones, and
+    held-out phrasings of both parts under held-out joiners.
+    """
+    look, arrangement = name.split(" + ")
+    rng = random.Random(name)  # noqa: S311 (repeatable draws)
+    texts = list(HELD_OUT_COMPOSITIONS.get(name, ()))
+    for place, joiner in enumerate(rng.sample(HELD_OUT_JOINERS, 2)):
+        parts = [rng.choice(HELD_OUT[look]), rng.choice(HELD_OUT[arrangement])]
+        first, second = parts if place else parts[::-1]
+        texts.append(joiner.replace("{a}", first).replace("{b}", second))
+    return texts
 
 
 def noisy(text: str, rng: random.Random, rate: float = 0.15) -> str:
@@ -366,6 +464,20 @@ def corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
             if len(seen) >= per_edit:
                 break
         pairs += [(name, text) for text in seen]
+    return pairs
+
+
+def composed_corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
+    """As `corpus`, for the compositions."""
+    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    forbidden = {plain(text) for texts in HELD_OUT_COMPOSITIONS.values() for text in texts}
+    pairs = []
+    for look in LOOK_WORDS:
+        for arrangement in ARRANGEMENTS:
+            texts = (composed(look, arrangement, rng) for _ in range(per_edit))
+            pairs += [
+                (f"{look} + {arrangement}", text) for text in texts if plain(text) not in forbidden
+            ]
     return pairs
 
 

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Random = np.random.Generator
 
-POOL_SIDE = 320
+POOL_SIDE = 512
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from retouch.engine.families.codec import DctCodec
 from training.nano import words as words_
 from training.nano.codec_fit import fitted
 from training.nano.curriculum import Canvas, canvas, draw, rate, times
-from training.nano.edits import BY_NAME, EDITS, Edit
+from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit
 from training.nano.network import (
     Shape,
     build,
@@ -37,7 +38,7 @@ from training.nano.network import (
     velocity,
 )
 from training.nano.optimiser import optimisers
-from training.nano.phrasings import corpus
+from training.nano.phrasings import composed_corpus, corpus
 from training.nano.pictures import crops, pool
 from training.nano.plot import plot
 
@@ -57,9 +58,10 @@ class Options:
     words_minutes: float = 4.5
     muon: bool = True
     seed: int = 0
-    edits: tuple[str, ...] = tuple(edit.name for edit in EDITS)
+    edits: tuple[str, ...] = tuple(edit.name for edit in (*EDITS, *COMPOSITIONS))
     shape: Shape = field(default_factory=Shape)
     weights: Path | None = None  # an exported folder to go on from
+    rate: float = 1.0  # times the full learning rates
     centred: Path | None = None  # a transformer trained on centred positions to begin with
 
 
@@ -105,18 +107,24 @@ def prepare(options: Options) -> Material:
         fitted(pictures[:256]).save_pretrained(codec_folder)
     codec = DctCodec.from_pretrained(codec_folder)
     if not (options.out / "tokenizer").exists():
-        words_.train(options.words_minutes).save(options.out)
+        words = words_.train(options.words_minutes)
+        words_.tune(words, options.words_minutes).save(options.out)
     words = words_.load(options.out)
     pooled, states = {}, {}
-    pairs = corpus(options.per_edit, options.seed + 1)
+    texts = defaultdict[str, list[str]](list)
+    for name, text in (
+        *corpus(options.per_edit, options.seed + 1),
+        *composed_corpus(options.per_edit // 6, options.seed + 1),
+    ):
+        texts[name].append(text)
     for name in options.edits:
-        pooled[name], states[name] = words.embed([text for edit, text in pairs if edit == name])
+        pooled[name], states[name] = words.embed(texts[name])
     deviation = torch.tensor(codec.config.scales).repeat_interleave(4)
     return Material(pictures, codec, pooled, states, deviation / deviation.mean())
 
 
 def take_over(weights: Path, out: Path) -> None:
-    """Copy the codec and the words of exported weights: their transformer knows no others."""
+    """Copy the codec and the words of exported weights, but for those that `out` has already."""
     for name in ("vae", *words_.Words.FOLDERS):
         if not (out / name).exists():
             shutil.copytree(weights / name, out / name)
@@ -250,9 +258,10 @@ def train_step(run: Run, material: Material, options: Options, progress: float) 
         )
     miss = (guess.float() - (noise - target)).square()
     loss = (miss * material.weights.to(device)).mean()
+    warm_up = 100 if options.weights is None else 30
     for optimiser in run.optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * rate(progress, run.step)
+            group["lr"] = options.rate * group["peak"] * rate(progress, run.step, warm_up)
         optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
@@ -292,8 +301,11 @@ def train(options: Options) -> Run:
         log.unlink(missing_ok=True)
     losses: list[float] = []
     saved_at = mark = time.monotonic()
+    # What goes on from trained weights begins at the middle of the curriculum.
+    begin = 0.5 if options.weights is not None else 0.0
     while run.elapsed_s < 60 * options.minutes:
-        losses.append(train_step(run, material, options, run.elapsed_s / (60 * options.minutes)))
+        progress = begin + (1 - begin) * run.elapsed_s / (60 * options.minutes)
+        losses.append(train_step(run, material, options, progress))
         now = time.monotonic()
         run.elapsed_s += now - mark
         mark = now
@@ -349,6 +361,10 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=2400, help="size of the procedural pool")
     parser.add_argument("--adamw", action="store_true", help="AdamW for every parameter, no Muon")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="times the full learning rates; less to go on"
+    )
+    parser.add_argument("--drop", nargs="*", default=[], help="single edits not to train on")
     parser.add_argument("--single", type=int, default=4, help="single-stream blocks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-edit", type=int, default=500, help="phrasings an edit")
@@ -366,6 +382,10 @@ def main() -> None:
             weights=given.weights,
             centred=given.centred,
             per_edit=given.per_edit,
+            rate=given.rate,
+            edits=tuple(
+                edit.name for edit in (*EDITS, *COMPOSITIONS) if edit.name not in given.drop
+            ),
             muon=not given.adamw,
             seed=given.seed,
             shape=Shape(single=given.single),

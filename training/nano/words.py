@@ -1,9 +1,10 @@
 """The text side: two tokenizers and two tiny encoders, trained as edit classifiers and then frozen.
 
 The transformer learns fast when its text is nearly a task number, so both encoders are trained
-first and alone to tell the edits apart over a large corpus of phrasings. Classes and conventions
-are FLUX.1's: a CLIP text model whose pooled row is read at the end token, and a T5 encoder whose
-padding takes part unmasked.
+first and alone to tell the edits apart over a large corpus of phrasings (`train`). Then they learn
+what two edits in one sentence are (`tune`): the sum of the two, as far as an encoder can say it.
+Classes and conventions are FLUX.1's: a CLIP text model whose pooled row is read at the end token,
+and a T5 encoder whose padding takes part unmasked.
 """
 
 from __future__ import annotations
@@ -33,10 +34,18 @@ from transformers import (
     T5Tokenizer,
 )
 
-from training.nano.phrasings import EXAMPLES, HELD_OUT, corpus, noisy
+from training.nano.edits import COMPOSITIONS
+from training.nano.phrasings import (
+    EXAMPLES,
+    HELD_OUT,
+    composed_corpus,
+    corpus,
+    held_out_compositions,
+    noisy,
+)
 
 CLIP_LENGTH = 77
-T5_LENGTH = 24
+T5_LENGTH = 32
 WIDTH = 128
 CLIP_VOCABULARY = 1500
 T5_VOCABULARY = 1500
@@ -59,7 +68,7 @@ class Words:
     )
 
     def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids for CLIP (n, 77) and for T5 (n, 24), padded and cut as diffusers' Flux
+        """Token ids for CLIP (n, 77) and for T5 (n, 32), padded and cut as diffusers' Flux
         pipelines do.
         """
         clip = self.tokenizer(
@@ -80,7 +89,7 @@ class Words:
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Pooled (n, 128) from CLIP and states (n, 24, 128) from T5."""
+        """Pooled (n, 128) from CLIP and states (n, 32, 128) from T5."""
         pooled, states = [], []
         for start in range(0, len(texts), 512):
             clip, t5 = self.tokens(texts[start : start + 512])
@@ -238,11 +247,118 @@ def report(words: Words, heads: nn.ModuleList, names: Sequence[str]) -> None:
                 print(f"  {text!r} is {name}, taken for {names[guess]}")
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the encoders shall answer: rows of pooled and of states, one for each name."""
+
+    names: tuple[str, ...]
+    pooled: Tensor
+    states: Tensor
+
+
+def targets(words: Words, per_edit: int = 150, seed: int = 2) -> Targets:
+    """An edit's own mean embedding, and for a composition the sum of its two parts.
+
+    Means are taken from the common mean and all rows have one length, since both encoders end in a
+    norm. The transformer, which knows the single edits, makes something near the two edits of such
+    a sum before it was ever trained on one.
+    """
+    pairs = corpus(per_edit, seed)
+    rows: list[list[Tensor]] = [[], []]
+    for name in EXAMPLES:
+        pooled, states = words.embed([text for edit, text in pairs if edit == name])
+        rows[0].append(pooled.mean(0))
+        rows[1].append(states.mean((0, 1)))
+    at = {name: place for place, name in enumerate(EXAMPLES)}
+    both = torch.tensor([[at[part] for part in edit.parts] for edit in COMPOSITIONS])
+    found = []
+    for row in rows:
+        length = math.sqrt(len(row[0]))
+        single = functional.normalize(torch.stack(row), dim=1) * length
+        middle = single.mean(0)
+        sums = single[both].sum(1) - middle
+        found.append(torch.cat([single, functional.normalize(sums, dim=1) * length]))
+    return Targets((*EXAMPLES, *(edit.name for edit in COMPOSITIONS)), found[0], found[1])
+
+
+def missed(rows: Tensor, labels: Tensor, aims: Tensor) -> Tensor:
+    """How far embeddings (n, 128) are from the rows of `aims` that `labels` name, and how much
+    nearer others are.
+    """
+    alike = 16 * functional.normalize(rows, dim=1) @ functional.normalize(aims, dim=1).T
+    far = (rows - aims[labels]).square().mean()
+    return 2 * far + 0.5 * functional.cross_entropy(alike, labels)
+
+
+def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5) -> Words:
+    """Go on with trained encoders until they tell compositions too, and the single edits as
+    before.
+    """
+    torch.manual_seed(seed)
+    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    aims = targets(words)
+    label = {name: number for number, name in enumerate(aims.names)}
+    single, double = corpus(per_edit, seed), composed_corpus(per_edit // 3, seed)
+    clip, t5 = words.text_encoder.train(), words.text_encoder_2.train()
+    words.tokenizer_2.model_max_length = T5_LENGTH
+    parameters = [*clip.parameters(), *t5.parameters()]
+    optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.02)
+    begun, step, average = time.monotonic(), 0, 0.0
+    while (progress := (time.monotonic() - begun) / (60 * minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * progress))
+        chosen = [*rng.choices(single, k=32), *rng.choices(double, k=48)]
+        labels = torch.tensor([label[name] for name, _ in chosen])
+        ids, ids_2 = words.tokens([noisy(text, rng, 0.1) for _, text in chosen])
+        longest = int((ids == words.tokenizer.eos_token_id).int().argmax(1).max()) + 1
+        states = t5(ids_2).last_hidden_state
+        loss = missed(clip(ids[:, :longest]).pooler_output, labels, aims.pooled)
+        loss = loss + missed(states.mean(1), labels, aims.states)
+        # Each row alone must know it too: the transformer may look at any of them.
+        far = states - aims.states[labels][:, None]
+        loss = loss + far.square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        average = loss.item() if step == 0 else 0.98 * average + 0.02 * loss.item()
+        step += 1
+        if step % 100 == 0:
+            print(f"words, tuned: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
+    clip.eval()
+    t5.eval()
+    report_tuned(words, aims)
+    return words
+
+
+@torch.no_grad()
+def report_tuned(words: Words, aims: Targets) -> None:
+    """Print how many held-out phrasings each encoder puts nearest to the right target."""
+    single = [(name, text) for name in EXAMPLES for text in HELD_OUT[name]]
+    double = [
+        (edit.name, text) for edit in COMPOSITIONS for text in held_out_compositions(edit.name)
+    ]
+    for kind, pairs in (("single", single), ("composed", double)):
+        embedded = words.embed([text for _, text in pairs])
+        rows = (("pooled", embedded[0], aims.pooled), ("states", embedded[1].mean(1), aims.states))
+        for title, found, aim in rows:
+            nearest = torch.cdist(found, aim).argmin(1).tolist()
+            wrong = [
+                f"  {text!r} is {name}, taken for {aims.names[number]}"
+                for (name, text), number in zip(pairs, nearest, strict=True)
+                if aims.names[number] != name
+            ]
+            print(f"words: {kind}, {title}: {1 - len(wrong) / len(pairs):.3f} of {len(pairs)}")
+            print("\n".join(wrong[:25]))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train nano's tokenizers and text encoders.")
     parser.add_argument("--out", type=Path, default=Path("runs/words"))
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of each of the two stages")
     parser.add_argument("--per-edit", type=int, default=1200)
+    parser.add_argument("--weights", type=Path, help="exported weights whose words to tune")
     options = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
-    train(options.minutes, options.per_edit).save(options.out)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    known = load(options.weights) if options.weights else train(options.minutes, options.per_edit)
+    tune(known, options.minutes).save(options.out)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.nano.edits import BY_NAME, EDITS, Edit  # noqa: E402 (needs torch)
+from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit  # noqa: E402 (needs torch)
 from training.nano.pictures import crops, pool  # noqa: E402 (needs torch)
 
 
@@ -47,6 +47,18 @@ def test_the_order_of_two_images_matters() -> None:
     assert torch.equal(split[..., :24], first[..., :24])
     assert torch.equal(split[..., 24:], second[..., 24:])
     assert torch.equal(BY_NAME["second left, first right"].exact([second, first]), split)
+
+
+@pytest.mark.parametrize(
+    "edit", [it for it in COMPOSITIONS if "blur" not in it.parts], ids=lambda edit: edit.name
+)
+def test_a_look_and_an_arrangement_give_one_picture_in_either_order(edit: Edit) -> None:
+    look, arrangement = (BY_NAME[name] for name in edit.parts)
+    given = pictures(edit.images)
+
+    either = arrangement.raw([look.raw([picture]) for picture in given])
+
+    torch.testing.assert_close(edit.raw(given), either)
 
 
 def test_crops_are_pictures_and_repeat_with_their_seed() -> None:

@@ -7,12 +7,19 @@ import random
 import pytest
 
 from training.nano.phrasings import (
+    ARRANGEMENTS,
     EXAMPLES,
     HELD_OUT,
+    HELD_OUT_COMPOSITIONS,
+    HELD_OUT_JOINERS,
+    JOINERS,
+    LOOK_WORDS,
     PATTERNS,
+    composed_corpus,
     corpus,
     covers,
     expand,
+    held_out_compositions,
     noisy,
     plain,
 )
@@ -42,6 +49,25 @@ def test_covers_recognises_what_expand_makes() -> None:
     for name, patterns in PATTERNS.items():
         for pattern in patterns:
             assert covers(name, expand(pattern, rng)), pattern
+
+
+def test_compositions_are_held_out_with_texts_and_joiners_of_their_own() -> None:
+    names = {f"{look} + {arrangement}" for look in LOOK_WORDS for arrangement in ARRANGEMENTS}
+    pairs = composed_corpus(20, seed=9)
+    trained = {plain(text) for _, text in pairs}
+
+    assert {name for name, _ in pairs} == names
+    assert set(HELD_OUT_COMPOSITIONS) <= names
+    assert set(HELD_OUT_JOINERS).isdisjoint(JOINERS)
+    for name in names:
+        texts = {plain(text) for text in held_out_compositions(name)}
+        assert len(texts) >= 2
+        assert trained.isdisjoint(texts)
+
+
+def test_a_composition_is_told_in_plain_words() -> None:
+    for _, text in composed_corpus(20, seed=3):
+        assert not set(text) & set("{}[]|"), text
 
 
 def test_slips_leave_a_text_behind() -> None:

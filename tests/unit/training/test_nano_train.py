@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 from retouch.engine.families.codec import DctCodec  # noqa: E402 (needs torch)
+from training.nano import curriculum, words  # noqa: E402 (needs torch)
 from training.nano import train as training  # noqa: E402 (needs torch)
+from training.nano.edits import BY_NAME  # noqa: E402 (needs torch)
 from training.nano.network import (  # noqa: E402 (needs torch)
     FIRST,
     FLIP,
@@ -32,6 +35,9 @@ from training.nano.network import (  # noqa: E402 (needs torch)
     velocity,
 )
 from training.nano.optimiser import orthogonalised  # noqa: E402 (needs torch)
+from training.nano.phrasings import EXAMPLES  # noqa: E402 (needs torch)
+
+ROOT = Path(__file__).parents[3]
 
 EDITS = ("invert", "mirror", "blend")
 
@@ -143,6 +149,25 @@ def test_muon_updates_have_singular_values_about_one() -> None:
     values = torch.linalg.svdvals(orthogonalised(torch.randn(16, 64)))
 
     assert 0.5 < float(values.min()) <= float(values.max()) < 1.5
+
+
+def test_a_batch_mixes_single_edits_and_compositions() -> None:
+    edits = [BY_NAME[name] for name in ("invert", "mirror", "invert + mirror", "sepia + mirror")]
+
+    drawn = curriculum.draw(edits, {}, 200, random.Random(1))  # noqa: S311 (repeatable draws)
+
+    assert 60 <= sum(bool(edit.parts) for edit in drawn) <= 100
+    assert drawn == sorted(drawn, key=lambda edit: edit.name)
+
+
+def test_the_target_of_a_composition_is_nearer_to_its_parts_than_to_other_edits() -> None:
+    aims = words.targets(words.load(ROOT / "src/retouch/weights/nano"), per_edit=3)
+
+    place = {name: number for number, name in enumerate(aims.names)}
+    for rows in (aims.pooled, aims.states):
+        nearest = torch.cdist(rows[place["sepia + mirror"]][None], rows[: len(EXAMPLES)])[0]
+        found = {aims.names[number] for number in nearest.argsort()[:2].tolist()}
+        assert found == {"sepia", "mirror"}
 
 
 def test_a_resumed_run_goes_on_exactly_where_it_stopped(
