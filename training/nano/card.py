@@ -140,16 +140,19 @@ MADE = """\
   what was cut and smooth over the transformer's mistakes: 25 minutes on one CPU core, on the
   same kind of pictures, after the transformer.
 - Text: tokenizers and two encoders of two layers, trained first as classifiers of the edits
-  over a generated corpus of phrasings, then frozen.
+  over a generated corpus of phrasings; then, for two edits in one sentence, towards the sum of
+  what they say for each of the two (`words.tune`); then frozen.
 - Transformer: 1 double and 4 single blocks, 8 heads of 32. Position ids are folded about the
   centre of the picture, so that a mirror image means the same at every size.
 - Objective: rectified-flow velocity, noise levels drawn towards pure noise, coefficients
   weighted by their deviation.
-- Run: {step} steps, {samples} samples, {minutes} minutes on two CPU cores, small pictures
-  first, 256x256 and 288x224 in the last part; a running average of the weights is stored.
-- Before it, 950 steps (31,265 samples, 46 minutes) had counted positions from the centre without
-  folding them, which did not learn to move things; `--centred` took that transformer over.
-- Two things changed on the way: at step 291 the heads that tell the halves apart were set
+- Run: {step} steps, {samples} samples, {minutes} minutes on one shared CPU core, going on from
+  the weights before with half the learning rates. Four samples of ten were compositions; a fifth
+  of the steps were at 384x384 to 512x512. A running average of the weights is stored.
+- The weights before: 800 steps (32,495 samples, 35 minutes on two cores) of single edits at up to
+  288x224; before that 950 steps (31,265 samples, 46 minutes) had counted positions from the
+  centre without folding them, which did not learn to move things (`--centred` took that
+  transformer over). At step 291 of the 800 the heads that tell the halves apart were set
   (`network.mark_halves`), and at about step 550 pairs of images got a larger share."""
 
 LIMITS = """\

@@ -313,13 +313,16 @@ def train(options: Options) -> Run:
             _tell(run, losses, log)
             losses = []
         if now - saved_at > options.save_every_s:
-            save(run, options.out)
-            plot(log, options.out / "loss.png")
+            _keep(run, options.out, log)
             saved_at = now
-    save(run, options.out)
-    if log.exists():
-        plot(log, options.out / "loss.png")
+    _keep(run, options.out, log)
     return run
+
+
+def _keep(run: Run, out: Path, log: Path) -> None:
+    save(run, out)
+    if log.exists():  # not before step 25
+        plot(log, out / "loss.png")
 
 
 def _tell(run: Run, losses: list[float], log: Path) -> None:

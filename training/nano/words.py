@@ -87,13 +87,19 @@ class Words:
         )
         return clip.input_ids, t5.input_ids
 
+    def pool(self, ids: Tensor) -> Tensor:
+        """CLIP's pooled rows (n, 128) of its token ids (n, 77)."""
+        # Rows after the longest end token are never read by the causal encoder.
+        longest = int((ids == self.tokenizer.eos_token_id).int().argmax(1).max()) + 1
+        return self.text_encoder(ids[:, :longest]).pooler_output
+
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Pooled (n, 128) from CLIP and states (n, 32, 128) from T5."""
         pooled, states = [], []
         for start in range(0, len(texts), 512):
             clip, t5 = self.tokens(texts[start : start + 512])
-            pooled.append(self.text_encoder(clip).pooler_output)
+            pooled.append(self.pool(clip))
             states.append(self.text_encoder_2(t5).last_hidden_state)
         return torch.cat(pooled), torch.cat(states)
 
@@ -203,9 +209,7 @@ def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
         chosen = rng.choices(pairs, k=96)
         labels = torch.tensor([names.index(name) for name, _ in chosen])
         ids, ids_2 = words.tokens([noisy(text, rng) for _, text in chosen])
-        # Rows after the longest end token are never read by the causal encoder.
-        longest = int((ids == tokenizer.eos_token_id).int().argmax(1).max()) + 1
-        pooled = functional.dropout(clip(ids[:, :longest]).pooler_output, 0.1)
+        pooled = functional.dropout(words.pool(ids), 0.1)
         states = t5(ids_2).last_hidden_state
         # Each row alone must know the edit too: the transformer may look at any of them.
         loss = functional.cross_entropy(heads[0](pooled), labels, label_smoothing=0.05)
@@ -310,9 +314,8 @@ def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5)
         chosen = [*rng.choices(single, k=32), *rng.choices(double, k=48)]
         labels = torch.tensor([label[name] for name, _ in chosen])
         ids, ids_2 = words.tokens([noisy(text, rng, 0.1) for _, text in chosen])
-        longest = int((ids == words.tokenizer.eos_token_id).int().argmax(1).max()) + 1
         states = t5(ids_2).last_hidden_state
-        loss = missed(clip(ids[:, :longest]).pooler_output, labels, aims.pooled)
+        loss = missed(words.pool(ids), labels, aims.pooled)
         loss = loss + missed(states.mean(1), labels, aims.states)
         # Each row alone must know it too: the transformer may look at any of them.
         far = states - aims.states[labels][:, None]
