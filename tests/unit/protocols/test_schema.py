@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.protocols import DIALECTS
 from retouch.protocols.base import Model
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.schema import (
     DATA_URI,
     FORMATS,

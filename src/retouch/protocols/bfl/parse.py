@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import AspectRatio, Edit, ImageSource, InlineImage, OutputFormat, UrlImage
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.bfl.errors import refuse, violation
 from retouch.protocols.bfl.fields import IMAGES, SCHEMA, USAGE
 from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_of
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.schema import faults, is_uri, known
 from retouch.protocols.values import told
 

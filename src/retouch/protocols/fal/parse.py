@@ -6,7 +6,6 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import (
     AspectRatio,
     Edit,
@@ -22,6 +21,7 @@ from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.domain.ids import from_uuid
 from retouch.domain.prediction import FINAL, Webhook
 from retouch.protocols.base import Call, Submission
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.fal.errors import RULES, refuse, violation
 from retouch.protocols.fal.fields import (
     BY_NAME,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import FileImage, ImageSource, InlineImage, UrlImage
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Part
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import IMAGE_FIELDS, SCHEMA
 from retouch.protocols.schema import is_uri, type_name

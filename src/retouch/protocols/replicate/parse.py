@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import (
     AspectRatio,
     Edit,
@@ -17,6 +16,7 @@ from retouch.domain.edit import (
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.replicate.errors import mistyped, violation
 from retouch.protocols.replicate.fields import (
     BY_NAME,

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from retouch.domain.data_uri import parse_data_uri
 from retouch.domain.edit import (
     AspectRatio,
     Edit,
@@ -17,6 +16,7 @@ from retouch.domain.edit import (
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
+from retouch.protocols.data_uri import parse_data_uri
 from retouch.protocols.schema import faults, known, type_name
 from retouch.protocols.values import told
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retouch.domain.data_uri import parse_data_uri
+from retouch.protocols.data_uri import parse_data_uri
 
 HELLO = "aGVsbG8/Pz8+"  # hello???>
 
@@ -51,9 +51,10 @@ def test_bad_base64_is_refused(body: str) -> None:
         parse_data_uri(f"data:;base64,{body}", 100)
 
 
-def test_other_than_ascii_is_refused() -> None:
+@pytest.mark.parametrize("text", ["data:,é", "data:;base64,é", "data:;base64,\ud800"])
+def test_other_than_ascii_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not ASCII"):
-        parse_data_uri("data:,é", 100)
+        parse_data_uri(text, 100)
 
 
 @given(st.binary(max_size=64))
