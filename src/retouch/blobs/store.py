@@ -135,10 +135,7 @@ def _write(folder: Path, key: str, data: bytes) -> None:
     # obstore lists no file whose name ends in # and digits, so a crash leaves no half blob.
     partial = path.with_name(f"{path.name}#{secrets.randbits(62)}")
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(partial, data)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -150,6 +147,19 @@ def _write(folder: Path, key: str, data: bytes) -> None:
             return
 
 
+def _write_synced(path: Path, data: bytes) -> None:
+    # Without a file object: each of its calls lets go of Python's lock, for which a busy server's
+    # threads then wait.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _remove_partials(folder: Path, before: float) -> None:
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names if _PARTIAL.search(name)):
@@ -159,11 +169,14 @@ def _remove_partials(folder: Path, before: float) -> None:
 
 
 def _make(folder: Path, stop: Path) -> None:
-    if folder == stop or folder.is_dir():
+    if folder == stop:
         return
-    _make(folder.parent, stop)
     with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileNotFoundError:
+            _make(folder.parent, stop)
+            folder.mkdir(mode=0o700)
 
 
 def _sync(folder: Path) -> None:
