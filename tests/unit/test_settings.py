@@ -32,11 +32,36 @@ def test_an_unknown_setting_names_its_source_and_the_nearest_known_one() -> None
         ("TRUST_FORWARDED", "maybe"),
         ("ALLOW_FETCH", "10.0.0.0/99"),
         ("RATE", "fast"),
+        ("PORT", "99999"),
+        ("PORT", "80.5"),
+        ("WEB_PROCESSES", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("DTYPE", "fp8"),
+        ("OFFLOAD", "disk"),
+        ("QUANTISATION", "int4"),
+        ("PUBLIC_URL", "edit.example"),
+        ("DATABASE", "retouch.db"),
+        ("BLOBS", "/var/pictures"),
+        ("BLOBS", "file://pictures"),
+        ("LEASE_S", "-1"),
+        ("KEEP_OUTPUTS_S", "nan"),
+        ("BEAT_S", "10"),
     ],
 )
-def test_a_malformed_value_stops_the_start_and_names_its_key(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"setting '{name.lower()}' in the environment"):
+def test_a_value_that_cannot_be_stops_the_start_and_names_its_key(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"setting '{name.lower()}'"):
         load({}, {f"RETOUCH_{name}": value})
+
+
+def test_a_value_that_cannot_be_is_told_with_what_it_must_be() -> None:
+    with pytest.raises(SettingsError, match=r"'port' in the environment is '99999': it must be 0"):
+        load({}, {"RETOUCH_PORT": "99999"})
+    with pytest.raises(SettingsError, match="expected a whole number"):
+        load({}, {"RETOUCH_MAX_JOBS": "many"})
+
+
+def test_every_default_keeps_its_own_rule() -> None:
+    assert load({}, {f"RETOUCH_{name.upper()}": it for name, it, _ in describe()}) == Settings()
 
 
 def test_lists_and_rates_are_read_from_text() -> None:

@@ -7,6 +7,7 @@ which has imported this module gives birth to workers that need not import anyth
 import asyncio
 import os
 import platform
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,6 +20,7 @@ from retouch import logs
 from retouch.blobs.store import ObstoreBlobs as ObstoreBlobs
 from retouch.bootstrap.engine import build_engine
 from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer
+from retouch.domain.errors import RetouchError
 from retouch.engine.calibration import Calibration, calibrate
 from retouch.engine.engine import StepEngine
 from retouch.images.decode import Limits
@@ -48,7 +50,8 @@ def work(
     """Run one worker in this process until SIGTERM, or until its parent dies.
 
     What an earlier worker `learned` of the same device is not measured again; what this one goes
-    by is sent on `ready` once it claims.
+    by is sent on `ready` once it claims. Raises WeightsError and SettingsError; where somebody
+    listens on `ready` they are a line of the log and the exit status 1, for there is a supervisor.
     """
     logs.configure(settings.log_level, settings.log_format, for_good=True)
     name = name or f"{platform.node()}-{os.getpid()}"
@@ -58,9 +61,15 @@ def work(
         learned = learned or _measure(settings, family)
         return learned
 
-    engine = build_engine(settings, measure)
-    log.info("worker.loaded", worker=name, weights=engine.family.name)
-    safety = build_safety(settings)
+    try:
+        engine = build_engine(settings, measure)
+        log.info("worker.loaded", worker=name, weights=engine.family.name)
+        safety = build_safety(settings)
+    except (RetouchError, SettingsError) as error:
+        if ready is None:
+            raise
+        log.error("worker.cannot_start", reason=str(error))
+        sys.exit(1)
     tell = partial(ready.send, learned) if ready else _nothing
     asyncio.run(_work(settings, name, engine, safety, tell))
     return 0

@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"retouch: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def setting_flags(parser: argparse.ArgumentParser, *names: str) -> None:

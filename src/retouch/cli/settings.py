@@ -9,7 +9,7 @@ PAGE = """# Settings
 
 Flag over environment over `retouch.toml` over default.
 A flag is `--name-with-dashes`, an environment variable `{prefix}NAME`, a TOML key `name`.
-An unknown name or a value that does not parse stops the start and says which.
+An unknown name or a value that cannot be stops the start and says which.
 
 | setting | default | meaning |
 |---|---|---|
