@@ -4,9 +4,9 @@
 
 Random weights in the shape of FLUX.1 Kontext [dev], made on the device, in bfloat16. Each row is
 one denoising step of one edit: diffusers as it comes, diffusers compiled with fused QKV, and our
-packed forward as written, compiled, and compiled with CUDA graphs. TFLOP are counted on the stock
-forward; `peak` is the best rate of a large matrix product measured in this run. Then the curve of
-tokens in one pass, and a mixed pass against each of its requests alone.
+packed forward as written, compiled as it serves on CUDA, and with CUDA graphs as well. TFLOP are
+counted on the stock forward; `peak` is the best rate of a large matrix product measured in this
+run. Then the curve of tokens in one pass, and a mixed pass against each of its requests alone.
 
 `--quick`, and any run on the processor, is the dry run: a tiny transformer, small pictures, blocks
 traced but not compiled. It goes the same way and its times mean nothing.
@@ -26,7 +26,8 @@ from shared.aims import Aim, tell
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from retouch.engine.families.packed import Blocks, Request, prepare, velocity
+from retouch.engine.families.blocks import Blocks
+from retouch.engine.families.packed import BLOCKS, Request, prepare, velocity
 from retouch.engine.families.positions import position_ids
 
 KONTEXT_DEV: dict[str, Any] = {
@@ -104,9 +105,10 @@ def main() -> None:
     figures: dict[str, Any] = {"dry_run": is_dry, "device": name, "torch": torch.__version__}
     with torch.inference_mode():
         model = random_model(scale, device)
-        figures["peak_tflops"] = round(peak_tflops(scale), 3)
+        peak = peak_tflops(scale)
+        figures["peak_tflops"] = round(peak, 3)
         print(f"{name}: matrix products reach {figures['peak_tflops']} TFLOP/s")
-        figures["rows"] = list(rows(model, scale, figures["peak_tflops"]))
+        figures["rows"] = list(rows(model, scale, peak))
         figures["of_peak_1024_1024"] = figures["rows"][0]["of_peak"]
         figures["least_against_compiled"] = min(ahead(row["ms"]) for row in figures["rows"])
         figures["curve"] = list(curve(model, scale))
@@ -135,10 +137,10 @@ def rows(model: Any, scale: Scale, peak: float) -> Iterator[dict[str, Any]]:
     """One edit at a time: ours first, since diffusers' fused weights stay in the model."""
     ways: dict[str, Callable[[Made], Any]] = {
         "ours": partial(ours, model),
-        "ours_compiled": partial(ours, model, blocks=Blocks.compiled(**scale.compile_with)),
+        "ours_compiled": partial(ours, model, blocks=BLOCKS.compiled(**scale.compile_with)),
     }
     if scale.graphs_with is not None:
-        ways["ours_graphs"] = partial(ours, model, blocks=Blocks.compiled(**scale.graphs_with))
+        ways["ours_graphs"] = partial(ours, model, blocks=BLOCKS.compiled(**scale.graphs_with))
     ways["diffusers"] = partial(theirs, model)
     shapes = [made(model, scale, *row) for row in ROWS]
     counted = [tflop(scale, each) for each in shapes]

@@ -108,6 +108,11 @@ class Settings:
         "Encodes pictures beside the steps of others: auto, on CUDA only; on; off.",
         one_of("auto", "on", "off"),
     )
+    compile_blocks: str = setting(
+        "auto",
+        "Compiles the transformer's blocks at the start, in about a minute: auto, on CUDA only; "
+        "on; off.",
+    )
     token_budget: int = setting(
         0,
         "Most tokens in one forward pass; 0 measures at the start what the device likes best.",

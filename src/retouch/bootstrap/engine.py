@@ -28,7 +28,8 @@ def build_engine(
 ) -> "StepEngine":
     """The engine with its weights loaded; imports torch. Raises WeightsError.
 
-    `measure` finds out how fast the device is; without it the engine learns that from its work.
+    `measure` finds out how fast the device is; without it the engine is for a few edits: it learns
+    that from its work, and nothing is compiled.
     """
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
@@ -50,6 +51,7 @@ def build_engine(
         cache_bytes=settings.cache_bytes,
         fast_tolerance=settings.fast_tolerance,
         fast_likeness=settings.fast_likeness,
+        compile_blocks="off" if measure is None else settings.compile_blocks,
     )
     memory = load_memory(settings.weights, device=settings.device) or NoMemory()
     learned = Calibration() if measure is None else measure(family)

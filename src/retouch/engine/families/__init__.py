@@ -26,8 +26,8 @@ QUANTISATIONS = ("none", "int8", "int8-dynamic", "float8")
 OFFLOADS = ("none", "model", "sequential")
 """What may wait in main memory; see `families.offload`."""
 
-AHEADS = ("auto", "on", "off")
-"""Whether pictures are encoded beside the steps of others; see `load_ahead`."""
+CHOICES = ("auto", "on", "off")
+"""Of what pays on some devices only: see `load_ahead`, and `compile_blocks` of `load_family`."""
 
 CACHE_BYTES = 256_000_000
 """Encoded instructions and pictures a family keeps where nobody chose how many."""
@@ -79,12 +79,15 @@ def load_family(
     cache_bytes: int = CACHE_BYTES,
     fast_tolerance: float = FAST_TOLERANCE,
     fast_likeness: float = FAST_LIKENESS,
+    compile_blocks: str = "off",
 ) -> Family:
     """A family with its weights loaded: `toy`, or what `source_of` understands.
 
     `transformer` is a safetensors or GGUF file of that component; the folder has the others and its
     configuration. Edits may name the LoRAs in the folder `loras`; without one there are none. The
-    rest of its choices are those of `Options`.
+    rest of its choices are those of `Options`. `compile_blocks` is one of `CHOICES`: blocks are
+    compiled where the family can, which takes about a minute and pays on CUDA; `auto` does so
+    there, unless LoRAs or weights that move would have them compiled again and again.
     `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
     component or its configuration is not usable.
     """
@@ -92,6 +95,7 @@ def load_family(
         from retouch.engine.families.toy import ToyFamily
 
         return ToyFamily()
+    _check_choice("compile_blocks", compile_blocks)
     source = source_of(path_or_name)
     folder = folder_of(source)
     index = read_json(folder / "model_index.json")
@@ -129,6 +133,9 @@ def load_family(
     loaded = family.load(
         folder, name=name_of(source), device=place, dtype=precision, options=options
     )
+    is_steady = offload != "sequential" and loras is None
+    if compile_blocks == "on" or (compile_blocks == "auto" and is_steady and _is_cuda(place)):
+        getattr(loaded, "compile", lambda: None)()
     return cast("Family", loaded)
 
 
@@ -154,19 +161,26 @@ def load_ahead(
     `auto` has one on CUDA, where the steps leave the processor idle; on a processor both would
     share its cores. There is none for families that cannot, without a cache to put things in, nor
     where weights move between memories as they are used. Raises WeightsError for a choice that is
-    none of `AHEADS`.
+    none of `CHOICES`.
     """
-    if choice not in AHEADS:
-        raise WeightsError(f"open_ahead is {choice!r}; known: {', '.join(AHEADS)}")
+    _check_choice("open_ahead", choice)
     warm = getattr(family, "warm", None)  # of some families, beyond what all answer
     if warm is None or choice == "off" or offload != "none" or not cache_bytes:
         return None
-    if choice == "auto":
-        from retouch.engine.families.device import AUTO, choose
-
-        if not choose(device, AUTO)[0].startswith("cuda"):
-            return None
+    if choice == "auto" and not _is_cuda(device):
+        return None
     return Ahead(warm, ThreadPoolExecutor(1, thread_name_prefix="ahead"))
+
+
+def _check_choice(name: str, choice: str) -> None:
+    if choice not in CHOICES:
+        raise WeightsError(f"{name} is {choice!r}; known: {', '.join(CHOICES)}")
+
+
+def _is_cuda(device: str) -> bool:
+    from retouch.engine.families.device import AUTO, choose
+
+    return choose(device, AUTO)[0].startswith("cuda")
 
 
 def read_json(path: Path) -> dict[str, object]:

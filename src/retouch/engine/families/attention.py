@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -43,11 +44,12 @@ class Spans:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Spans) -> Tensor:
     """Attention inside each request: (query rows, h, D) against (key rows, h, D), to (., h * D)."""
+    if torch.compiler.is_compiling():
+        bounds = queries.offsets, keys.offsets, queries.longest, keys.longest
+        return cast("Tensor", untraced(query, key, value, *bounds))
     if query.is_cuda and query.dtype != torch.float32:
         return varlen(query, key, value, queries, keys)
-    # A compiler would trace the measurement instead of making it.
-    is_measured = query.device.type == "cpu" and not torch.compiler.is_compiling()
-    dense = fastest(query.dtype) if is_measured else stock
+    dense = fastest(query.dtype) if query.device.type == "cpu" else stock
     queried, keyed, valued = (x.transpose(0, 1)[None] for x in (query, key, value))
     attended = [
         dense(*parts)[0].transpose(0, 1).flatten(1)
@@ -59,6 +61,31 @@ def attend(query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Span
         )
     ]
     return attended[0] if len(attended) == 1 else torch.cat(attended)
+
+
+@torch.library.custom_op("retouch::attend", mutates_args=())
+def untraced(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_offsets: Tensor,
+    key_offsets: Tensor,
+    longest_query: int,
+    longest_key: int,
+) -> Tensor:
+    """`attend` as one opaque operation, so that what a compiler traced serves any pack.
+
+    Traced through, the loop over requests would be unrolled for one number of them, and the
+    measurement of the forms be part of the program.
+    """
+    queries = Spans(query_offsets.diff().tolist(), query_offsets, longest_query)
+    keys = Spans(key_offsets.diff().tolist(), key_offsets, longest_key)
+    return attend(query, key, value, queries, keys)
+
+
+@untraced.register_fake
+def _(query: Tensor, *_: object) -> Tensor:
+    return query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
 
 
 def stock(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from retouch.domain.geometry import target_size
 from retouch.domain.picture import Picture
 from retouch.engine.families import DType, Options, WeightsError, pixels, schedule
 from retouch.engine.families.aside import aside_bytes
+from retouch.engine.families.blocks import compiles
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import Parts, Placement, read_parts
@@ -33,7 +34,7 @@ from retouch.engine.families.device import beside, check_device, guarded
 from retouch.engine.families.fast import Moved, fast_steps
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed import modulations, prepare, velocity
+from retouch.engine.families.packed import BLOCKS, modulations, prepare, velocity
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import reference_sizes, stitched_size
@@ -62,6 +63,7 @@ class Flux1Family:
             parts.clip, parts.clip_tokenizer, parts.t5, parts.t5_tokenizer,
             recipe.max_sequence_length, self._device,
         )  # fmt: skip
+        self._blocks = BLOCKS
         self._cache = TensorCache(options.cache_bytes)
         self._fast_tolerance = options.fast_tolerance
         self._fast_likeness = options.fast_likeness
@@ -152,6 +154,12 @@ class Flux1Family:
         with guarded(), beside(self._device):
             self._encoded(edit.prompt)
             self._references(plan, self._stitched(plan, edit, images))
+
+    def compile(self) -> None:
+        """From now on, exact steps by compiled blocks, where the compiler can."""
+        self._blocks = BLOCKS.compiled()
+        if not compiles(self):
+            self._blocks = BLOCKS
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
@@ -253,6 +261,7 @@ class Flux1Family:
             [session.request for session in sessions],
             [session.latents for session in sessions],
             [session.index for session in sessions],
+            self._blocks,
         )
         return [Moved(each) for each in velocities]
 

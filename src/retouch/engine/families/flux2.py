@@ -21,6 +21,7 @@ from retouch.domain.errors import InvalidEdit, Violation
 from retouch.domain.geometry import MULTIPLE, target_size
 from retouch.domain.picture import Picture
 from retouch.engine.families import DType, Options, WeightsError, pixels, read_json
+from retouch.engine.families.blocks import compiles
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import (
@@ -33,7 +34,7 @@ from retouch.engine.families.checkpoint import (
 from retouch.engine.families.device import beside, check_device, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed_flux2 import Request, prepare, velocity
+from retouch.engine.families.packed_flux2 import BLOCKS, Request, prepare, velocity
 from retouch.engine.families.positions import Grid, planes
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import capped_size
@@ -97,6 +98,7 @@ class Flux2Family:
         self._shelf = LoraShelf(self._model, "Flux2LoraLoaderMixin", options.loras)
         self._device = torch.device(device)
         self._dtype: torch.dtype = self._model.dtype
+        self._blocks = BLOCKS
         self._cache = TensorCache(options.cache_bytes)
         self._takes_guidance = takes_guidance
 
@@ -190,6 +192,12 @@ class Flux2Family:
                 self._encoded(prompt)
             self._references(plan, images)
 
+    def compile(self) -> None:
+        """From now on, steps by compiled blocks, where the compiler can."""
+        self._blocks = BLOCKS.compiled()
+        if not compiles(self):
+            self._blocks = BLOCKS
+
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with guarded():
@@ -275,6 +283,7 @@ class Flux2Family:
                     [request for session in alike for request in session.requests],
                     [session.latents for session in twins],
                     self._timesteps(twins),
+                    self._blocks,
                 )
             )
             for place, session in zip(places, alike, strict=True):

@@ -9,7 +9,7 @@ and quantised layers keep working.
 Shapes below: B requests, N rows in all, d the model's width, h heads of D, C features per token.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from retouch.engine.families.aside import Beside, Look, seen, spans
 from retouch.engine.families.attention import Spans, attend
+from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.rows import (
     Rope,
     Rows,
@@ -73,24 +74,6 @@ def prepare(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """How the blocks of a pass are called: as written, or compiled on the packed layout."""
-
-    double: Callable[..., tuple[Tensor, Tensor]]
-    single: Callable[..., Tensor]
-    last: Callable[..., Tensor]
-
-    @classmethod
-    def compiled(cls, **options: Any) -> "Blocks":
-        """Compiled once for all blocks of a kind; `options` are `torch.compile`'s."""
-        return cls(
-            torch.compile(_double, **options),
-            torch.compile(_single, **options),
-            torch.compile(_last, **options),
-        )
-
-
 def velocity(
     model: Any,
     requests: Sequence[Request],
@@ -100,7 +83,7 @@ def velocity(
 ) -> list[Tensor]:
     """The velocity of each request's target at its step, (target tokens, C), as its `latents` are.
 
-    `steps` count from 0.
+    `steps` count from 0; `blocks` may be `BLOCKS` compiled.
     """
     begun = _begin(model, requests, latents, steps, blocks)
     return _end(model, begun, _go_on(model, _first(model, begun)))
@@ -206,7 +189,7 @@ def _begin(
         rope=joined([request.rope for request in requests]),
         text=joined([request.text for request in requests]),
         image=interleave(targets, [request.references for request in requests]),
-        blocks=blocks or Blocks(_double, _single, _last),
+        blocks=blocks or BLOCKS,
         beside=beside,
         spans=spans(beside, rows),
     )
@@ -222,7 +205,7 @@ def _go_on(model: Any, begun: _Pass) -> Tensor:
     rows, rope = begun.rows, begun.rope
     for number, block in enumerate(model.transformer_blocks[1:], start=1):
         begun = _through(begun, block, number)
-    joint = interleave(torch.split(begun.text, rows.texts), torch.split(begun.image, rows.images))
+    joint = rows.woven(begun.text, begun.image)
     *blocks, last = model.single_transformer_blocks
     doubles = len(model.transformer_blocks)
     *tables, last_table, _ = begun.tables[2 * doubles :]
@@ -337,14 +320,11 @@ def _double(
     t_key = heads(attn, attn.add_k_proj(t_normed), attn.norm_added_k)
     t_value = heads(attn, attn.add_v_proj(t_normed))
     query, key, value = (
-        interleave(torch.split(of_text, rows.texts), torch.split(of_image, rows.images))
-        for of_text, of_image in ((t_query, query), (t_key, key), (t_value, value))
+        rows.woven(*pair) for pair in ((t_query, query), (t_key, key), (t_value, value))
     )
     key, value, within = _seen(look, rows, rotate(key, rope), value)
     attended = attend(rotate(query, rope), key, value, rows.joint_spans, within)
-    pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
-    split = torch.split(attended, pieces)
-    t_attended, attended = joined(split[0::2]), joined(split[1::2])
+    t_attended, attended = rows.unwoven(attended)
     attended = attn.to_out[1](attn.to_out[0](attended))
     t_attended = attn.to_add_out(t_attended)
 
@@ -388,3 +368,7 @@ def _last(
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(target))], dim=1)
     kept = joint[rows.target_at]
     return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed))
+
+
+BLOCKS = Blocks(_double, _single, _last)
+"""As written."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from retouch.engine.families.attention import attend
+from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.rows import (
     Rope,
     Rows,
@@ -55,12 +56,18 @@ def prepare(model: Any, tokens: Tensor, references: Tensor, ids: Tensor) -> Requ
 
 
 def velocity(
-    model: Any, requests: Sequence[Request], latents: Sequence[Tensor], timesteps: Tensor
+    model: Any,
+    requests: Sequence[Request],
+    latents: Sequence[Tensor],
+    timesteps: Tensor,
+    blocks: Blocks | None = None,
 ) -> list[Tensor]:
     """The velocity of each request's target, (target tokens, C), as its `latents` are.
 
-    `timesteps` (B,) are noise levels in 0..1 in the model's precision.
+    `timesteps` (B,) are noise levels in 0..1 in the model's precision; `blocks` may be `BLOCKS`
+    compiled.
     """
+    blocks = blocks or BLOCKS
     rows = Rows.of(requests, timesteps.device)
     table = model.time_guidance_embed(timesteps * 1000, None)
     image_table = model.double_stream_modulation_img(table)
@@ -72,12 +79,12 @@ def velocity(
     text = joined([request.text for request in requests])
 
     for block in model.transformer_blocks:
-        text, image = _double(block, text, image, text_table, image_table, rows, rope)
-    joint = interleave(torch.split(text, rows.texts), torch.split(image, rows.images))
-    *blocks, last = model.single_transformer_blocks
-    for block in blocks:
-        joint = _single(block, joint, joint_table, rows, rope)
-    target = _last(last, joint, joint_table, rows, rope)
+        text, image = blocks.double(block, text, image, text_table, image_table, rows, rope)
+    joint = rows.woven(text, image)
+    *singles, last = model.single_transformer_blocks
+    for block in singles:
+        joint = blocks.single(block, joint, joint_table, rows, rope)
+    target = blocks.last(last, joint, joint_table, rows, rope)
 
     scale, shift = model.norm_out.linear(model.norm_out.silu(table)).chunk(2, dim=1)
     target = modulate(model.norm_out.norm(target), shift, scale, rows.target_of)
@@ -107,15 +114,12 @@ def _double(
     t_key = heads(attn, attn.add_k_proj(t_normed), attn.norm_added_k)
     t_value = heads(attn, attn.add_v_proj(t_normed))
     query, key, value = (
-        interleave(torch.split(of_text, rows.texts), torch.split(of_image, rows.images))
-        for of_text, of_image in ((t_query, query), (t_key, key), (t_value, value))
+        rows.woven(*pair) for pair in ((t_query, query), (t_key, key), (t_value, value))
     )
     attended = attend(
         rotate(query, rope), rotate(key, rope), value, rows.joint_spans, rows.joint_spans
     )
-    pieces = [piece for pair in zip(rows.texts, rows.images, strict=True) for piece in pair]
-    split = torch.split(attended, pieces)
-    t_attended, attended = joined(split[0::2]), joined(split[1::2])
+    t_attended, attended = rows.unwoven(attended)
     attended = attn.to_out[1](attn.to_out[0](attended))
     t_attended = attn.to_add_out(t_attended)
 
@@ -171,3 +175,7 @@ def _projected(attn: Any, normed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
         heads(attn, value),
         mlp,
     )
+
+
+BLOCKS = Blocks(_double, _single, _last)
+"""As written."""

@@ -17,6 +17,10 @@ Rope = Tensor
 """A cosine and a sine for each pair of channels of each row, (N, D / 2, 2) in float32."""
 
 
+TEXT, TARGET, REFERENCE = range(3)
+"""The kinds of rows, in the order a request brings them."""
+
+
 class Rowed(Protocol):
     """A request that brings rows: [text | target | references]."""
 
@@ -47,19 +51,24 @@ class Rows:
     image_of: Tensor
     target_of: Tensor
     joint_of: Tensor
-    target_at: Tensor  # the target rows' places in the joint packing
+    text_at: Tensor  # the text rows' places in the joint packing
+    image_at: Tensor
+    target_at: Tensor
+    joint_from: Tensor  # the joint rows' places in [all text | all images]
+    is_alone: bool  # one request: its rows are in order already
 
     @classmethod
     def of(cls, requests: Sequence[Rowed], device: torch.device) -> "Rows":
         """The packing of these requests in this order."""
         texts = [len(request.text) for request in requests]
         targets = [request.target_tokens for request in requests]
-        images = [r.target_tokens + len(r.references) for r in requests]
+        others = [len(request.references) for request in requests]
+        images = [target + other for target, other in zip(targets, others, strict=True)]
         joints = [text + image for text, image in zip(texts, images, strict=True)]
-        places, start = [], 0
-        for text, target, joint in zip(texts, targets, joints, strict=True):
-            places.append(torch.arange(start + text, start + text + target))
-            start += joint
+        kinds = torch.tensor([TEXT, TARGET, REFERENCE]).repeat(len(requests))
+        counts = torch.tensor([texts, targets, others]).T.flatten()
+        kind = torch.repeat_interleave(kinds, counts)
+        text_at, image_at = (kind == TEXT).nonzero()[:, 0], (kind != TEXT).nonzero()[:, 0]
         return cls(
             texts=texts,
             images=images,
@@ -71,8 +80,24 @@ class Rows:
             image_of=owners(images, device),
             target_of=owners(targets, device),
             joint_of=owners(joints, device),
-            target_at=torch.cat(places).to(device),
+            text_at=text_at.to(device),
+            image_at=image_at.to(device),
+            target_at=(kind == TARGET).nonzero()[:, 0].to(device),
+            joint_from=torch.cat([text_at, image_at]).argsort().to(device),
+            is_alone=len(requests) == 1,
         )
+
+    def woven(self, text: Tensor, image: Tensor) -> Tensor:
+        """Text and image rows in the joint packing."""
+        both = torch.cat([text, image])
+        return both if self.is_alone else both[self.joint_from]
+
+    def unwoven(self, joint: Tensor) -> tuple[Tensor, Tensor]:
+        """Text and image rows out of the joint packing."""
+        if self.is_alone:
+            count = self.text_of.shape[0]
+            return joint[:count], joint[count:]
+        return joint[self.text_at], joint[self.image_at]
 
 
 def turns(cosines: Tensor, sines: Tensor) -> Rope:
@@ -83,7 +108,8 @@ def turns(cosines: Tensor, sines: Tensor) -> Rope:
 def rotate(x: Tensor, rope: Rope) -> Tensor:
     """Rotary embedding of (rows, h, D) in float32, on pairs of neighbours."""
     pairs = x.float().view(*x.shape[:-1], -1, 2)
-    if x.device.type == "cpu":  # one pass as complex numbers; compilers know only real ones
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        # One pass as complex numbers; compilers know only real ones.
         turned = torch.view_as_complex(pairs) * torch.view_as_complex(rope)[:, None]
         return torch.view_as_real(turned).flatten(-2).to(x.dtype)
     (real, imaginary), (cosine, sine) = pairs.unbind(-1), rope[:, None].unbind(-1)
@@ -94,7 +120,7 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
 def heads(attn: Any, x: Tensor, norm: Any = None) -> Tensor:
     """Features (rows, h * D) cut into heads (rows, h, D), normed when there is a norm."""
-    x = x.view(len(x), -1, attn.head_dim)
+    x = x.view(x.shape[0], -1, attn.head_dim)
     return x if norm is None else norm(x)
 
 
@@ -105,7 +131,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor, owner: Tensor) -> Tensor:
 
 def per_row(table: Tensor, owner: Tensor) -> Tensor:
     """Each row's own line of a (B, d) table; a single line is left to broadcast."""
-    return table if len(table) == 1 else table[owner]
+    return table if table.shape[0] == 1 else table[owner]
 
 
 def owners(counts: list[int], device: torch.device) -> Tensor:

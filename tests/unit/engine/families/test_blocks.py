@@ -1,0 +1,90 @@
+"""Compiled blocks: a few programs for packs of every shape, and the same numbers."""
+
+import logging
+from functools import partial
+
+import pytest
+import torch
+
+from retouch.domain.edit import Edit, Size
+from retouch.engine.families import WeightsError, load_family
+from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
+
+PACKS = ([(64, 64)], [(96, 48)], [(64, 64), (80, 96)], [(32, 80)], [(64, 96), (16, 16), (64, 64)])
+RECIPE = {"name": "tiny", "max_sequence_length": 40, "area": 64 * 64, "steps": 3}
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says of its own compiler
+
+
+@pytest.fixture(scope="module", params=[write_checkpoint, write_flux2_checkpoint])
+def family(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    return load_family(request.param(folder, recipe=RECIPE))
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The programs that were compiled: traced as they would be, and run as they were traced."""
+    made = []
+
+    def backend(graph, _inputs):
+        made.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend, fullgraph=True))
+    yield made
+    torch.compiler.reset()
+
+
+def stepped(family, pack):
+    edits = [Edit(prompt="red", size=Size(*sides), seed=7) for sides in pack]
+    sessions = [family.open(family.plan(edit, [], 7), edit, []) for edit in edits]
+    family.step(sessions)
+    return [session.latents for session in sessions]
+
+
+def test_a_request_alone_and_packs_take_two_programs_of_each_kind_whatever_their_sizes(
+    family, programs
+):
+    written = [stepped(family, pack) for pack in PACKS]
+
+    family.compile()
+
+    assert len(programs) == 2 * 3
+    for pack, expected in zip(PACKS, written, strict=True):
+        for latents, other in zip(stepped(family, pack), expected, strict=True):
+            torch.testing.assert_close(latents, other, rtol=1e-5, atol=1e-5)
+    assert len(programs) == 2 * 3
+
+
+def test_where_the_compiler_fails_blocks_stay_as_written(weights, monkeypatch, caplog):
+    def broken(graph, _inputs):
+        raise RuntimeError("no compiler here")
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    family = load_family(weights)
+
+    with caplog.at_level(logging.WARNING):
+        family.compile()
+
+    assert "no compiler here" in caplog.text
+    assert stepped(family, PACKS[2])
+
+
+def test_blocks_are_compiled_where_it_pays_or_was_asked_for(weights, monkeypatch, tmp_path):
+    from retouch.engine.families.flux1 import Flux1Family
+
+    compiled = []
+    monkeypatch.setattr(Flux1Family, "compile", lambda self: compiled.append(self))
+
+    load_family(weights)
+    load_family(weights, compile_blocks="auto")
+    assert not compiled
+    load_family(weights, compile_blocks="on")
+    assert len(compiled) == 1
+    load_family("toy", compile_blocks="on")
+    with pytest.raises(WeightsError, match="compile_blocks is 'maybe'; known: auto, on, off"):
+        load_family(weights, compile_blocks="maybe")
