@@ -1,8 +1,4 @@
-"""Doubles that ship with retouch: a clock that stands still and a store that lives in memory.
-
-`MemoryStore` passes the same conformance suite as the SQL store, so a test written against it
-holds against a database. It forgets everything when the process ends.
-"""
+"""The store in memory."""
 
 import asyncio
 import itertools
@@ -28,49 +24,14 @@ from retouch.domain.prediction import (
     Start,
     Status,
 )
-from retouch.ports import (
-    ONCE_WITHIN_S,
-    Beat,
-    Clock,
-    Cursor,
-    Delivered,
-    Delivery,
-    DeliveryState,
-    Enlisted,
-    File,
-    Files,
-    Filter,
-    GiveUp,
-    Key,
-    Keys,
-    Outbox,
-    Outcome,
-    Postpone,
-    Retry,
-    Roster,
-    Store,
-)
+from retouch.ports import ONCE_WITHIN_S, Beat, Clock, Cursor, Filter, Store
 from retouch.store.admission import Tally
 from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of, moved
-
-
-class FakeClock(Clock):
-    """Time that passes only when told to."""
-
-    def __init__(self, now: float = 1_750_000_000.0) -> None:
-        self._start = self._now = now
-
-    def now(self) -> float:
-        """UTC seconds since 1970."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Seconds since this clock was made."""
-        return self._now - self._start
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self._now += seconds
+from retouch.testing.clock import FakeClock
+from retouch.testing.files import MemoryFiles
+from retouch.testing.keys import MemoryKeys
+from retouch.testing.outbox import MemoryOutbox
+from retouch.testing.roster import MemoryRoster
 
 
 @dataclass(slots=True)
@@ -91,28 +52,25 @@ class _Row:
         return (-self.prediction.priority, self.tag, self.seq)
 
 
-class MemoryStore(Store, Outbox, Roster, Keys, Files):
-    """Predictions, deliveries, keys and files in dictionaries; implements all their ports.
+class MemoryStore(MemoryOutbox, MemoryRoster, MemoryKeys, MemoryFiles, Store):
+    """Predictions in a dictionary, and everything else that a database keeps.
 
     No method awaits while it changes anything, so each verb is atomic on one event loop.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or FakeClock()
+        clock = clock or FakeClock()
+        MemoryOutbox.__init__(self, clock)
+        MemoryRoster.__init__(self, clock)
+        MemoryKeys.__init__(self)
+        MemoryFiles.__init__(self)
         self._rows: dict[str, _Row] = {}
         self._events: list[Event] = []
-        self._deliveries: dict[str, Delivery] = {}
-        self._keys: dict[str, Key] = {}
-        self._files: dict[str, File] = {}
-        self._roster: dict[str, tuple[float, Enlisted]] = {}
         self._seq = itertools.count(1)
         self._event_seq = itertools.count(1)
         self._lanes: dict[int, float] = {}
         self._ends: dict[tuple[int, str], float] = {}
         self._spent: dict[str, float] = {}
-        self._bell = asyncio.Event()
-
-    # -- predictions -----------------------------------------------------------------------------
 
     async def add(
         self,
@@ -323,124 +281,6 @@ class MemoryStore(Store, Outbox, Roster, Keys, Files):
     async def stop(self) -> None:
         """Nothing to close."""
 
-    # -- processes -------------------------------------------------------------------------------
-
-    async def enlist(self, process: Enlisted) -> None:
-        self._roster[process.name] = (self._clock.now(), process)
-
-    async def strike(self, name: str) -> None:
-        self._roster.pop(name, None)
-
-    async def strike_silent(self, *, for_s: float) -> None:
-        since = self._clock.now() - for_s
-        self._roster = {name: it for name, it in self._roster.items() if it[0] >= since}
-
-    async def enlisted(self, *, within_s: float) -> Sequence[Enlisted]:
-        since = self._clock.now() - within_s
-        return [it for _, (at, it) in sorted(self._roster.items()) if at >= since]
-
-    # -- webhooks --------------------------------------------------------------------------------
-
-    async def deliveries(
-        self, *, limit: int, lease_s: float, sender: str = ""
-    ) -> Sequence[Delivery]:
-        now = self._clock.now()
-        waiting = [it for it in self._deliveries.values() if it.state is DeliveryState.WAITING]
-        due = sorted((it for it in waiting if it.due_at <= now), key=lambda it: it.due_at)
-        until = now + lease_s
-        claimed = [
-            replace(it, attempt=it.attempt + 1, due_at=until, sender=sender) for it in due[:limit]
-        ]
-        self._deliveries.update({it.id: it for it in claimed})
-        return sorted(claimed, key=lambda it: (it.created_at, it.id))
-
-    async def release_deliveries(self, sender: str) -> int:
-        now = self._clock.now()
-        begun = [
-            it
-            for it in self._deliveries.values()
-            if it.state is DeliveryState.WAITING and it.due_at > now and it.sender == sender
-        ]
-        self._deliveries.update({it.id: replace(it, due_at=now, sender="") for it in begun})
-        self._ring()
-        return len(begun)
-
-    async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
-        current = self._deliveries.get(delivery.id)
-        if current is None or current.state is not DeliveryState.WAITING:
-            return False
-        if current.attempt != delivery.attempt:
-            return False
-        current = replace(current, sender="")
-        self._deliveries[delivery.id] = _settled(current, outcome, self._clock.now())
-        return True
-
-    async def list_deliveries(self, *, limit: int) -> Sequence[Delivery]:
-        found = sorted(self._deliveries.values(), key=lambda it: (it.created_at, it.id))
-        return found[::-1][:limit]
-
-    async def replay(self, id: str) -> Delivery | None:
-        if id not in self._deliveries:
-            return None
-        now, state = self._clock.now(), DeliveryState.WAITING
-        self._deliveries[id] = replace(
-            self._deliveries[id], state=state, attempt=0, due_at=now, sender=""
-        )
-        self._ring()
-        return self._deliveries[id]
-
-    # -- keys and files --------------------------------------------------------------------------
-
-    async def add_key(self, key: Key) -> None:
-        if any(key.id == other.id or key.prefix == other.prefix for other in self._keys.values()):
-            raise ValueError(f"a key {key.id!r} or one with its prefix exists already")
-        self._keys[key.id] = key
-
-    async def find_key(self, prefix: str) -> Key | None:
-        return next(
-            (k for k in self._keys.values() if k.prefix == prefix and k.revoked_at is None), None
-        )
-
-    async def list_keys(self) -> Sequence[Key]:
-        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
-
-    async def revoke_key(self, id: str, at: float) -> bool:
-        key = self._keys.get(id)
-        if key is None or key.revoked_at is not None:
-            return False
-        self._keys[id] = replace(key, revoked_at=at)
-        return True
-
-    async def add_file(self, file: File) -> None:
-        if file.id in self._files:
-            raise ValueError(f"file {file.id!r} exists already")
-        self._files[file.id] = file
-
-    async def get_file(self, id: str, *, owner: str | None = None) -> File | None:
-        file = self._files.get(id)
-        return file if file is not None and owner in (None, file.owner) else None
-
-    async def page_files(
-        self, owner: str, *, limit: int, after: Cursor | None = None
-    ) -> Sequence[File]:
-        place = None if after is None else (after.created_at, after.id)
-        kept = [
-            file
-            for file in self._files.values()
-            if file.owner == owner and (place is None or (file.created_at, file.id) < place)
-        ]
-        return sorted(kept, key=lambda file: (file.created_at, file.id), reverse=True)[:limit]
-
-    async def delete_file(self, id: str, *, owner: str | None = None) -> File | None:
-        file = await self.get_file(id, owner=owner)
-        return None if file is None else self._files.pop(id)
-
-    async def expired_files(self, now: float, *, limit: int) -> Sequence[File]:
-        past = [file for file in self._files.values() if file.expires_at <= now]
-        return sorted(past, key=lambda file: (file.expires_at, file.id))[:limit]
-
-    # -- details ---------------------------------------------------------------------------------
-
     def _tally(self) -> Tally:
         queued = self._standing(Status.QUEUED)
         unfinished = [*queued, *self._standing(Status.RUNNING)]
@@ -465,22 +305,6 @@ class MemoryStore(Store, Outbox, Roster, Keys, Files):
     ) -> None:
         self._events.append(Event(next(self._event_seq), prediction.id, name, at, data))
         self._ring()
-
-    def _ring(self) -> None:
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
-
-
-def _settled(delivery: Delivery, outcome: Outcome, now: float) -> Delivery:
-    match outcome:
-        case Delivered(note):
-            return replace(delivery, state=DeliveryState.DELIVERED, note=note)
-        case GiveUp(note):
-            return replace(delivery, state=DeliveryState.GIVEN_UP, note=note)
-        case Retry(in_s, note):
-            return replace(delivery, due_at=now + in_s, note=note)
-        case Postpone(in_s):
-            return replace(delivery, due_at=now + in_s, attempt=delivery.attempt - 1)
 
 
 def _is_past(moment: float | None, now: float) -> bool:
