@@ -9,9 +9,18 @@ us; LitServe, Cog and LiteLLM (a mocked chat model) answer with the result. All 
 once and are asked in turn, round by round, at 64 connections, and each figure is the median of its
 rounds; Cog refuses what comes while it is busy, and refusals do not count. Each has one process
 that answers, as it comes; ours is asked a second time with one per core (`xN`, at least two), and
-the aims are that one's. `ready` is the time from the start of the process to the first good answer
-of its health address, `idle` the memory (PSS) of all its processes then; for ours, of `retouch
-serve` with a worker, and for `xN` of its web processes.
+the aims are that one's.
+
+Reads of a status go on beside creates, 32 connections each, and are measured twice: beside
+PACE_PER_S creates a second, which is what the aim is set for, and beside as many as the server
+takes (`flooded`). The second says less of reads: what is left for them is what creates do not
+take, and no queue is filled without end, while every caller polls (who looks twice a second at an
+edit of 8 s makes 16 reads of one create). Nothing runs the predictions, so those that are read, 100
+of them in turn, do not change.
+
+`ready` is the time from the start of the process to the first good answer of its health address,
+`idle` the memory (PSS) of all its processes then; for ours, of `retouch serve` with a worker, and
+for `xN` of its web processes.
 
 Load comes from wrk (Debian's package of that name), in a process of its own. `--quick` leaves the
 peers out. Prints a table and, last, one JSON object.
@@ -21,6 +30,7 @@ import argparse
 import base64
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -45,6 +55,7 @@ PROCESSES = max(2, os.cpu_count() or 1)
 ONE, MANY = "retouch", f"retouch x{PROCESSES}"
 PATIENCE_S = 120.0
 IMAGE_BYTES = 100_000
+PACE_PER_S = 200
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
 AIMS = (
     Aim("creates_per_s", ">=", 2000),
@@ -290,13 +301,19 @@ def pss_mb(session: int) -> float:
 
 
 def wrk(
-    url: str, seconds: float, kind: str, file: Path, connections: int = CONNECTIONS
+    url: str,
+    seconds: float,
+    kind: str,
+    file: Path,
+    connections: int = CONNECTIONS,
+    per_s: int | None = None,
 ) -> "subprocess.Popen[str]":
-    """Load on a URL from a process of its own."""
+    """Load on a URL from a process of its own; as much as is answered, or so many a second."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
     tag = str(time.monotonic_ns())
+    pace = [] if per_s is None else [str(per_s)]
     return subprocess.Popen(  # noqa: S603  what is listed above
-        [*command, "-s", str(SCRIPT), url, "--", tag, kind, str(file)],
+        [*command, "-s", str(SCRIPT), url, "--", tag, kind, str(file), *pace],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -339,19 +356,29 @@ def alone(web: Running, folder: Path, seconds: float, rounds: int) -> Mapping[st
     with_picture = folder / "picture.json"
     fields = {"prompt": "make it night @@", "input_image": f"data:image/png;base64,{picture}"}
     with_picture.write_text(json.dumps({"input": fields}))
-    reads, beside, pictures = [], [], []
+    reads, flooded, pictures = [], [], []
     for _ in range(rounds):
-        creating = wrk(web.url + web.path, seconds, "body", web.body, CONNECTIONS // 2)
-        reading = wrk(web.url + "/", seconds, "paths", paths, CONNECTIONS // 2)
-        reads.append(measured(reading).per_s)
-        beside.append(measured(creating).per_s)
+        reads.append(read_beside(web, paths, seconds, PACE_PER_S))
+        flooded.append(read_beside(web, paths, seconds, None))
         sent = measured(wrk(web.url + web.path, seconds, "body", with_picture))
         pictures.append(sent.per_s)
     return {
-        "reads_per_s": median(reads),
-        "creates_beside_reads_per_s": median(beside),
+        "reads_per_s": median(read for read, _ in reads),
+        "creates_beside_reads_per_s": median(created for _, created in reads),
+        "flooded_reads_per_s": median(read for read, _ in flooded),
+        "creates_beside_flooded_reads_per_s": median(created for _, created in flooded),
         "image_creates_per_s": median(pictures),
     }
+
+
+def read_beside(
+    web: Running, paths: Path, seconds: float, creates_per_s: int | None
+) -> tuple[float, float]:
+    """Reads a second beside so many creates, or as many as are taken; and the creates a second."""
+    half = CONNECTIONS // 2
+    creating = wrk(web.url + web.path, seconds, "body", web.body, half, creates_per_s)
+    reading = wrk(web.url + "/", seconds, "paths", paths, half)
+    return measured(reading).per_s, measured(creating).per_s
 
 
 # -- report ----------------------------------------------------------------------------------------
@@ -361,7 +388,10 @@ def report(
     running: Sequence[Running], loads: Mapping[str, Sequence[Load]], own: Mapping[str, float]
 ) -> None:
     """The table, the aims, and the JSON line."""
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; load made by wrk\n")
+    print(
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; load made by wrk; "
+        f"Python {platform.python_version()}\n"
+    )
     print(
         f"{'':<10}{'ready s':>9}{'idle MB':>9}{'good/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'refused':>9}"
     )
@@ -375,6 +405,11 @@ def report(
             f"{it.name:<10}{it.ready_s:>9.2f}{it.idle_mb:>9.0f}{rates[it.name]:>9.0f}"
             f"{p50:>9.1f}{p99:>9.1f}{refused:>9}"
         )
+    print(
+        f"\n{MANY}: {own['reads_per_s']:.0f} reads/s beside "
+        f"{own['creates_beside_reads_per_s']:.0f} creates/s, {own['flooded_reads_per_s']:.0f} "
+        f"beside {own['creates_beside_flooded_reads_per_s']:.0f}, as many as it takes"
+    )
     one, mine = rates.pop(ONE), rates.pop(MANY)
     figures: dict[str, float] = {
         "creates_per_s": mine,

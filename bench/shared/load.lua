@@ -1,8 +1,28 @@
--- wrk's requests and report. After `--`: a tag, then `body FILE`, or `paths FILE`.
+-- wrk's requests and report. After `--`: a tag, then `body FILE`, or `paths FILE`, and at most how
+-- many a second: without it each connection sends its next as soon as it is answered.
 -- A body's `@@` becomes the tag and a number, so that no two requests are equal.
 -- Paths, one a line, are read in turn. The report is one line of JSON.
 
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long s, us; } timeval; int gettimeofday(timeval *now, void *zone);")
+
 local number, tag, before, after, paths = 0, "", nil, nil, {}
+local clock = ffi.new("timeval")
+
+local function now_ms()
+  ffi.C.gettimeofday(clock, nil)
+  return tonumber(clock.s) * 1e3 + tonumber(clock.us) / 1e3
+end
+
+-- wrk asks `delay` before each request how many milliseconds to wait.
+local function pace(per_s)
+  local turn = now_ms()
+  function delay()
+    local now = now_ms()
+    turn = math.max(turn + 1e3 / per_s, now)
+    return math.floor(turn - now)
+  end
+end
 
 function init(args)
   tag = args[1]
@@ -15,6 +35,7 @@ function init(args)
     for line in file:lines() do paths[#paths + 1] = line end
   end
   file:close()
+  if args[4] then pace(tonumber(args[4])) end
 end
 
 function request()
