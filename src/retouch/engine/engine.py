@@ -179,13 +179,17 @@ class StepEngine:
         return limit_bytes is None or plan.held_bytes + plan.peak_bytes <= limit_bytes
 
     def _entry(self, job: Job, plan: Plan) -> Entry:
+        pace = self._pace
         turns = (
             Turn(
                 job=job.id,
                 number=number,
                 tokens=plan.tokens,
-                cost=self.family.cost(plan) + self._pace.overhead,
+                cost=pace.share(plan.mode) * self._whole_cost(plan),
                 left=plan.steps,
+                # What siblings are opened with is kept by then.
+                opening=0.0 if number else pace.opening.at(plan.reference_pixels),
+                closing=pace.closing.at(plan.pixels),
                 held_bytes=plan.held_bytes,
                 peak_bytes=plan.peak_bytes,
             )
@@ -248,7 +252,7 @@ class StepEngine:
             yield from self._fail(turn, session)
             return
         run.sessions[turn.number] = session
-        self._schedule = self._schedule.put([replace(turn, is_open=True)])
+        self._schedule = self._schedule.opened(turn)
 
     def _denoise(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         """Step a group together; when that fails, each alone once, and fail those that fail."""
@@ -257,8 +261,7 @@ class StepEngine:
         started = self._clock.monotonic()
         error = self._try(partial(self.family.step, [self._session(turn) for turn in turns]))
         if error is None:
-            took_s = self._clock.monotonic() - started
-            self._pace = self._pace.timed(sum(turn.cost for turn in turns), took_s)
+            self._time(turns, self._clock.monotonic() - started)
             self._schedule = self._schedule.stepped([self._stepped(turn) for turn in turns])
             return
         if len(turns) == 1:
@@ -270,6 +273,14 @@ class StepEngine:
         for turn in turns:
             if self._is_open(turn):  # a sibling may have broken it
                 yield from self._denoise([turn])
+
+    def _time(self, turns: Sequence[Turn], took_s: float) -> None:
+        """Learn from a pass. One of both modes tells neither's part."""
+        plans = [self._runs[turn.job].plan for turn in turns]
+        modes = {plan.mode for plan in plans}
+        if len(modes) == 1:
+            work = sum(self._whole_cost(plan) for plan in plans)
+            self._pace = self._pace.timed(work, took_s, modes.pop())
 
     def _report(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         for id in dict.fromkeys(turn.job for turn in turns):
@@ -389,6 +400,10 @@ class StepEngine:
 
     def _elapsed_s(self, run: _Run) -> float:
         return 0.0 if run.opened_at is None else self._clock.monotonic() - run.opened_at
+
+    def _whole_cost(self, plan: Plan) -> float:
+        """Work of a step that leaves nothing out."""
+        return self.family.cost(plan) + self._pace.overhead
 
     def _is_open(self, turn: Turn) -> bool:
         run = self._runs.get(turn.job)

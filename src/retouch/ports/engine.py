@@ -97,6 +97,16 @@ class Plan:
     peak_bytes: int = 0  # the most one of its stages takes on top
     notes: tuple[str, ...] = ()  # what of the edit's wishes is not done and why, for the logs
 
+    @property
+    def pixels(self) -> int:
+        """Of the picture."""
+        return self.size.width * self.size.height
+
+    @property
+    def reference_pixels(self) -> int:
+        """Of all references together."""
+        return sum(size.width * size.height for size in self.references)
+
 
 class Memory(Protocol):
     """The memory of the engine's device."""
