@@ -63,11 +63,11 @@ async def open_store(
 
 
 @asynccontextmanager
-async def open_keys(settings: Settings) -> "AsyncIterator[KeyService]":
-    """The callers' credentials."""
+async def open_keys(settings: Settings, *, must_exist: bool = False) -> "AsyncIterator[KeyService]":
+    """The callers' credentials; raises NotFound for a data folder that must exist and does not."""
     from retouch.service.keys import KeyService
 
-    async with open_store(settings) as store:
+    async with open_store(settings, must_exist=must_exist) as store:
         yield KeyService(store, CLOCK)
 
 

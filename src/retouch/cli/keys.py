@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import re
+import sys
 import time
 
 from retouch.cli import setting_flags
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     from retouch.bootstrap.parts import open_keys
 
-    async with open_keys(settings) as keys:
+    is_new = not settings.database and not settings.data.is_dir()
+    async with open_keys(settings, must_exist=arguments.verb != "create") as keys:
         match arguments.verb:
             case "create":
                 key, secret = await keys.create(arguments.name, _grant(arguments))
@@ -79,6 +81,9 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
                     print_json({**_row(key), "key": secret})
                 else:
                     print(f"{secret}\n\nThis is the only time it is shown. Its id is {key.id}.")
+                if is_new:
+                    words = f"It opens a server on the data folder {settings.data.absolute()}, new."
+                    print(words, file=sys.stderr)
             case "list":
                 rows = [_row(key) for key in await keys.list()]
                 if arguments.json:

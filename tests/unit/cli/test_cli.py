@@ -67,6 +67,29 @@ def test_a_data_folder_that_cannot_be_is_named(
     assert capsys.readouterr().err == f"retouch: {tmp_path}/file/data: Not a directory\n"
 
 
+def test_keys_of_no_server_are_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(tmp_path / "mistyped")]
+
+    assert main(["keys", "list", *data]) == 1
+    assert main(["keys", "revoke", "anna", *data]) == 1
+
+    assert capsys.readouterr().err.count("mistyped' not found") == 2
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_key_for_a_new_data_folder_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(tmp_path / "new")]
+
+    assert main(["keys", "create", "anna", *data]) == 0
+    assert f"the data folder {tmp_path}/new, new." in capsys.readouterr().err
+    assert main(["keys", "create", "ben", *data]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_models_lists_what_serves_each_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json", "--weights", "mine"]) == 0
 
