@@ -1,7 +1,7 @@
 """Server-sent events: a prediction's last events once it is over, or each change of it, and
 comments while there is nothing to tell."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 from starlette.responses import Response, StreamingResponse
 
@@ -18,7 +18,13 @@ ViewOf = Callable[[Prediction, View | None], Awaitable[View]]
 
 
 def stream(dialect: Dialect, call: Call, prediction: Prediction, services: Services) -> Response:
-    """Follow a prediction to its end. A client that goes away changes nothing."""
+    """Follow a prediction to its end. A client that goes away changes nothing.
+
+    One that comes back is told what followed `Last-Event-ID`; once that was the last event, 204 has
+    a browser stop asking.
+    """
+    if prediction.status.is_final and not _final_events(dialect, call, prediction, services):
+        return Response(status_code=204, headers=HEADERS)
     events = _events(dialect, call, prediction, services)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
@@ -36,8 +42,17 @@ async def _events(
             prediction = await follower.get(prediction.id, None)
         else:
             yield b": still running\n\n"
-    view = services.views.of(prediction, call.origin)
-    yield encode(dialect.finale(call, view))
+    yield encode(_final_events(dialect, call, prediction, services))
+
+
+def _final_events(
+    dialect: Dialect, call: Call, prediction: Prediction, services: Services
+) -> Sequence[ServerEvent]:
+    """The events of a prediction's end that the caller has not seen."""
+    events = dialect.finale(call, services.views.of(prediction, call.origin))
+    ids = [event.id for event in events]
+    seen = call.headers.get("last-event-id", "")
+    return events[ids.index(seen) + 1 :] if seen in ids else events
 
 
 def follow(

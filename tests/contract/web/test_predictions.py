@@ -164,6 +164,21 @@ async def test_the_stream_ends_with_the_picture(front: Any) -> None:
     assert answer.text.endswith("event: done\nid: 1750000001:1\ndata: {}\n\n")
 
 
+async def test_a_stream_goes_on_after_the_last_event_that_came(front: Any) -> None:
+    stream = (await front.client.post(CREATE, json=PROMPT)).json()["urls"]["stream"]
+    await front.finish_one()
+
+    async def after(id: str) -> Any:
+        return await front.client.get(stream, headers={"Last-Event-ID": id})
+
+    rest, nothing, all_of_it = [await after(f"1750000001:{n}") for n in (0, 1, 7)]
+
+    assert "event: done" in rest.text
+    assert "event: output" not in rest.text
+    assert (nothing.status_code, nothing.content) == (204, b"")  # a browser asks no more
+    assert "event: output" in all_of_it.text
+
+
 async def test_a_guessed_stream_is_not_found(front: Any) -> None:
     created = (await front.client.post(CREATE, json=PROMPT)).json()
     stream = created["urls"]["stream"]
