@@ -11,6 +11,11 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITESPACE = b" \t\r\n\f"
 
 
+def is_data_uri(text: str) -> bool:
+    """Whether a text means to be one."""
+    return text[:5].lower() == "data:"
+
+
 def parse_data_uri(text: str, limit_bytes: int) -> bytes:
     """The bytes of a data URI of any media type, base64 or percent-encoded.
 
@@ -18,7 +23,7 @@ def parse_data_uri(text: str, limit_bytes: int) -> bytes:
     a sentence when the text is something else or holds more than `limit_bytes`.
     """
     head, comma, body = text.partition(",")
-    if head[:5].lower() != "data:" or not comma:
+    if not is_data_uri(head) or not comma:
         raise ValueError("The text is not a data URI.")
     if len(body) > 3 * _encoded_length(limit_bytes):  # were every character percent-encoded
         raise _too_large(limit_bytes)

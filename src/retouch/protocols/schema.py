@@ -4,7 +4,7 @@ Each protocol owns a table from our `Fault` to its own sentences; this file owns
 schema's `x-order`), the formats, and what counts as absent; and it says the same to the outside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
 
+from retouch.domain.errors import Violation
+from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.values import told
 
 FORMATS = FormatChecker(formats=())
@@ -23,7 +25,7 @@ def is_uri(value: object) -> bool:
     """Whether a value can name a picture: http(s) with a host, or a data URI."""
     if not isinstance(value, str):
         return True  # the type rule speaks for it
-    if value[:5].lower() == "data:":
+    if is_data_uri(value):
         return "," in value
     try:
         parts = urlsplit(value)
@@ -137,6 +139,11 @@ def _published(rules: Mapping[str, Any]) -> dict[str, Any]:
             return {**rules, "properties": {name: _published(it) for name, it in fields.items()}}
         case _:
             return dict(rules)
+
+
+def in_order(schema: Mapping[str, Any], broken: Iterable[Violation]) -> tuple[Violation, ...]:
+    """Violations as their fields stand in a schema."""
+    return tuple(sorted(broken, key=lambda it: _order(schema, it.field.partition(".")[0])))
 
 
 def type_name(value: object) -> str:

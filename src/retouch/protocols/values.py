@@ -5,6 +5,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from retouch.protocols.data_uri import is_data_uri
+
 MOST_SHOWN = 60
 """Characters of a text; a longer one is cut and its length told."""
 
@@ -41,7 +43,7 @@ def _listed(value: Any, held: Collection[Any], what: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    if text[:5].lower() == "data:":
+    if is_data_uri(text):
         return f"{_cut(text.partition(',')[0])},…"
     if "://" in text[:MOST_SHOWN]:
         place, mark, _ = USER.sub("…@", text).partition("?")

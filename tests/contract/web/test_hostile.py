@@ -6,11 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from retouch.protocols.bfl import parse as bfl
-from retouch.protocols.fal import parse as fal
-from retouch.protocols.openai import body as openai
-from retouch.protocols.replicate import parse as replicate
-from retouch.protocols.wavespeed import parse as wavespeed
+from retouch.protocols import pictures
 
 
 @pytest.mark.parametrize(
@@ -74,25 +70,22 @@ async def test_a_caller_who_hangs_up_in_the_middle_is_no_error_of_ours(front: An
     assert [line for line in logs if line["log_level"] == "error"] == []
 
 
-LIMITS = {
-    "/v1/flux-kontext-pro": (bfl, "IMAGE_LIMIT_BYTES", "input_image"),
-    "/queue/fal-ai/flux-pro/kontext": (fal, "INLINE_LIMIT_BYTES", "image_url"),
-    "/v1/images/edits": (openai, "IMAGE_LIMIT_BYTES", "image"),
-    "/replicate/v1/models/black-forest-labs/flux-kontext-pro/predictions": (
-        *(replicate, "UPLOAD_LIMIT_BYTES", "input_image"),
-    ),
-    "/api/v3/wavespeed-ai/flux-kontext-pro": (wavespeed, "UPLOAD_LIMIT_BYTES", "image"),
+PICTURES = {
+    "/v1/flux-kontext-pro": "input_image",
+    "/queue/fal-ai/flux-pro/kontext": "image_url",
+    "/v1/images/edits": "image",
+    "/replicate/v1/models/black-forest-labs/flux-kontext-pro/predictions": "input_image",
+    "/api/v3/wavespeed-ai/flux-kontext-pro": "image",
 }
-"""Where each protocol takes a picture, and what limits it."""
+"""Where each protocol takes a picture."""
 
 
-@pytest.mark.parametrize("address", LIMITS)
+@pytest.mark.parametrize(("address", "field"), PICTURES.items())
 @pytest.mark.parametrize("head", ["data:image/png;base64,", ""])
 async def test_base64_is_measured_before_it_is_decoded(
-    front: Any, monkeypatch: pytest.MonkeyPatch, address: str, head: str
+    front: Any, monkeypatch: pytest.MonkeyPatch, address: str, field: str, head: str
 ) -> None:
-    protocol, limit, field = LIMITS[address]
-    monkeypatch.setattr(protocol, limit, 1000)
+    monkeypatch.setattr(pictures, "DATA_LIMIT_BYTES", 1000)
     monkeypatch.setattr(base64, "b64decode", lambda *_, **__: pytest.fail("it was decoded"))
     picture = head + "iVBORw0K" * 200
     given = {"prompt": "make it blue", field: picture}

@@ -10,11 +10,11 @@ from retouch.protocols.base import Call, Submission
 from retouch.protocols.bfl.errors import refuse, violation
 from retouch.protocols.bfl.fields import IMAGES, SCHEMA, USAGE
 from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_of
-from retouch.protocols.data_uri import parse_data_uri
+from retouch.protocols.data_uri import is_data_uri
+from retouch.protocols.pictures import inline
 from retouch.protocols.schema import faults, is_uri, known
 from retouch.protocols.values import told
 
-IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
 MORE_IMAGES = re.compile(r"input_image_\d+")
 SEEDS = 2**63  # a seed outside of ours is folded into them
 
@@ -102,11 +102,10 @@ def _source(text: str) -> ImageSource:
         if not is_uri(text):
             raise ValueError("The text is not a URL.")
         return UrlImage(text)
-    uri = text if text[:5].lower() == "data:" else f"data:;base64,{text}"
-    data = parse_data_uri(uri, IMAGE_LIMIT_BYTES)
-    if not data:
+    picture = inline(text if is_data_uri(text) else f"data:;base64,{text}")
+    if not picture.data:
         raise ValueError("The picture is empty.")
-    return InlineImage(data)
+    return picture
 
 
 def _aside(images: Mapping[str, ImageSource]) -> dict[str, InlineImage]:

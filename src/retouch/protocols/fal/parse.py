@@ -11,7 +11,6 @@ from retouch.domain.edit import (
     Edit,
     FileImage,
     ImageSource,
-    InlineImage,
     Lora,
     OutputFormat,
     Size,
@@ -21,7 +20,7 @@ from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.domain.ids import from_uuid
 from retouch.domain.prediction import FINAL, Webhook
 from retouch.protocols.base import Call, Submission
-from retouch.protocols.data_uri import parse_data_uri
+from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.fal.errors import RULES, refuse, violation
 from retouch.protocols.fal.fields import (
     BY_NAME,
@@ -33,15 +32,12 @@ from retouch.protocols.fal.fields import (
     RUN_HOSTS,
     SIZES,
 )
-from retouch.protocols.schema import faults, is_web_address, known
+from retouch.protocols.pictures import echoed, inline, our_file, texts_in
+from retouch.protocols.schema import faults, in_order, is_web_address, known
 from retouch.protocols.values import told
 
 RUN_WAIT_S = 86_400.0  # a run is held to its end; its clients set no read timeout
-ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
-INLINE_LIMIT_BYTES = 100 * 1024 * 1024
 QUALITY = 95
-OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
-OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 STREAM = "/stream"
 WEBHOOK, MAX_QUEUE = "fal_webhook", "fal_max_queue_length"
 START_WITHIN = ("x-fal-request-start-timeout", "x-fal-request-timeout")
@@ -67,7 +63,7 @@ def submission_of(call: Call) -> Submission:
     images, echo = _images(call, fields, broken)
     beside = _query_faults(call)
     if broken or beside:
-        raise InvalidEdit((*beside, *_in_order(schema, broken)))
+        raise InvalidEdit((*beside, *in_order(schema, broken)))
     timeout = _start_timeout(call)
     return Submission(
         model=name,
@@ -186,22 +182,10 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
             words = f"Value error, more than {MAX_PIXELS} pixels"
             rules.append(("image_size", "value_error", words, f"{size.width}x{size.height}"))
     for name, value in fields.items():
-        if any("\0" in text for text in _texts(value)):
+        if any("\0" in text for text in texts_in(value)):
             words = "Value error, null characters are not allowed"
             rules.append((name, "value_error", words, told(value)))
     return [Violation(*rule) for rule in rules if rule[0] not in broken]
-
-
-def _texts(value: object) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str)]
-
-
-def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
-    def place(it: Violation) -> int:
-        return int(schema["properties"][it.field.partition(".")[0]]["x-order"])
-
-    return tuple(sorted(broken, key=place))
 
 
 # -- pictures ------------------------------------------------------------------------------------
@@ -218,7 +202,7 @@ def _images(
         if name not in fields or name in faulty:
             continue
         kept = []
-        for number, text in enumerate(_texts(fields[name])):
+        for number, text in enumerate(texts_in(fields[name])):
             try:
                 source = _source(call, text)
             except ValueError:
@@ -226,22 +210,19 @@ def _images(
                 broken.append(Violation(field, *RULES["format"], told(text)))
                 continue
             found.append(source)
-            aside = isinstance(source, InlineImage) and len(text) > ECHO_LIMIT
-            kept.append(source if aside else text)
+            kept.append(echoed(text, source))
         echo[name] = kept if name == "image_urls" else kept[0] if kept else None
     return tuple(found), echo
 
 
 def _source(call: Call, text: str) -> ImageSource:
     """One picture; raises ValueError for a data URI that is none."""
-    if text[:5].lower() == "data:":
-        return InlineImage(parse_data_uri(text, INLINE_LIMIT_BYTES))
-    parts = urlsplit(text)
-    file = OUR_FILE.search(parts.path)
-    here = parts.netloc.lower() == urlsplit(call.origin).netloc.lower()
-    if file and (OUR_FILE_ID.fullmatch(file["id"]) or (here and parts.hostname not in HOSTS)):
-        return FileImage(file["id"])
-    return UrlImage(text)
+    if is_data_uri(text):
+        return inline(text)
+    address = urlsplit(text)
+    is_here = address.netloc.lower() == urlsplit(call.origin).netloc.lower()
+    file_id = our_file(address, is_here=is_here and address.hostname not in HOSTS)
+    return UrlImage(text) if file_id is None else FileImage(file_id)
 
 
 # -- the edit ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 from retouch.domain.edit import FileImage, ImageSource, InlineImage, UrlImage
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Part
-from retouch.protocols.data_uri import parse_data_uri
+from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import IMAGE_FIELDS, SCHEMA
+from retouch.protocols.pictures import inline
 from retouch.protocols.schema import is_uri, type_name
 from retouch.protocols.values import told
 
-IMAGE_LIMIT_BYTES = 100 * 1024 * 1024
 IMAGE_PART = re.compile(rf"({'|'.join(IMAGE_FIELDS)})((?:\[\w*\])*)")
 FILE_ID = re.compile(r"[\w-]{1,64}")
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -120,12 +121,11 @@ def _typed(kind: str, text: str) -> Any:
 
 def _source(field: str, text: str) -> ImageSource:
     if is_uri(text) and "\0" not in text:
-        if text[:5].lower() != "data:":
+        if not is_data_uri(text):
             return UrlImage(text)
-        try:
-            if data := parse_data_uri(text, IMAGE_LIMIT_BYTES):
-                return InlineImage(data)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            picture = inline(text)
+            if picture.data:
+                return picture
     rule = "expected an http(s) URL or a data URI"
     raise InvalidEdit((invalid(field, rule, told(text), "invalid_image_url"),))

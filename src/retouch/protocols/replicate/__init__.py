@@ -31,10 +31,10 @@ from retouch.protocols.base import (
 from retouch.protocols.replicate.describe import MARKDOWN, described, readme
 from retouch.protocols.replicate.document import DESCRIPTION
 from retouch.protocols.replicate.errors import problem, refused
-from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
+from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME, UPLOAD_LIMIT_BYTES
 from retouch.protocols.replicate.files import file_body, upload_of
 from retouch.protocols.replicate.pages import listing_of, page_body
-from retouch.protocols.replicate.parse import UPLOAD_LIMIT_BYTES, submission_of, wait_of
+from retouch.protocols.replicate.parse import submission_of, wait_of
 from retouch.protocols.replicate.render import NO_STORE, prediction_body
 from retouch.protocols.replicate.webhooks import notification
 

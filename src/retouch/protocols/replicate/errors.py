@@ -17,7 +17,7 @@ from retouch.domain.errors import (
     Violation,
 )
 from retouch.protocols.base import Answer, Call
-from retouch.protocols.replicate.fields import texts_in
+from retouch.protocols.pictures import texts_in
 from retouch.protocols.schema import Fault, type_name
 from retouch.protocols.values import told
 

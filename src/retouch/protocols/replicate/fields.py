@@ -8,6 +8,7 @@ from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Status
 from retouch.protocols.base import Model
 
+UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
 NAME = "replicate"
 HOSTS = frozenset({"api.replicate.com", "stream.replicate.com"})
 
@@ -187,11 +188,6 @@ def by_name(name: str) -> Model:
     if name not in BY_NAME:
         raise NotFound("model", name)
     return BY_NAME[name]
-
-
-def texts_in(value: object) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str)]
 
 
 STATUS_WORDS = {

@@ -10,13 +10,13 @@ from retouch.domain.edit import (
     Edit,
     FileImage,
     ImageSource,
-    InlineImage,
     OutputFormat,
     UrlImage,
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
-from retouch.protocols.data_uri import parse_data_uri
+from retouch.protocols.data_uri import is_data_uri
+from retouch.protocols.pictures import echoed, inline, our_file, texts_in
 from retouch.protocols.replicate.errors import mistyped, violation
 from retouch.protocols.replicate.fields import (
     BY_NAME,
@@ -25,20 +25,15 @@ from retouch.protocols.replicate.fields import (
     MATCH,
     OLD_SCHEMAS,
     by_name,
-    texts_in,
 )
 from retouch.protocols.replicate.webhooks import webhook_faults, webhook_of
 from retouch.protocols.schema import faults, known
 from retouch.protocols.values import told
 
 BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
-ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
-UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
 WAIT_MAX_S = 60
 BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's read timeout
 MAX_SEED = 2**63 - 1
-OUR_FILE = re.compile(r"/files/(?P<id>[^/]+?)(?:/download)?/?$")
-OUR_FILE_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 CANCEL_AFTER = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?")
 CANCEL_AFTER_MIN_S = 5
 PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
@@ -164,30 +159,19 @@ def _images(
             broken.append(Violation(f"input.{name}", "format", words, value))
             continue
         found += sources
-        kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]
+        kept = [echoed(text, source) for text, source in zip(texts, sources, strict=True)]
         echo[name] = kept if many else kept[0]
     return tuple(found), echo
 
 
 def _source(call: Call, text: str) -> ImageSource:
     """One picture; raises ValueError for a data URI that is none."""
-    if text[:5].lower() == "data:":
-        return InlineImage(parse_data_uri(text, UPLOAD_LIMIT_BYTES))
-    parts = urlsplit(text)
-    file = OUR_FILE.search(parts.path)
-    if file and _is_ours(call, parts.hostname or "", parts.netloc, file["id"]):
-        return FileImage(file["id"])
-    return UrlImage(text)
-
-
-def _is_ours(call: Call, host: str, netloc: str, file_id: str) -> bool:
-    """Whether a file URL is one of ours, under whatever name the caller knows us by."""
-    here = netloc.lower() == urlsplit(call.origin).netloc.lower() or host in HOSTS
-    return here or OUR_FILE_ID.fullmatch(file_id) is not None
-
-
-def _echoed(text: str, source: ImageSource) -> str | InlineImage:
-    return source if isinstance(source, InlineImage) and len(text) > ECHO_LIMIT else text
+    if is_data_uri(text):
+        return inline(text)
+    address = urlsplit(text)
+    is_here = address.netloc.lower() == urlsplit(call.origin).netloc.lower()
+    file_id = our_file(address, is_here=is_here or address.hostname in HOSTS)
+    return UrlImage(text) if file_id is None else FileImage(file_id)
 
 
 def _edit(

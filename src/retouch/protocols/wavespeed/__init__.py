@@ -30,10 +30,10 @@ from retouch.protocols.base import (
 from retouch.protocols.wavespeed.describe import described
 from retouch.protocols.wavespeed.document import DESCRIPTION
 from retouch.protocols.wavespeed.errors import problem, refused
-from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME
+from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME, UPLOAD_LIMIT_BYTES
 from retouch.protocols.wavespeed.files import announced, file_body, place_body, upload_of
 from retouch.protocols.wavespeed.pages import ids_of, listing_of, page_body
-from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES, submission_of
+from retouch.protocols.wavespeed.parse import submission_of
 from retouch.protocols.wavespeed.render import success, task, wants_bytes
 from retouch.protocols.wavespeed.usage import usage_body, usage_of
 from retouch.protocols.wavespeed.webhooks import notification

@@ -37,12 +37,12 @@ from retouch.protocols.wavespeed.fields import (
     MODELS,
     PRICE_RULES,
     STATUS_WORDS,
+    UPLOAD_LIMIT_BYTES,
     UPLOAD_RULES,
     USAGE_RULES,
     TaskCode,
 )
 from retouch.protocols.wavespeed.files import KINDS
-from retouch.protocols.wavespeed.parse import UPLOAD_LIMIT_BYTES
 
 SIDE = "(25[6-9]|2[6-9][0-9]|[3-9][0-9]{2}|1[0-4][0-9]{2}|15[0-2][0-9]|153[0-6])"
 """A number from MIN_SIDE to MAX_SIDE, as a pattern can say it."""

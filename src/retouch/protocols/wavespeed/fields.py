@@ -11,6 +11,7 @@ NAME = "wavespeed"
 HOSTS = frozenset({"api.wavespeed.ai"})
 
 RATIOS = ["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"]
+UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
 MAX_SEED = 2**31 - 1
 SYNC_WINDOW_S = 90.0
 MIN_SIDE, MAX_SIDE = 256, 1536  # pixels, each side of `size`

@@ -8,7 +8,6 @@ from retouch.domain.edit import (
     AspectRatio,
     Edit,
     ImageSource,
-    InlineImage,
     Lora,
     OutputFormat,
     Size,
@@ -16,8 +15,9 @@ from retouch.domain.edit import (
 )
 from retouch.domain.errors import InvalidEdit, NotFound, Violation
 from retouch.protocols.base import Call, Model, Submission
-from retouch.protocols.data_uri import parse_data_uri
-from retouch.protocols.schema import faults, known, type_name
+from retouch.protocols.data_uri import is_data_uri
+from retouch.protocols.pictures import echoed, inline, texts_in
+from retouch.protocols.schema import faults, in_order, known, type_name
 from retouch.protocols.values import told
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
 from retouch.protocols.wavespeed.fields import (
@@ -29,8 +29,6 @@ from retouch.protocols.wavespeed.fields import (
 )
 from retouch.protocols.wavespeed.webhooks import webhook_faults, webhook_of
 
-ECHO_LIMIT = 64 * 1024  # characters; a longer data URI is echoed as a link to its bytes
-UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
 MOST_PERMISSIVE = 6
 DIGITS = re.compile(r"-?\d{1,20}")
 
@@ -44,7 +42,7 @@ def submission_of(call: Call) -> Submission:
     images, echo = _images(model.schema, fields, broken)
     beside = webhook_faults(call, body)
     if broken or beside:
-        raise InvalidEdit((*beside, *_in_order(model.schema, broken)))
+        raise InvalidEdit((*beside, *in_order(model.schema, broken)))
     return Submission(
         model=model.name,
         input=echo,
@@ -92,21 +90,9 @@ def _extra_rules(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]
         except ValueError as error:
             broken.append(invalid(f"loras.{number}.path", str(error), told(lora["path"])))
     for name, value in fields.items():
-        if any("\0" in text for text in _texts_in(value)):
+        if any("\0" in text for text in texts_in(value)):
             broken.append(invalid(name, "must not contain null characters", told(value)))
     return broken
-
-
-def _texts_in(value: object) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str)]
-
-
-def _in_order(schema: Mapping[str, Any], broken: list[Violation]) -> tuple[Violation, ...]:
-    def place(it: Violation) -> int:
-        return int(schema["properties"][it.field.partition(".")[0]]["x-order"])
-
-    return tuple(sorted(broken, key=place))
 
 
 def _images(
@@ -117,26 +103,20 @@ def _images(
     faulty = {it.field.partition(".")[0] for it in broken}
     if name is None or name not in fields or name in faulty:
         return (), dict(fields)
-    texts = _texts_in(fields[name])
+    texts = texts_in(fields[name])
     try:
         sources = [_source(text) for text in texts]
     except ValueError as error:
         words = str(error).rstrip(".").replace("The data URI", "the data URI")
         broken.append(invalid(name, words, told(fields[name]), TaskCode.UNREADABLE))
         return (), dict(fields)
-    kept = [_echoed(text, source) for text, source in zip(texts, sources, strict=True)]
+    kept = [echoed(text, source) for text, source in zip(texts, sources, strict=True)]
     return tuple(sources), {**fields, name: kept if name == "images" else kept[0]}
 
 
 def _source(text: str) -> ImageSource:
     """One picture; raises ValueError for a data URI that is none."""
-    if text[:5].lower() == "data:":
-        return InlineImage(parse_data_uri(text, UPLOAD_LIMIT_BYTES))
-    return UrlImage(text)
-
-
-def _echoed(text: str, source: ImageSource) -> str | InlineImage:
-    return source if isinstance(source, InlineImage) and len(text) > ECHO_LIMIT else text
+    return inline(text) if is_data_uri(text) else UrlImage(text)
 
 
 def _size(text: str) -> Size:
