@@ -29,6 +29,9 @@ ReferenceLayout = Literal["offset", "stitch", "index"]
 
 Mode = Literal["exact", "fast"]
 
+MAX_SEED = 2**63 - 1
+"""The largest seed: what a database and every device's generator take."""
+
 
 @dataclass(frozen=True, slots=True)
 class UrlImage:
@@ -121,7 +124,7 @@ class Edit:
     output_quality: int = 90  # 1..100, for jpeg and webp
     count: int = 1  # pictures to make, 1..10
     previews: int = 0  # looks at the first picture while it is being made, at most
-    seed: int | None = None  # 0..2**63-1
+    seed: int | None = None  # 0..MAX_SEED
     guidance: float | None = None
     steps: int | None = None
     safety_tolerance: int = 2  # 0 strict .. 6 permissive

@@ -91,6 +91,10 @@ class Call:
             raise InvalidEdit((rule,)) from None
 
 
+NO_STORE = {"cache-control": "no-store"}
+"""The header of answers that change."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A response: `body` is JSON-able, or bytes sent as they are, or None for no body."""

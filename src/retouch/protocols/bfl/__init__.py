@@ -7,6 +7,7 @@ vendor's published schema. `docs/bfl.md` lists what works.
 
 from retouch.domain.errors import NotFound, RetouchError
 from retouch.protocols.base import (
+    NO_STORE,
     Answer,
     Call,
     Dialect,
@@ -22,7 +23,7 @@ from retouch.protocols.bfl.document import DESCRIPTION
 from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
 from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME, UNKNOWN
 from retouch.protocols.bfl.parse import submission_of, usage_body
-from retouch.protocols.bfl.render import NO_STORE, result_body, submitted_body
+from retouch.protocols.bfl.render import result_body, submitted_body
 from retouch.protocols.bfl.webhooks import notification
 
 MOUNTS = ("/bfl/v1", "/bfl", "/v1", "/proxy/bfl")

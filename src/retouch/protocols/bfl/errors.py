@@ -17,9 +17,9 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import Answer, Call
+from retouch.protocols.base import NO_STORE, Answer, Call
 from retouch.protocols.bfl.fields import UNKNOWN
-from retouch.protocols.bfl.render import NO_STORE, task_body
+from retouch.protocols.bfl.render import task_body
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import told
 

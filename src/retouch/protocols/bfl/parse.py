@@ -4,7 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from retouch.domain.edit import AspectRatio, Edit, ImageSource, InlineImage, OutputFormat, UrlImage
+from retouch.domain.edit import (
+    MAX_SEED,
+    AspectRatio,
+    Edit,
+    ImageSource,
+    InlineImage,
+    OutputFormat,
+    UrlImage,
+)
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
 from retouch.protocols.bfl.errors import refuse, violation
@@ -16,7 +24,6 @@ from retouch.protocols.schema import faults, is_uri, known
 from retouch.protocols.values import told
 
 MORE_IMAGES = re.compile(r"input_image_\d+")
-SEEDS = 2**63  # a seed outside of ours is folded into them
 
 
 def submission_of(call: Call, model: str) -> Submission:
@@ -121,7 +128,7 @@ def _edit(fields: Mapping[str, Any], images: tuple[ImageSource, ...]) -> Edit:
         images=images,
         aspect_ratio=None if ratio is None else AspectRatio.parse(ratio),
         output_format=OutputFormat(fields.get("output_format", "png")),
-        seed=None if seed is None else int(seed) % SEEDS,
+        seed=None if seed is None else int(seed) % (MAX_SEED + 1),  # folded into ours
         guidance=None if guidance is None else float(guidance),
         steps=None if steps is None else int(steps),
         safety_tolerance=int(fields.get("safety_tolerance", 2)),

@@ -6,8 +6,6 @@ from retouch.domain.prediction import Prediction, Status, Webhook
 from retouch.protocols.base import Call, View
 from retouch.protocols.bfl.fields import MODERATED_WORDS, STATUS_WORDS, UNKNOWN
 
-NO_STORE = {"cache-control": "no-store"}
-
 
 def submitted_body(call: Call, view: View, webhook: Webhook | None = None) -> dict[str, Any]:
     """The answer to a create: clients follow `polling_url` and want it absolute.

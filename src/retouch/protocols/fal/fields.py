@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from retouch.domain.edit import MAX_SEED
 from retouch.domain.prediction import Status
 from retouch.protocols.base import Model
 
@@ -15,7 +16,6 @@ CDN_HOSTS = frozenset({"v3.fal.media", "v3b.fal.media", "fal.media"})
 PLATFORM_HOSTS = frozenset({"api.fal.ai"})
 HOSTS = PLATFORM_HOSTS | QUEUE_HOSTS | RUN_HOSTS | REST_HOSTS | CDN_HOSTS
 
-MAX_SEED = 2**63 - 1
 MAX_PICTURES = 8
 MAX_SIDE, MAX_PIXELS = 4096, 4 * 1024 * 1024
 RATIOS = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")

@@ -11,6 +11,7 @@ from retouch.domain.errors import NotFound, RetouchError, Violation
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import (
+    NO_STORE,
     Answer,
     Call,
     Dialect,
@@ -37,7 +38,6 @@ from retouch.protocols.openai.stream import ended, error_event, partial_images
 
 MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
 FILES_LIMIT = 1000
-NO_STORE = {"cache-control": "no-store"}
 
 ROUTES = (
     Route("POST", "/images/generations", Verb.SUBMIT),

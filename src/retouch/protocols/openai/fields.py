@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from retouch.domain.edit import MAX_SEED
 from retouch.protocols.base import Model
 
 NAME = "openai"
@@ -37,7 +38,7 @@ INPUTS: dict[str, Any] = {
     "stream": {"type": "boolean", "default": False},
     "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
     # Ours, for what the API has no word for; clients pass them as `extra_body`.
-    "seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "seed": {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
     "guidance_scale": {"type": "number", "minimum": 0, "maximum": 20},
     "num_inference_steps": {"type": "integer", "minimum": 1, "maximum": 100},
     "aspect_ratio": {"type": "string", "pattern": "^[1-9][0-9]{0,4}:[1-9][0-9]{0,4}$"},

@@ -13,6 +13,7 @@ from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import (
+    NO_STORE,
     Answer,
     Call,
     Dialect,
@@ -35,7 +36,7 @@ from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME, UPLOAD_LIMIT
 from retouch.protocols.replicate.files import file_body, upload_of
 from retouch.protocols.replicate.pages import listing_of, page_body
 from retouch.protocols.replicate.parse import submission_of, wait_of
-from retouch.protocols.replicate.render import NO_STORE, prediction_body
+from retouch.protocols.replicate.render import prediction_body
 from retouch.protocols.replicate.webhooks import notification
 
 MOUNTS = ("/replicate/v1", "/replicate/v1/v1", "/replicate", "/v1/v1", "/v1", "")

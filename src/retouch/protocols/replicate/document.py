@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retouch.domain.edit import MAX_SEED
 from retouch.protocols.operation import (
     BINARY,
     BOOLEAN,
@@ -34,7 +35,6 @@ from retouch.protocols.operation import (
     told,
 )
 from retouch.protocols.replicate.fields import MODELS, OLD_SCHEMAS, STATUS_WORDS
-from retouch.protocols.replicate.parse import MAX_SEED
 from retouch.protocols.replicate.webhooks import TELLS
 from retouch.protocols.schema import published
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from retouch.domain.edit import (
+    MAX_SEED,
     AspectRatio,
     Edit,
     FileImage,
@@ -33,7 +34,6 @@ from retouch.protocols.values import told
 BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
 WAIT_MAX_S = 60
 BARE_WAIT_S = 55.0  # the hold of `wait` without a number, below every client's read timeout
-MAX_SEED = 2**63 - 1
 CANCEL_AFTER = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?")
 CANCEL_AFTER_MIN_S = 5
 PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")

@@ -13,8 +13,6 @@ FLAGGED = (
 )
 """What clients know a refusal by a safety check by."""
 
-NO_STORE = {"cache-control": "no-store"}
-
 
 def prediction_body(call: Call, view: View, *, fresh: bool = False) -> dict[str, Any]:
     """The prediction object. `fresh`: as just created, whatever happened since."""

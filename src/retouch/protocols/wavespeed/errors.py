@@ -21,7 +21,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import Answer, Call
+from retouch.protocols.base import NO_STORE, Answer, Call
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import Told
 from retouch.protocols.wavespeed.fields import TaskCode
@@ -37,7 +37,6 @@ RULE_WORDS = {
     "maxItems": "must hold at most {limit}",
 }
 RETRIED = re.compile("timeout|connection|HTTP 5", re.IGNORECASE)
-NO_STORE = {"cache-control": "no-store"}
 
 
 def violation(fault: Fault) -> Violation:

@@ -5,8 +5,7 @@ from typing import Any
 
 from retouch.domain.errors import Blocked
 from retouch.domain.prediction import WORKER_CRASHED, WORKER_LOST, Prediction, Status
-from retouch.protocols.base import Answer, Call, View
-from retouch.protocols.wavespeed.errors import NO_STORE
+from retouch.protocols.base import NO_STORE, Answer, Call, View
 from retouch.protocols.wavespeed.fields import STATUS_WORDS, SYNC_WINDOW_S, TaskCode
 
 CANCELED = "The task was canceled."
