@@ -28,6 +28,11 @@ def moment(at: float | None) -> str:
 
 
 def bare(url: str) -> str:
-    """An address without what may be secret in it: credentials, port, query, fragment."""
+    """An address without what may be secret in it: credentials, query, fragment.
+
+    >>> bare("http://me:secret@[::1]:3000/done?token=secret")
+    'http://[::1]:3000/done'
+    """
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme else ""
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}" if parts.scheme else ""

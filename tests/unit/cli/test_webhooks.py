@@ -57,7 +57,7 @@ def test_the_list_says_how_it_went_and_keeps_secrets(
 
     assert "it answered 410" in table
     assert (row["id"], row["state"], row["tries"]) == ("a-canceled", "given up", 1)
-    assert row["to"] == "https://hook.example/done"
+    assert row["to"] == "https://hook.example:8443/done"
     assert "hunter2" not in table + json.dumps(row) + shown
 
 

@@ -258,8 +258,15 @@ OPERATIONS = {
     "GET /predictions/{id}": (STATUS,),
     "GET /p/{id}": (STATUS,),
     "POST /predictions/{id}/cancel": _one("Cancel a prediction.", PREDICTION_IS),
-    "GET /files/bcwr-{ticket}": _one(
-        "A prediction's end as server-sent events.", told("The events.", EVENT, EVENTS)
+    "GET /files/bcwr-{ticket}": (
+        Operation(
+            summary="A prediction's end as server-sent events.",
+            replies={
+                200: told("The events.", EVENT, EVENTS),
+                204: Reply(description="The event of the header was the last."),
+            },
+            parameters=(Parameter(name="Last-Event-ID", place="header"),),
+        ),
     ),
     "POST /files": (
         Operation(
