@@ -92,9 +92,9 @@ class Intake:
 
         A repetition gets the prediction of the first time. Raises NotFound for an unknown model
         or a file the owner does not have, TooLarge for a picture that no worker would decode,
-        InvalidEdit when `once` names another request,
-        Forbidden for a model that is not on the key's list, Throttled at a limit of the key, Busy
-        when the disk or the queue is full or longer than the caller puts up with.
+        InvalidEdit when `once` names another request, Forbidden for a model that is not on the
+        key's list, Throttled at a limit of the key, Busy when the disk or the queue is full or
+        longer than the caller puts up with.
         """
         entry = self._catalogue.find(submission.model)
         if not sender.grant.allows_model(submission.model):

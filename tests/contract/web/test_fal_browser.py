@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from retouch.domain.prediction import Progress
+from retouch.web import sse
 
 EDIT = "/fal-ai/flux-pro/kontext"
 BODY = {"prompt": "make it blue", "image_url": "https://pictures.example/cat.png"}
 PROXY = "/api/fal/proxy"
+Told = Callable[[], Awaitable[None]]
 
 
 def data_of(text: str) -> list[Any]:
@@ -19,13 +22,34 @@ def data_of(text: str) -> list[Any]:
     return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
 
-async def test_the_stream_of_states_tells_each_change_and_ends(front: Any) -> None:
+@pytest.fixture
+def told(front: Any, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Returns once a stream has told what is so now: when it has looked again and waits."""
+    predictions, looks = front.services.predictions, asyncio.Queue[None]()
+    wait = predictions.wait
+
+    async def counted(id: str, timeout_s: float) -> bool:
+        looks.put_nowait(None)
+        return bool(await wait(id, timeout_s))
+
+    async def looked() -> None:
+        while not looks.empty():
+            looks.get_nowait()
+        for _ in range(2):  # the look under way may have missed it
+            await asyncio.wait_for(looks.get(), 10)
+
+    monkeypatch.setattr(sse, "LOOK_S", 0.01)
+    monkeypatch.setattr(predictions, "wait", counted)
+    return looked
+
+
+async def test_the_stream_of_states_tells_each_change_and_ends(front: Any, told: Told) -> None:
     said = (await front.client.post(EDIT, json=BODY)).json()
     url = f"{said['status_url']}/stream"
     following = asyncio.create_task(front.client.get(url, params={"logs": 1}))
-    await asyncio.sleep(0.1)
+    await told()
     await front.start_one()
-    await asyncio.sleep(0.7)
+    await told()
     await front.services.predictions.cancel((await front.store.page(None, limit=1))[0].id, "local")
     answer = await following
 
@@ -37,16 +61,16 @@ async def test_the_stream_of_states_tells_each_change_and_ends(front: Any) -> No
     assert all(it["logs"] == [] for it in states)
 
 
-async def test_a_stream_adds_only_new_lines_to_the_log(front: Any) -> None:
+async def test_a_stream_adds_only_new_lines_to_the_log(front: Any, told: Told) -> None:
     said = (await front.client.post(EDIT, json=BODY)).json()
     running = await front.start_one()
     held = {running.id: (1, Progress(1, 4))}
     await front.store.beat("worker", held, lease_s=10)
     url = f"{said['status_url']}/stream"
     following = asyncio.create_task(front.client.get(url, params={"logs": "true"}))
-    await asyncio.sleep(0.2)
+    await told()
     await front.store.beat("worker", {running.id: (1, Progress(3, 4))}, lease_s=10)
-    await asyncio.sleep(0.7)
+    await told()
     await front.services.predictions.cancel(running.id, "local")
 
     states = data_of((await following).text)

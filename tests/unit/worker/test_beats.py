@@ -1,7 +1,7 @@
 """Beats, leases and claims that cross each other."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from retouch.domain.prediction import Fence, Move, Prediction, Progress, Requeue, Status
 from retouch.engine.families.toy import ToyFamily
@@ -46,18 +46,31 @@ async def test_a_lost_lease_means_the_result_is_not_written() -> None:
 
 
 class SlowBeats(MemoryStore):
-    """A store whose beats answer late, so that claims happen while one is under way."""
+    """A store whose beats answer once something was claimed while they were under way."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__()
+        self.claims, self.left = asyncio.Event(), total
+
+    async def claim(self, worker: str, *, limit: int, lease_s: float) -> Sequence[Prediction]:
+        found = await super().claim(worker, limit=limit, lease_s=lease_s)
+        self.left -= len(found)
+        if found:
+            self.claims.set()
+        return found
 
     async def beat(
         self, worker: str, held: Mapping[str, tuple[int, Progress | None]], *, lease_s: float
     ) -> Beat:
+        self.claims.clear()
         answer = await super().beat(worker, held, lease_s=lease_s)
-        await asyncio.sleep(0.05)
+        if self.left:
+            await asyncio.wait_for(self.claims.wait(), 5)
         return answer
 
 
 async def test_what_is_claimed_while_a_beat_is_under_way_is_not_dropped() -> None:
-    store = SlowBeats()
+    store = SlowBeats(40)
     for n in range(40):
         await store.add(prediction(f"p{n}"))
 
