@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from retouch.cli import setting_flags
-from retouch.domain.edit import AspectRatio, Edit, OutputFormat
+from retouch.cli.numbers import whole
+from retouch.domain.edit import MAX_SEED, AspectRatio, Edit, OutputFormat
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.settings import Settings
 
@@ -38,10 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write the result, .png, .jpg or .webp [out.png]",
     )
     parser.add_argument("--aspect-ratio", metavar="W:H", help="shape of the result [the picture's]")
-    parser.add_argument("--seed", type=int, help="repeat a result [a random one, printed]")
+    parser.add_argument(
+        "--seed", type=whole(0, MAX_SEED), help="repeat a result [a random one, printed]"
+    )
     parser.add_argument("--steps", type=int, help="denoising steps [the weights' own]")
     parser.add_argument("--guidance", type=float, help="guidance [the weights' own]")
-    parser.add_argument("--quality", type=int, default=90, help="of jpg and webp, 1 to 100 [90]")
+    parser.add_argument(
+        "--quality", type=whole(1, 100), default=90, help="of jpg and webp, 1 to 100 [90]"
+    )
     setting_flags(parser, "weights", "transformer", "device", "dtype", "quantisation", "offload")
 
 

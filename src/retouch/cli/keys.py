@@ -7,9 +7,10 @@ import sys
 import time
 
 from retouch.cli import setting_flags
+from retouch.cli.numbers import whole
 from retouch.cli.table import moment, print_json, print_table
 from retouch.domain.errors import NotFound
-from retouch.domain.grant import ALL_SCOPES, Grant, Rate, Scope
+from retouch.domain.grant import ALL_SCOPES, UNITS_S, Grant, Rate, Scope
 from retouch.domain.prediction import Kept
 from retouch.ports import Key
 from retouch.settings import Settings
@@ -24,7 +25,6 @@ KEPT = {
     Kept.RECORD: "all else of it",
 }
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
-_UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def _grant_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--expires-in", type=_seconds, metavar="SPAN", help="such as 12h or 30d")
     group.add_argument(
-        "--max-in-flight", type=_positive, metavar="N", help="most predictions that are not over"
+        "--max-in-flight", type=whole(1), metavar="N", help="most predictions that are not over"
     )
     group.add_argument("--rate", type=_rate, help="creates, such as 10/s or 600/min")
     for kept, what in KEPT.items():
@@ -131,14 +131,14 @@ def _row(key: Key) -> dict[str, str]:
     }
 
 
-def _seconds(text: str) -> int:
+def _seconds(text: str) -> float:
     found = _SPAN.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"must be a number of s, min, h or d, not {text!r}")
-    return int(found[1]) * _UNITS_S[found[2]]
+    return int(found[1]) * UNITS_S[found[2]]
 
 
-def _span(text: str) -> int:
+def _span(text: str) -> float:
     if text != "0" and _SPAN.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"must be a number of s, min, h or d, or 0, not {text!r}")
     return 0 if text == "0" else _seconds(text)
@@ -148,14 +148,8 @@ def _spelt(span_s: float) -> str:
     """A span as it was given, in the largest unit that divides it."""
     if not span_s:
         return "for ever"
-    unit = next(name for name in reversed(_UNITS_S) if span_s % _UNITS_S[name] == 0)
-    return f"{span_s / _UNITS_S[unit]:g}{unit}"
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
-    return int(text)
+    unit = next(name for name in reversed(UNITS_S) if span_s % UNITS_S[name] == 0)
+    return f"{span_s / UNITS_S[unit]:g}{unit}"
 
 
 def _rate(text: str) -> Rate:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from retouch.cli import setting_flags
+from retouch.cli.numbers import whole
 from retouch.cli.table import bare, moment, print_json, print_table
 from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Cancel, Prediction
@@ -16,7 +17,7 @@ from retouch.settings import Settings
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="the newest predictions")
-    listing.add_argument("--limit", type=int, default=20, help="how many [20]")
+    listing.add_argument("--limit", type=whole(1), default=20, help="how many [20]")
     show = verbs.add_parser("show", help="everything known of one prediction")
     cancel = verbs.add_parser("cancel", help="end one, queued or running")
     delete = verbs.add_parser("delete", help="end one if need be, and remove all but its id")

@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 from retouch.cli import setting_flags
+from retouch.cli.numbers import whole
 from retouch.cli.table import bare, moment, print_json, print_table
 from retouch.domain.errors import NotFound
 from retouch.ports import Delivery, DeliveryState, Store
@@ -16,7 +17,7 @@ FIELDS = ("id", "state", "tries", "due", "to", "note")
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="the newest deliveries")
-    listing.add_argument("--limit", type=int, default=20, help="how many [20]")
+    listing.add_argument("--limit", type=whole(1), default=20, help="how many [20]")
     replay = verbs.add_parser("replay", help="send one again now, under the same id")
     replay.add_argument("id", help="the delivery's id")
     for verb in (listing, replay):

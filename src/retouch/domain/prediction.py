@@ -163,7 +163,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """queued or running → canceled. `by` is the owner, or `deadline`."""
+    """queued or running → canceled. `by` is `owner`, `operator` or `deadline`."""
 
     by: str
 

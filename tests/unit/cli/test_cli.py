@@ -219,6 +219,24 @@ def test_a_key_tells_what_it_permits(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
+    ("command", "option", "value", "sentence"),
+    [
+        (["edit", "go"], "--quality", "101", "must be a whole number from 1 to 100, not '101'"),
+        (["edit", "go"], "--seed", "-1", f"from 0 to {2**63 - 1}, not '-1'"),
+        (["predictions", "list"], "--limit", "0", "must be a whole number from 1, not '0'"),
+        (["webhooks", "list"], "--limit", "many", "must be a whole number from 1, not 'many'"),
+    ],
+)
+def test_a_number_out_of_its_limits_is_refused_with_them(
+    command: list[str], option: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, f"{option}={value}"])
+
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
         ("--rate", "fast", "'fast' is no rate: write 10/s, 600/min, 5/h or 100/d"),
