@@ -95,6 +95,7 @@ def _is_plainly_right(rules: Mapping[str, Any], value: object) -> bool:
     return (
         rules.keys() <= _PLAIN
         and type(value) is _KINDS.get(rules.get("type", ""))
+        and ("format" not in rules or (rules["format"] == "uri" and is_uri(value)))
         and ("enum" not in rules or value in rules["enum"])
         and ("minimum" not in rules or value >= rules["minimum"])
         and ("maximum" not in rules or value <= rules["maximum"])
@@ -102,7 +103,7 @@ def _is_plainly_right(rules: Mapping[str, Any], value: object) -> bool:
 
 
 _PLAIN = frozenset(
-    {"type", "enum", "minimum", "maximum"}
+    {"type", "format", "enum", "minimum", "maximum"}
     | {"x-order", "x-hidden", "title", "description", "default", "writeOnly"}
 )
 _KINDS = {"string": str, "integer": int, "boolean": bool}
