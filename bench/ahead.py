@@ -1,12 +1,12 @@
-"""What a running edit feels of another that comes in, with and without encoding it beside.
+"""What a running edit feels of another that comes and goes, with and without the threads beside.
 
     python bench/ahead.py [--quick] [--threads N] [--device cpu]
 
 One long edit runs. Another with a photo of 12 megapixels comes in, is opened, and both step until
-it is done; then the next, by turns with the thread ahead (`open_ahead`) and without. In wall time,
-so for a machine that does nothing else: a step of the long edit alone; the longest wait for one
-while the other comes and goes, which the thread ahead is to shorten; and from the other's coming to
-its picture, which it lengthens by up to a step of the long one's.
+it is done; then the next, by turns with threads that encode and decode it (`open_ahead`) and
+without. In wall time, so for a machine that does nothing else: a step of the long edit alone; the
+longest wait for one while the other comes and goes, which the threads are to shorten; and from the
+other's coming to its picture, which they lengthen, each by up to a step of the long one's.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from retouch.bootstrap.parts import CLOCK
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
-from retouch.engine.families import load_ahead, load_family
+from retouch.engine.families import load_ahead, load_behind, load_family
 from retouch.ports import Family, Finished, Job
 
 PHOTO = Size(4000, 3000)
@@ -62,7 +62,8 @@ def main() -> None:
 def turn(family: Family, choice: str, side: int, number: int, device: str) -> list[float]:
     """Seconds of a step alone, of the longest while another comes and goes, and of that."""
     ahead = load_ahead(family, choice, device=device)
-    engine = StepEngine(family, clock=CLOCK, ahead=ahead)
+    behind = load_behind(family, choice, device=device)
+    engine = StepEngine(family, clock=CLOCK, ahead=ahead, behind=behind)
     edit = Edit(prompt="make it red", seed=1, steps=LONG, size=Size(side, side))
     engine.add(Job("long", edit, (photo(0),)))
     for _ in range(2):

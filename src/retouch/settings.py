@@ -105,7 +105,7 @@ class Settings:
     max_jobs: int = setting(8, "Most edits a worker has in the making at once.", SOME)
     open_ahead: str = setting(
         "auto",
-        "Encodes pictures beside the steps of others: auto, on CUDA only; on; off.",
+        "Encodes and decodes pictures beside the steps of others: auto, on CUDA only; on; off.",
         one_of("auto", "on", "off"),
     )
     compile_blocks: str = setting(

@@ -33,7 +33,7 @@ def build_engine(
     """
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
-    from retouch.engine.families import load_ahead, load_family, load_memory
+    from retouch.engine.families import load_ahead, load_behind, load_family, load_memory
     from retouch.engine.families.source import Repo, source_of
     from retouch.engine.memory import NoMemory
     from retouch.engine.scheduler import Policy
@@ -75,6 +75,9 @@ def build_engine(
             device=settings.device,
             offload=settings.offload,
             cache_bytes=settings.cache_bytes,
+        ),
+        behind=load_behind(
+            family, settings.open_ahead, device=settings.device, offload=settings.offload
         ),
     )
 

@@ -18,6 +18,7 @@ from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
 from retouch.engine.ahead import Ahead
+from retouch.engine.behind import Behind
 from retouch.engine.memory import NoMemory, remedy
 from retouch.engine.pace import Pace
 from retouch.engine.scheduler import Entry, Policy, Schedule, Tick, Turn, tick
@@ -66,7 +67,8 @@ class StepEngine:
 
     `max_jobs` bounds how many jobs it holds; `policy` says what one forward pass carries and who
     goes first; `pace` is what calibration learned, if there was one. With `ahead` pictures are made
-    ready beside the steps of others, and opened once they are.
+    ready beside the steps of others, and opened once they are; with `behind` they are decoded
+    there.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class StepEngine:
         pace: Pace = Pace(),  # noqa: B008  (frozen)
         memory: Memory = NoMemory(),  # noqa: B008  (stateless)
         ahead: Ahead | None = None,
+        behind: Behind | None = None,
         draw_seed: Callable[[], int] = lambda: randbelow(2**32),
     ) -> None:
         self.family = family
@@ -86,7 +89,7 @@ class StepEngine:
         self._max_jobs = max_jobs
         self._policy, self._pace = policy, pace
         self._memory = memory
-        self._ahead = ahead
+        self._ahead, self._behind = ahead, behind
         self._draw_seed = draw_seed
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
@@ -128,6 +131,8 @@ class StepEngine:
         self._runs.pop(id, None)
         if self._ahead is not None:
             self._ahead.forget(id)
+        if self._behind is not None:
+            self._behind.forget(id)
 
     def step(self) -> list[EngineEvent]:
         """One iteration: open one picture, one denoising step for one group, close the done."""
@@ -141,6 +146,7 @@ class StepEngine:
         events += self._report(turns)
         events += self._preview(turns)
         events += self._close(turns)
+        events += self._take_decoded(is_idle=not turns)
         return events
 
     # -- the parts of an iteration ---------------------------------------------------------------
@@ -308,24 +314,43 @@ class StepEngine:
                 return
 
     def _close(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
+        """Decode who is done: beside the steps of others, where that is to be and there are any."""
         for turn in turns:
             if not self._is_open(turn) or self._stepped(turn).left:
                 continue
-            run = self._runs[turn.job]
-            picture = self._try(partial(self.family.close, self._session(turn)))
-            if isinstance(picture, OutOfMemory):
-                self._memory.trim()
-                picture = self._try(partial(self.family.close, self._session(turn)))
-            if isinstance(picture, RetouchError):
-                yield from self._fail(turn, picture)
-                continue
-            run.pictures[turn.number] = picture
-            run.metrics.update(self.family.metrics(self._session(turn)))
-            del run.sessions[turn.number]
-            self._schedule = self._schedule.finish(turn)
-            self._memory.trim_heap()
-            if len(run.pictures) == len(run.plans):
-                yield self._finish(turn.job)
+            if self._behind is not None and self._due().steps:
+                self._behind.begin(turn.key, self._session(turn))
+            else:
+                yield from self._end(turn, self._closed(turn))
+
+    def _take_decoded(self, *, is_idle: bool) -> Iterator[EngineEvent]:
+        """Hand out what was decoded beside; when there was nothing else to do, wait for it."""
+        if self._behind is None:
+            return
+        turns = {turn.key: turn for turn in self._schedule.turns}
+        for key in self._behind.wait() if is_idle else self._behind.over():
+            if self._is_open(turns[key]):  # a sibling may have broken it
+                yield from self._end(turns[key], self._try(partial(self._behind.take, key)))
+
+    def _closed(self, turn: Turn) -> Picture | RetouchError:
+        return self._try(partial(self.family.close, self._session(turn)))
+
+    def _end(self, turn: Turn, picture: Picture | RetouchError) -> Iterator[EngineEvent]:
+        """What comes of a decoding; one that ran out of memory is tried again."""
+        run = self._runs[turn.job]
+        if isinstance(picture, OutOfMemory):
+            self._memory.trim()
+            picture = self._closed(turn)
+        if isinstance(picture, RetouchError):
+            yield from self._fail(turn, picture)
+            return
+        run.pictures[turn.number] = picture
+        run.metrics.update(self.family.metrics(self._session(turn)))
+        del run.sessions[turn.number]
+        self._schedule = self._schedule.finish(turn)
+        self._memory.trim_heap()
+        if len(run.pictures) == len(run.plans):
+            yield self._finish(turn.job)
 
     # -- what goes wrong -------------------------------------------------------------------------
 

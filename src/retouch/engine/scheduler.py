@@ -36,6 +36,11 @@ class Turn:
         return self.job, self.number
 
     @property
+    def is_closing(self) -> bool:
+        """Whether its last step is done and its picture is being decoded."""
+        return self.is_open and not self.left
+
+    @property
     def work(self) -> float:
         """Work left, from where it stands to its picture."""
         opening = 0.0 if self.is_open else self.opening
@@ -151,19 +156,23 @@ def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Ti
     first turn always steps, even when it alone is over the budget. No other joins whose step is
     more work than those before it together (`Policy.joins`): small edits do not wait for a large
     one's pass, though it may take them along. At most one is opened; once one in order waits for
-    memory, none behind it is opened, so that what is freed goes to it.
+    memory, none behind it is opened, so that what is freed goes to it. Turns that are decoded
+    meanwhile keep their memory and their peak; while they do, there may be nothing to step.
     """
     entries = order(schedule, policy, now=now, pace_s=pace_s)
     turns = [turn for entry in entries for turn in entry.turns]
     tokens, memory = policy.token_budget, _unheld(turns, policy)
     opens, may_open = None, True
+    is_beside = any(turn.is_closing for turn in turns)
     steps: list[Turn] = []
     for turn in turns:
+        if turn.is_closing:
+            continue
         welcome = policy.joins * sum(it.cost for it in steps)
         if steps and (turn.tokens > tokens or turn.cost > welcome):
             continue
         if turn.is_open:
-            if steps and turn.peak_bytes > memory:
+            if (steps or is_beside) and turn.peak_bytes > memory:
                 continue
         elif may_open:
             may_open = False
@@ -240,7 +249,8 @@ def _lengths(entries: Sequence[Entry]) -> dict[str, float]:
 def _unheld(turns: Sequence[Turn], policy: Policy) -> float:
     if policy.memory_bytes is None:
         return float("inf")
-    return policy.memory_bytes - sum(turn.held_bytes for turn in turns if turn.is_open)
+    decoding = sum(turn.peak_bytes for turn in turns if turn.is_closing)
+    return policy.memory_bytes - decoding - sum(turn.held_bytes for turn in turns if turn.is_open)
 
 
 def _may_join(turn: Turn, turns: Sequence[Turn], policy: Policy) -> bool:

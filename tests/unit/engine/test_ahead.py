@@ -1,9 +1,6 @@
 """Pictures made ready beside the steps of others: nobody waits for them, nothing else changes."""
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,39 +12,7 @@ from retouch.engine.families.toy import ToyFamily
 from retouch.engine.scheduler import Policy
 from retouch.ports import Finished, Job, Stepped
 from retouch.testing import FakeClock
-
-
-class Work(Future[Any]):
-    """Done when somebody does it or waits for it."""
-
-    def __init__(self, task: Callable[[], object]) -> None:
-        super().__init__()
-        self._task = task
-
-    def do(self) -> None:
-        if self.set_running_or_notify_cancel():
-            self.set_result(self._task())
-
-    def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
-            self.do()
-        return super().result(timeout)
-
-
-class Hands(Executor):
-    """Does what it is given when told."""
-
-    def __init__(self) -> None:
-        self.given: list[Work] = []
-
-    def submit(self, fn, /, *args, **kwargs):
-        self.given.append(Work(lambda: fn(*args, **kwargs)))
-        return self.given[-1]
-
-    def do_all(self) -> None:
-        for work in self.given:
-            if not work.done():
-                work.do()
+from tests.unit.engine.hands import Hands
 
 
 def job(id: str, **fields) -> Job:

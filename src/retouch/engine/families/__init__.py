@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from retouch.engine.ahead import Ahead
+from retouch.engine.behind import Behind
 from retouch.engine.families.source import WeightsError as WeightsError
 from retouch.engine.families.source import folder_of, name_of, source_of
 from retouch.ports import Family, Memory
@@ -27,7 +28,7 @@ OFFLOADS = ("none", "model", "sequential")
 """What may wait in main memory; see `families.offload`."""
 
 CHOICES = ("auto", "on", "off")
-"""Of what pays on some devices only: see `load_ahead`, and `compile_blocks` of `load_family`."""
+"""Of what pays on some devices only: see `is_beside`, and `compile_blocks` of `load_family`."""
 
 CACHE_BYTES = 256_000_000
 """Encoded instructions and pictures a family keeps where nobody chose how many."""
@@ -158,18 +159,39 @@ def load_ahead(
 ) -> Ahead | None:
     """A thread that encodes pictures beside the steps of others; None where there is none.
 
-    `auto` has one on CUDA, where the steps leave the processor idle; on a processor both would
-    share its cores. There is none for families that cannot, without a cache to put things in, nor
-    where weights move between memories as they are used. Raises WeightsError for a choice that is
-    none of `CHOICES`.
+    There is none for families that cannot, nor without a cache to put things in; otherwise as
+    `is_beside` says. Raises WeightsError.
     """
-    _check_choice("open_ahead", choice)
     warm = getattr(family, "warm", None)  # of some families, beyond what all answer
-    if warm is None or choice == "off" or offload != "none" or not cache_bytes:
-        return None
-    if choice == "auto" and not _is_cuda(device):
+    if not is_beside(choice, device=device, offload=offload) or warm is None or not cache_bytes:
         return None
     return Ahead(warm, ThreadPoolExecutor(1, thread_name_prefix="ahead"))
+
+
+def load_behind(
+    family: Family, choice: str = "auto", *, device: str, offload: str = "none"
+) -> Behind | None:
+    """A thread that decodes finished pictures beside the steps of others; None where there is none.
+
+    There is none for families that cannot; otherwise as `is_beside` says. Raises WeightsError.
+    """
+    decode = getattr(family, "close_beside", None)  # as `warm`
+    if not is_beside(choice, device=device, offload=offload) or decode is None:
+        return None
+    return Behind(decode, ThreadPoolExecutor(1, thread_name_prefix="behind"))
+
+
+def is_beside(choice: str, *, device: str, offload: str) -> bool:
+    """Whether pictures are encoded and decoded beside the steps of others.
+
+    `auto` is so on CUDA, where the steps leave the processor idle; on a processor both would share
+    its cores. Never where weights move between memories as they are used. Raises WeightsError for a
+    choice that is none of `CHOICES`.
+    """
+    _check_choice("open_ahead", choice)
+    if choice == "off" or offload != "none":
+        return False
+    return choice == "on" or _is_cuda(device)
 
 
 def _check_choice(name: str, choice: str) -> None:

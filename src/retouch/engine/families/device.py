@@ -69,11 +69,13 @@ def guarded() -> Iterator[None]:
 
 @contextmanager
 def beside(device: torch.device) -> Iterator[None]:
-    """Work on another thread than the steps': on CUDA on a stream of its own, done at the end."""
+    """Work on another thread than the steps': on CUDA on a stream of its own, after what they have
+    asked for so far, and done at the end."""
     if device.type != "cuda":
         yield
         return
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types for it
+    stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()

@@ -207,6 +207,11 @@ class Flux1Family:
         with guarded():
             return self._decoded(session, session.latents)
 
+    def close_beside(self, session: Session) -> Picture:
+        """`close`, for another thread."""
+        with beside(self._device):
+            return self.close(session)
+
     def cost(self, plan: Plan) -> float:
         """TFLOP of one step: linears grow with the tokens, attention with their square."""
         config = self._model.config

@@ -9,7 +9,7 @@ import torch
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
-from retouch.engine.families import WeightsError, load_ahead, load_family
+from retouch.engine.families import WeightsError, load_ahead, load_behind, load_family
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from retouch.ports import Finished, Job
@@ -152,14 +152,19 @@ def test_what_was_warmed_is_opened_without_an_encoder(weights, tmp_path, monkeyp
     assert torch.equal(session.latents, cold.latents)
 
 
-def test_pictures_are_the_same_with_a_thread_ahead(weights, monkeypatch):
-    made, warmed = [], []
+def test_pictures_are_the_same_with_threads_ahead_and_behind(weights, monkeypatch):
+    made, warmed, decoded = [], [], []
     for choice in ("off", "on"):
         family = load_family(weights, dtype="bfloat16")
         warm = family.warm
         monkeypatch.setattr(family, "warm", lambda *job, do=warm: do(*job) or warmed.append(job))
+        close = family.close_beside
+        monkeypatch.setattr(
+            family, "close_beside", lambda it, do=close: decoded.append(it) or do(it)
+        )
         ahead = load_ahead(family, choice, device="cpu")
-        engine = StepEngine(family, clock=FakeClock(), ahead=ahead)
+        behind = load_behind(family, choice, device="cpu")
+        engine = StepEngine(family, clock=FakeClock(), ahead=ahead, behind=behind)
         for number in range(4):
             edit = Edit(prompt=f"red {number}", seed=number, steps=2 + number)
             engine.add(Job(str(number), edit, (photo(number),)))
@@ -169,11 +174,18 @@ def test_pictures_are_the_same_with_a_thread_ahead(weights, monkeypatch):
         made.append({e.id: e.pictures for e in events if isinstance(e, Finished)})
 
     assert (len(made[0]), len(warmed)) == (4, 3)  # the first had nobody to wait for
+    assert len(decoded) == 3  # and who is last has nobody to let step
     assert made[0] == made[1]
 
 
-def test_a_thread_ahead_is_for_devices_that_leave_the_processor_idle(weights):
+def test_threads_beside_are_for_devices_that_leave_the_processor_idle(weights):
     family = load_family(weights)
+
+    assert load_behind(family, device="cpu") is None
+    assert load_behind(family, device="cuda:0") is not None
+    assert load_behind(family, "on", device="cpu") is not None
+    assert load_behind(family, "on", device="cuda", offload="model") is None
+    assert load_behind(load_family("toy"), "on", device="cpu") is None
 
     assert load_ahead(family, device="cpu") is None
     assert load_ahead(family, device="cuda:0") is not None
