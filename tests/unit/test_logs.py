@@ -2,10 +2,12 @@
 
 import asyncio
 import io
+import re
+from datetime import UTC, datetime
 
 import pytest
 
-from retouch.logs import Gathered, redact
+from retouch.logs import Gathered, redact, stamp
 
 
 class Writes(io.StringIO):
@@ -50,6 +52,15 @@ def test_a_line_outside_of_a_loop_is_written_at_once_with_what_a_dead_loop_left(
     say(lines, "after\n")
 
     assert "".join(writes.seen) == "left\nafter\n"
+
+
+def test_a_line_says_when_to_the_microsecond_in_utc() -> None:
+    before = datetime.now(UTC)
+    line = stamp(None, "info", {})
+    after = datetime.now(UTC)
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
+    assert before <= datetime.fromisoformat(line["timestamp"]) <= after
 
 
 @pytest.mark.parametrize(

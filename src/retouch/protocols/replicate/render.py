@@ -1,6 +1,7 @@
 """Our predictions as Replicate's objects."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from retouch.domain.errors import Blocked
@@ -78,6 +79,7 @@ def _metrics(it: Prediction) -> dict[str, float]:
     return {**{name: round(max(value, 0), 6) for name, value in took.items()}, **it.metrics}
 
 
+@lru_cache(maxsize=1024)  # who polls sees the same times again and again
 def rfc3339(seconds: float, precision: str = "microseconds") -> str:
     """A time as the API writes it, always in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)[:-6] + "Z"
