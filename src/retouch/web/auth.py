@@ -70,17 +70,19 @@ class Gate:
 
     async def caller(self, scope: HttpScope) -> Caller:
         """Who it is; raises Unauthenticated, and Throttled after too many wrong keys."""
-        secret = credential(headers_of(scope))
+        headers = headers_of(scope)
+        secret = credential(headers)
         if await self._keys.any_created():
             if secret is None:
                 raise Unauthenticated(missing=True)
-            self._require_patience(scope, secret)
+            if self._guesses:
+                self._require_patience(scope, secret)
             key = await self._keys.authenticate(secret)
             if key is None:
                 self._guesses.count(self._forwarding.address(scope))
                 raise Unauthenticated(missing=False)
             return Caller(key.id, key.grant)
-        if is_from_here(scope) and self._knows(host_name(headers_of(scope).get("host", ""))):
+        if is_from_here(scope) and self._knows(host_name(headers.get("host", ""))):
             return Caller(LOCAL)
         raise Unauthenticated(missing=secret is None)
 
@@ -88,8 +90,6 @@ class Gate:
         """A key that was right a moment ago is let in all the same: its caller may share its
         address with whoever is guessing.
         """
-        if not self._guesses:
-            return
         try:
             self._guesses.require_patience(self._forwarding.address(scope))
         except Throttled:
