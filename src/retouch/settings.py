@@ -150,7 +150,10 @@ class Settings:
     database: str = setting(
         "",
         "Database URL; empty is SQLite in the data folder.",
-        url_of("sqlite:///", "postgresql://", "postgresql+asyncpg://", "postgres://"),
+        Rule(
+            url_of("sqlite:///", "postgresql://").words,
+            lambda value: not value or value.startswith(("sqlite", "postgres")),
+        ),
         is_secret=True,
     )
     blobs: str = setting(

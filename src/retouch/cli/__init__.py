@@ -61,9 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 141
     except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"retouch: {error.filename}: {error.strerror}", file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}" if error.filename else error
+        print(f"retouch: {said}", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@ lock and those of several try again and again.
 """
 
 import asyncio
+import inspect
 import os
 import sqlite3
 import time
@@ -17,10 +18,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from retouch.domain.errors import Busy
+from retouch.domain.errors import Busy, RetouchError
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -30,6 +31,8 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
+_PARAMETERS = {"sslmode": "ssl"}
+"""What libpq calls a parameter of a URL, and what our driver does."""
 _BUSY_S = 5.0
 """How long a SQLite file may stay locked before that is an outage."""
 _LOCKED_PAUSE_S = 0.001
@@ -48,6 +51,10 @@ _SQLITE_OUTAGES = frozenset(
 )
 # Serialisation failure, deadlock, too many connections; the classes 08 and 57P are below.
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "53300"})
+
+
+class UnusableDatabase(RetouchError):
+    """A database that this program cannot run on; the message says why, without its password."""
 
 
 class _CommitUnknown(Exception):
@@ -161,14 +168,40 @@ def open_database(url: str, *, pool_size: int = 5) -> Sqlite | Postgres:
 
 
 def parse_url(url: str) -> URL:
-    """The URL with the driver we use; raises ValueError for what we cannot run on."""
-    parsed = make_url(url)
+    """The URL with the driver we use; raises UnusableDatabase for what we cannot run on."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # what they say may hold a part of the password
+        raise UnusableDatabase(
+            "the database URL cannot be read: write sqlite:///path/to/file.db or "
+            "postgresql://user:password@host:5432/name, each part percent-encoded"
+        ) from None
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
-        raise ValueError(f"database URL {parsed!r} must start with sqlite:/// or postgresql://")
+        raise UnusableDatabase(
+            f"database URL {parsed!r} must start with sqlite:/// or postgresql://"
+        )
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ValueError("a SQLite URL must name a file: sqlite:///path/to/file.db")
-    return parsed.set(drivername=_DRIVERS[backend])
+        raise UnusableDatabase("a SQLite URL must name a file: sqlite:///path/to/file.db")
+    return _understood(parsed.set(drivername=_DRIVERS[backend]))
+
+
+def _understood(url: URL) -> URL:
+    """A PostgreSQL URL's parameters in the words of the driver, as other programs spell them."""
+    if url.get_backend_name() == "sqlite":
+        return url
+    try:
+        import asyncpg  # type: ignore[import-untyped]
+    except ImportError:
+        raise UnusableDatabase("PostgreSQL needs: pip install 'retouch[postgres]'") from None
+    query = {_PARAMETERS.get(name, name): value for name, value in url.query.items()}
+    known = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
+    if strange := sorted(set(query) - known):
+        raise UnusableDatabase(
+            f"the database URL's parameter {strange[0]!r} means nothing to this program; "
+            f"take it out"
+        )
+    return url.set(query=query)
 
 
 def create_file(url: URL) -> None:

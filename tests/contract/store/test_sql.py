@@ -20,7 +20,7 @@ from retouch.domain.errors import Busy
 from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue, Status
 from retouch.ports import Cursor, Filter
 from retouch.store import SqlStore, migrate, rows
-from retouch.store.database import is_outage, open_database, parse_url
+from retouch.store.database import UnusableDatabase, is_outage, open_database, parse_url
 from retouch.store.statements import creating, files, moving, reading, retention, webhooks
 from retouch.store.tables import metadata
 
@@ -81,6 +81,41 @@ async def test_start_refuses_tables_of_another_version(database_url):
     await store.stop()
 
 
+@on_sql
+async def test_tables_of_a_newer_version_are_left_alone(database_url):
+    def tamper(connection):
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    await with_connection(database_url, tamper)
+
+    with pytest.raises(UnusableDatabase, match=r"at version 9999, newer than the \d+ of this"):
+        await migrate(database_url)
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path):
+    (tmp_path / "a.db").write_bytes(b"something else, of more than a hundred bytes" * 9)
+
+    with pytest.raises(UnusableDatabase, match="file is not a database"):
+        await migrate(f"sqlite:///{tmp_path}/a.db")
+
+
+async def test_a_server_that_is_not_there_is_told_with_the_reason(tmp_path):
+    with pytest.raises(Busy, match=r"cannot be reached: .*No such file"):
+        await migrate(f"postgresql://u:hunter2@/d?host={tmp_path}")
+
+
+def test_a_postgres_url_may_say_sslmode_as_hosts_of_databases_do():
+    assert parse_url("postgresql://u@h/d?sslmode=require").query == {"ssl": "require"}
+
+
+def test_a_parameter_that_the_driver_has_not_is_named_and_no_password():
+    with pytest.raises(UnusableDatabase, match="'channel_binding'"):
+        parse_url("postgresql://u@h/d?channel_binding=require")
+    with pytest.raises(UnusableDatabase) as refused:
+        parse_url("postgresql://u:pass@word:hunter2@h/d")
+    assert "hunter2" not in str(refused.value)
+
+
 async def test_start_refuses_a_missing_file_and_does_not_make_it(tmp_path):
     file = tmp_path / "none.db"
     store = SqlStore(f"sqlite:///{file}")
@@ -107,7 +142,7 @@ async def test_a_missing_folder_is_named(tmp_path):
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:"])
 def test_a_url_we_cannot_run_on_is_refused(url):
-    with pytest.raises(ValueError, match="sqlite:///"):
+    with pytest.raises(UnusableDatabase, match="sqlite:///"):
         parse_url(url)
 
 
