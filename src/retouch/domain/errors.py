@@ -9,6 +9,7 @@ RetouchError
 ├── Throttled          the caller's key is at one of its limits; a retry may help
 ├── Busy               the server cannot take the request now; a retry may help
 │   ├── Full           because too much is queued already
+│   ├── LongQueue      because more is queued than its caller puts up with
 │   └── Stopping       because it is being stopped
 ├── BadInput           an image could not be fetched or decoded; fails the prediction
 ├── Blocked            a safety check refused the prompt or a picture; fails the prediction
@@ -92,6 +93,13 @@ class Full(Busy):
 
     def __init__(self, max_queued: int) -> None:
         super().__init__(f"{max_queued} predictions are queued, as many as it takes", 10.0)
+
+
+class LongQueue(Busy):
+    """More predictions are queued than the caller puts up with."""
+
+    def __init__(self, queued: int, max_ahead: int) -> None:
+        super().__init__(f"the queue has {queued} requests, more than the {max_ahead} allowed")
 
 
 class Throttled(RetouchError):

@@ -50,6 +50,7 @@ class Limits:
     max_in_flight: int | None = None  # the owner's predictions that are not over
     rate: Rate | None = None  # the owner's creates
     max_queued: int | None = None  # everybody's predictions that wait
+    max_ahead: int | None = None  # those that wait already, for as long as its caller will bear it
 
 
 NO_LIMITS = Limits()
@@ -82,13 +83,16 @@ class Grant:
         }
         return {kept: span_s for kept, span_s in own.items() if span_s is not None}
 
-    def limits(self, default: Limits) -> Limits:
-        """What creates under it are held to, the server's own limits being `default`."""
+    def limits(self, default: Limits, *, max_ahead: int | None = None) -> Limits:
+        """What a create under it is held to, the server's own limits being `default`, and the
+        length of the queue that its caller will bear `max_ahead`.
+        """
         most, rate = self.max_in_flight, self.rate
         return Limits(
             max_in_flight=default.max_in_flight if most is None else most,
             rate=rate or default.rate,
             max_queued=default.max_queued,
+            max_ahead=max_ahead,
         )
 
 

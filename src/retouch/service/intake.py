@@ -14,10 +14,10 @@ import structlog
 
 from retouch.domain.edit import BlobImage, FileImage, ImageSource, InlineImage, UrlImage
 from retouch.domain.errors import (
-    Busy,
     Forbidden,
     Full,
     InvalidEdit,
+    LongQueue,
     NotFound,
     Throttled,
     TooLarge,
@@ -103,16 +103,15 @@ class Intake:
         if earlier is not None:
             return earlier
         self._require_room()
-        await self._admit(submission.max_queued)
         prediction = await self._prediction(submission, sender)
         try:
             await self._store.add(
                 prediction,
                 fingerprint=sender.fingerprint,
                 once=sender.once or None,
-                limits=sender.grant.limits(self._limits),
+                limits=sender.grant.limits(self._limits, max_ahead=submission.max_queued),
             )
-        except (ValueError, Throttled, Full):
+        except (ValueError, Throttled, Full, LongQueue):
             await self._drop(prediction)
             # Perhaps the same request, sent twice at once, has just come in.
             earlier = await self._earlier(submission, sender) if sender.once else None
@@ -142,13 +141,6 @@ class Intake:
             # Whoever canceled the first wants another now.
             return twin if twin and twin.status is not Status.CANCELED else None
         return None
-
-    async def _admit(self, max_queued: int | None) -> None:
-        if max_queued is None:
-            return
-        queued = (await self._store.depth()).get(Status.QUEUED.value, 0)
-        if queued > max_queued:
-            raise Busy(f"the queue has {queued} requests, more than the {max_queued} allowed")
 
     async def _drop(self, prediction: Prediction) -> None:
         """Remove the pictures kept for a prediction that was not to be."""

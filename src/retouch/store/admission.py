@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from retouch.domain.errors import Full, RetouchError, Throttled
+from retouch.domain.errors import Full, LongQueue, RetouchError, Throttled
 from retouch.domain.grant import NO_LIMITS, Limits
 from retouch.store.statements import creating, reading
 
@@ -29,14 +29,20 @@ class Tally:
     def refusal(self, owner: str, limits: Limits) -> RetouchError | None:
         """Why this one may not come in; None, and it is counted, if it may."""
         error = self._over_in_flight(owner, limits) or self._over_rate(owner, limits)
-        if error is None and limits.max_queued is not None and self.queued >= limits.max_queued:
-            error = Full(limits.max_queued)
+        error = error or self._over_queue(limits)
         if error is None:
             self.queued += 1
             self.in_flight[owner] = self.in_flight.get(owner, 0) + 1
             if limits.rate is not None:
                 self.spent[owner] = self._spent_after(owner, limits)
         return error
+
+    def _over_queue(self, limits: Limits) -> RetouchError | None:
+        if limits.max_queued is not None and self.queued >= limits.max_queued:
+            return Full(limits.max_queued)
+        if limits.max_ahead is not None and self.queued > limits.max_ahead:
+            return LongQueue(self.queued, limits.max_ahead)
+        return None
 
     def _over_in_flight(self, owner: str, limits: Limits) -> RetouchError | None:
         most = limits.max_in_flight
@@ -88,14 +94,14 @@ class Admission:
         if connection.dialect.name != "postgresql":
             return
         held = {f"owner {owner}" for owner, it in batch if it.max_in_flight is not None or it.rate}
-        held |= {"queue" for _, limits in batch if limits.max_queued is not None}
+        held |= {"queue" for _, limits in batch if _caps(limits)}
         for number in sorted(map(_number, held)):
             connection.execute(creating.lock(number))
 
     def _tally(self, connection: sa.Connection, batch: Sequence[Wanted]) -> Tally:
         counted = {owner for owner, limits in batch if limits.max_in_flight is not None}
         rated = {owner for owner, limits in batch if limits.rate is not None}
-        caps = [limits.max_queued for _, limits in batch if limits.max_queued is not None]
+        caps = [cap for _, limits in batch for cap in _caps(limits)]
         tally = Tally(now=connection.execute(creating.now).scalar_one() if rated else 0.0)
         if counted:
             found = connection.execute(creating.unfinished_of, {"owners": sorted(counted)})
@@ -117,6 +123,12 @@ class Admission:
         queued, running = connection.execute(reading.depth).one()
         self._known = (queued + running, highest)
         return int(queued)
+
+
+def _caps(limits: Limits) -> list[int]:
+    """The lengths of the queue at which one is refused."""
+    ahead = None if limits.max_ahead is None else limits.max_ahead + 1
+    return [cap for cap in (limits.max_queued, ahead) if cap is not None]
 
 
 def _number(name: str) -> int:

@@ -25,9 +25,10 @@ async def burst(lab, count, limits, **fields):
         (Limits(max_in_flight=10), "Throttled"),
         (Limits(rate=Rate(10, 86_400.0)), "Throttled"),
         (Limits(max_queued=10), "Full"),
+        (Limits(max_ahead=9), "LongQueue"),
         (Limits(max_in_flight=12, rate=Rate(10, 3600.0), max_queued=11), "Throttled"),
     ],
-    ids=["in flight", "rate", "queued", "all"],
+    ids=["in flight", "rate", "queued", "ahead", "all"],
 )
 async def test_a_burst_of_64_against_a_limit_of_10_admits_10(lab, limits, error):
     outcomes = await burst(lab, 64, limits)

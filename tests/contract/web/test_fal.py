@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -180,6 +181,21 @@ async def test_a_start_timeout_never_limits_what_runs(front: Any) -> None:
 
     assert await front.store.expire() == []
     assert (await front.client.get(made["status_url"])).json()["status"] == "IN_PROGRESS"
+
+
+async def test_a_burst_passes_no_length_of_the_queue_that_its_caller_allows(front: Any) -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="  # is stored before the row is
+    creates = (
+        front.client.post(
+            f"/queue{EDIT}?fal_max_queue_length=2", json={"prompt": str(n), "image_url": picture}
+        )
+        for n in range(8)
+    )
+
+    answers = await asyncio.gather(*creates)
+
+    assert Counter(it.status_code for it in answers) == {200: 3, 429: 5}
+    assert len(await front.blobs.list("inputs")) == 3
 
 
 async def test_a_queue_longer_than_the_caller_allows_is_too_long(front: Any) -> None:
