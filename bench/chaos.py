@@ -23,259 +23,30 @@ lost, left unfinished or doubled.
 
 import argparse
 import asyncio
-import json
-import os
 import random
-import resource
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from shared import FINAL_NAMES, finished, logged_pids
+from shared import FINAL_NAMES, finished
 from shared.aims import Aim, tell
-from shared.postgres import NotInstalled, Postgres, throwaway
+from shared.callers import CREATORS, Creators, Receiver
+from shared.postgres import NotInstalled, throwaway
+from shared.site import Site
 
 from retouch.bootstrap.parts import open_blobs, open_store
 from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Blobs, Cursor, DeliveryState, Store
-from retouch.running import RunningServer
-from retouch.settings import Settings
 
-MODEL = "black-forest-labs/flux-kontext-dev"
 KINDS = ("web", "sibling", "hang", "worker", "decoder", "disk", "freeze")
-CREATORS = 64
 BACKLOG = 96  # a round begins when no more than this many are unfinished
-LEASE_S = 2.0
 SETTLE_S = 300.0
 AIMS = (Aim("violations.*", "<=", 0), Aim("exit_status", "<=", 0))
-PICTURE = (  # a red PNG of one pixel
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElF"
-    "TkSuQmCC"
-)
-
-
-class Receiver:
-    """Takes every webhook and remembers which delivery told the end of which prediction."""
-
-    def __init__(self) -> None:
-        self.told: dict[str, Counter[str]] = defaultdict(Counter)
-        self.port = 0
-
-    async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "0.0.0.0", 0)  # noqa: S104  127.x.y.z
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    def url(self, number: int) -> str:
-        """A creator's own address: a sender posts only so many at once to one host."""
-        return f"http://127.0.1.{number + 1}:{self.port}/hook"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-            headers = dict(line.split(": ", 1) for line in head[1:] if line)
-            body = json.loads(await reader.readexactly(int(headers["content-length"])))
-            self.told[body["id"]][headers["webhook-id"]] += 1
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            await writer.drain()
-        writer.close()
-
-
-class Site:
-    """The server and the worker beside it."""
-
-    def __init__(self, data: Path, weights: str, postgres: Postgres | None) -> None:
-        self._data, self._postgres = data, postgres
-        database = postgres.fresh() if postgres else ""
-        self.settings = Settings(data=data, database=database)
-        self._flags = (
-            *(("--database", database) if database else ()),
-            *("--weights", weights, "--log-format", "json"),
-            *("--lease-s", str(LEASE_S), "--beat-s", "0.25", "--drain-s", "5"),
-            *("--allow-webhook", "127.0.0.0/8"),
-        )
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.serve()
-        self.hire()
-
-    def serve(self) -> None:
-        own = ("--port", str(self.port), "--web-processes", "2")
-        self.server = RunningServer(self._data, *self._flags, *own)
-
-    def hire(self) -> None:
-        command = [sys.executable, "-m", "retouch.cli", "worker", "--data", str(self._data)]
-        self.worker = subprocess.Popen(  # noqa: S603  our own command
-            [*command, *self._flags], stderr=subprocess.DEVNULL, start_new_session=True
-        )
-
-    def stop(self) -> int:
-        """Drain both; the server's exit status."""
-        self.worker.terminate()
-        code = self.server.stop()
-        self.worker.wait(30)
-        return code
-
-    def kill(self) -> None:
-        """End whatever still runs."""
-        self.worker.kill()
-        self.worker.wait()
-        self.server.kill()
-
-    async def workers(self) -> list[int]:
-        """The two workers' process ids, once a new server has started its own."""
-        return [(await self._logged("worker.started"))[-1], self.worker.pid]
-
-    async def _siblings(self) -> list[int]:
-        """The process ids of the other web processes there were, once the last one answers."""
-        async with asyncio.timeout(60):
-            while True:
-                started, ready = (
-                    logged_pids(self.server, event) for event in ("web.started", "web.ready")
-                )
-                if started and started[-1] in ready:  # some may have died before they answered
-                    return ready
-                await asyncio.sleep(0.05)
-
-    async def _logged(self, event: str, count: int = 1) -> list[int]:
-        """The process ids in such lines of the server's log, once there are so many."""
-        async with asyncio.timeout(60):
-            while len(pids := logged_pids(self.server, event)) < count:  # noqa: ASYNC110  a log
-                await asyncio.sleep(0.05)
-        return pids
-
-    def processes(self) -> list[int]:
-        """Every process of the site."""
-        roots = [self.server.process.pid, self.worker.pid]
-        return [pid for root in roots for pid in (root, *_descendants(root))]
-
-    # -- what is broken --------------------------------------------------------------------------
-
-    async def break_web(self) -> None:
-        await asyncio.to_thread(self.server.kill)
-        await asyncio.to_thread(self.serve)
-
-    async def break_sibling(self) -> None:
-        _signal((await self._siblings())[-1], signal.SIGKILL)
-
-    async def break_hang(self) -> None:
-        pids = await self._siblings()
-        _signal(pids[-1], signal.SIGSTOP)
-        await self._logged("web.ready", len(pids) + 1)
-
-    async def break_worker(self) -> None:
-        pid = random.choice(await self.workers())  # noqa: S311  a victim
-        _signal(pid, signal.SIGKILL)
-        if pid == self.worker.pid:
-            self.worker.wait()
-            self.hire()
-
-    async def break_decoder(self) -> None:
-        decoders = [
-            child
-            for pid in await self.workers()
-            for child in _descendants(pid)
-            if b"retouch.images.child" in _read(f"/proc/{child}/cmdline")
-        ]
-        for pid in decoders[:1]:
-            _signal(pid, signal.SIGKILL)
-
-    async def break_disk(self) -> None:
-        limit = resource.RLIMIT_FSIZE
-        _, hard = resource.getrlimit(limit)
-        try:
-            _limit(self.processes(), (0, hard))
-            await asyncio.sleep(random.uniform(0.5, 3.0))  # noqa: S311  a while
-        finally:
-            _limit(self.processes(), (hard, hard))  # and what was started meanwhile
-
-    async def break_database(self) -> None:
-        assert self._postgres is not None  # noqa: S101  else it is not among the kinds
-        self._postgres.kill()
-        await asyncio.sleep(random.uniform(0.1, 2.0))  # noqa: S311  a while
-        await asyncio.to_thread(self._postgres.launch)
-
-    async def break_freeze(self) -> None:
-        pid = random.choice(await self.workers())  # noqa: S311  a victim
-        _signal(pid, signal.SIGSTOP)
-        await asyncio.sleep(LEASE_S * random.uniform(1.2, 2.0))  # noqa: S311  past its lease
-        _signal(pid, signal.SIGCONT)
-
-
-class Creators:
-    """64 callers that each send what they were granted, repeatedly until it is acknowledged."""
-
-    def __init__(self, url: str, receiver: Receiver) -> None:
-        self._url, self._receiver = url, receiver
-        self._granted = [asyncio.Semaphore(0) for _ in range(CREATORS)]
-        self._total = 0
-        self._client = httpx2.AsyncClient(
-            timeout=30, limits=httpx2.Limits(max_connections=CREATORS), trust_env=False
-        )
-        self.acknowledged: dict[str, str] = {}  # name of a request: id of its prediction
-        self._progress = asyncio.Event()
-        self.refused: Counter[str] = Counter()
-
-    def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._run(number)) for number in range(CREATORS)]
-
-    def grant(self, each: int) -> None:
-        """Let each make that many predictions more."""
-        self._total += each * CREATORS
-        for semaphore in self._granted * each:
-            semaphore.release()
-
-    async def through(self, left: int) -> None:
-        """Return once no more than this many of what was granted are not acknowledged."""
-        async with asyncio.timeout(SETTLE_S):
-            while self._total - len(self.acknowledged) > left:
-                self._progress.clear()
-                await self._progress.wait()
-
-    async def stop(self) -> None:
-        """Let everything granted be acknowledged, then end."""
-        await self.through(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.aclose()
-
-    async def _run(self, number: int) -> None:
-        for count in range(sys.maxsize):
-            await self._granted[number].acquire()
-            name = f"{number}-{count}"
-            while name not in self.acknowledged:
-                await self._create(name, self._receiver.url(number))
-
-    async def _create(self, name: str, hook: str) -> None:
-        values = {"prompt": name, "input_image": PICTURE, "num_inference_steps": 30}
-        body = {"input": values, "webhook": hook, "webhook_events_filter": ["completed"]}
-        try:
-            answer = await self._client.post(
-                f"{self._url}/v1/models/{MODEL}/predictions",
-                json=body,
-                headers={"Idempotency-Key": name},
-            )
-        except httpx2.HTTPError as error:
-            self.refused[type(error).__name__] += 1
-        else:
-            if answer.status_code in (200, 201):
-                self.acknowledged[name] = answer.json()["id"]
-                self._progress.set()
-                return
-            self.refused[str(answer.status_code)] += 1
-        await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311  not all at once
 
 
 async def run(site: Site, kinds: list[str], each: int) -> dict[str, Any]:
@@ -381,38 +152,6 @@ async def has_its_picture(row: Prediction, blobs: Blobs) -> bool:
     with suppress(NotFound):
         return await blobs.size(keys[0]) == row.outputs[0].size_bytes
     return False
-
-
-# -- processes -------------------------------------------------------------------------------------
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _descendants(pid: int) -> list[int]:
-    children = _read(f"/proc/{pid}/task/{pid}/children").split()
-    return [it for child in map(int, children) for it in (child, *_descendants(child))]
-
-
-def _read(path: str) -> bytes:
-    with suppress(OSError):
-        return Path(path).read_bytes()
-    return b""
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _limit(pids: list[int], limits: tuple[int, int]) -> None:
-    for pid in pids:
-        if b"retouch.images.child" not in _read(f"/proc/{pid}/cmdline"):  # it may never write
-            with suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 def main() -> int:
