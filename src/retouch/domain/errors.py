@@ -139,7 +139,9 @@ class Stopping(Busy):
 
 
 class BadInput(RetouchError):
-    """An input image could not be fetched or decoded."""
+    """An input image could not be had or decoded. What a worker says of it begins like these."""
+
+    BEGINNINGS: ClassVar[tuple[str, ...]] = ("The input image", "The image URL")
 
 
 class Blocked(RetouchError):

@@ -25,6 +25,8 @@ def is_uri(value: object) -> bool:
     """Whether a value can name a picture: http(s) with a host, or a data URI."""
     if not isinstance(value, str):
         return True  # the type rule speaks for it
+    if value != value.strip():  # which `urlsplit` would overlook
+        return False
     if is_data_uri(value):
         return "," in value
     try:

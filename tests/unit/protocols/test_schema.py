@@ -70,6 +70,8 @@ def test_a_fault_never_holds_a_secret() -> None:
         ("http://host:8o/a", False),
         ("ftp://host/a", False),
         ("/a.png", False),
+        (" https://host/a.png", False),
+        ("https://host/a.png\n", False),
         ("", False),
     ],
 )

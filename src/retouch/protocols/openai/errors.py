@@ -9,6 +9,7 @@ import math
 from typing import NoReturn
 
 from retouch.domain.errors import (
+    BadInput,
     Blocked,
     Busy,
     Forbidden,
@@ -42,7 +43,6 @@ REQUEST, USER, SERVER = (
     "server_error",
 )
 FINAL = {"x-should-retry": "false"}
-INPUT_FAULTS = ("The input image", "The image URL")  # how the worker begins to speak of them
 
 
 def violation(fault: Fault) -> Violation:
@@ -131,7 +131,7 @@ def failed(it: Prediction) -> Answer:
             return problem(400, "The prediction was canceled.", USER, "canceled", headers=FINAL)
         case Status.FAILED if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
             return problem(400, error, USER, "moderation_blocked", headers=FINAL)
-        case Status.FAILED if error.startswith(INPUT_FAULTS):
+        case Status.FAILED if error.startswith(BadInput.BEGINNINGS):
             return problem(400, error, USER, "invalid_image_file", param="image", headers=FINAL)
         case Status.FAILED:
             return problem(500, error, SERVER, headers=FINAL)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from retouch.domain.errors import Blocked
+from retouch.domain.errors import BadInput, Blocked
 from retouch.domain.prediction import WORKER_CRASHED, WORKER_LOST, Prediction, Status
 from retouch.protocols.base import NO_STORE, Answer, Call, View
 from retouch.protocols.wavespeed.fields import STATUS_WORDS, SYNC_WINDOW_S, TaskCode
@@ -65,8 +65,11 @@ def _trouble(it: Prediction) -> tuple[TaskCode | None, str]:
     if it.error in (WORKER_LOST, WORKER_CRASHED):
         return TaskCode.UNAVAILABLE, f"HTTP 503: {it.error}"
     error = it.error or "The task failed."
-    moderated = error.startswith((Blocked.REQUEST, Blocked.RESULT))
-    return TaskCode.MODERATED if moderated else TaskCode.FAILED, error
+    if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
+        return TaskCode.MODERATED, error
+    if error.startswith(BadInput.BEGINNINGS):
+        return TaskCode.UNREADABLE, error
+    return TaskCode.FAILED, error
 
 
 def _took_ms(it: Prediction) -> int:
