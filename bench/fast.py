@@ -13,6 +13,10 @@ nano's edits change the whole picture (`nano`), except where the picture lets th
 colours of a grey photo with one coloured disc, and a mirrored half). nano's own recipe has so few
 steps that `fast` finds nothing; the 28 of FLUX.1 are where it does. `random` weights make noise: no
 place looks like the reference, so their row is what regions do where nothing is left alone.
+`flux2` are such weights of
+FLUX.2's base kind at its 50 steps of two passes each. They answer every noise level unlike the one
+before, so only a tolerance far above the default finds anything: that row is what reuse does there,
+not what real pictures lose by it.
 """
 
 import argparse
@@ -33,7 +37,11 @@ from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.families import FAST_LIKENESS, FAST_TOLERANCE, load_family
 from retouch.engine.families.flux1 import Flux1Family
+from retouch.engine.families.flux2 import Flux2Family
 from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
+
+FluxFamily = Flux1Family | Flux2Family
 
 SIDE = 128
 LOCAL = ("make it black and white", "swap the red and blue channels", "make it symmetric")
@@ -63,12 +71,15 @@ ROWS = (
     Row("local", 28),
     Row("local", 28, tolerance=0, likeness=0.98),
     Row("random", 28, tolerance=0),
+    Row("flux2", 50, likeness=0),
+    Row("flux2", 50, 8 * FAST_TOLERANCE, 0),
 )
 QUICK = (
     Row("nano", 2),
     Row("nano", 28, likeness=0),
     Row("nano", 28),
     Row("local", 28, tolerance=0),
+    Row("flux2", 50, 8 * FAST_TOLERANCE, 0),
 )
 
 
@@ -101,7 +112,7 @@ def main() -> None:
 def measured(row: Row, folder: Path, side: int, most: int) -> dict[str, Any]:
     """The figures of one line of the table, over at most so many edits."""
     family = loaded(row, folder, side)
-    prompts: Sequence[str] = {"local": LOCAL, "random": RANDOM}.get(
+    prompts: Sequence[str] = {"local": LOCAL, "random": RANDOM, "flux2": RANDOM}.get(
         row.edits, [skill.example for skill in family.recipe.vocabulary if skill.images == 1]
     )
     photo = gradient(side) if row.edits == "nano" else grey(side)
@@ -113,7 +124,7 @@ def measured(row: Row, folder: Path, side: int, most: int) -> dict[str, Any]:
         errors.append(np.abs(fast - exact))
         ratios.append(fast_s / exact_s)
         reused.append(metrics["reused_steps"] / row.steps)
-        left_out.append(metrics["skipped_rows"] / (row.steps * 2 * (side // 16) ** 2))
+        left_out.append(metrics.get("skipped_rows", 0) / (row.steps * 2 * (side // 16) ** 2))
     every = np.stack(errors)
     return {
         "edits": len(errors),
@@ -125,22 +136,25 @@ def measured(row: Row, folder: Path, side: int, most: int) -> dict[str, Any]:
     }
 
 
-def loaded(row: Row, folder: Path, side: int) -> Flux1Family:
+def loaded(row: Row, folder: Path, side: int) -> FluxFamily:
     """The weights of a row, with what of `fast` it has on."""
     weights: str | Path = "nano"
+    if row.edits == "flux2":
+        recipe = {"name": "flux2", "area": side**2, "max_sequence_length": 64}
+        weights = write_flux2_checkpoint(folder / "flux2", is_distilled=False, recipe=recipe)
     if row.edits == "random":
         recipe = {"name": "random", "area": side**2, "reference_fit": "target"}
         weights = write_checkpoint(folder, recipe=recipe)
     family = load_family(weights, fast_tolerance=row.tolerance, fast_likeness=row.likeness)
-    return cast("Flux1Family", family)
+    return cast("FluxFamily", family)
 
 
 def edited(
-    family: Flux1Family, edit: Edit, photo: Picture
+    family: FluxFamily, edit: Edit, photo: Picture
 ) -> tuple[np.ndarray[Any, np.dtype[np.float64]], float, dict[str, float]]:
     """The picture's values, its CPU seconds between encoding and decoding, its metrics."""
     plan = family.plan(edit, [Size(photo.width, photo.height)], edit.seed or 0)
-    session = family.open(plan, edit, [photo])
+    session: Any = family.open(plan, edit, [photo])
     started = time.process_time()
     for _ in range(plan.steps):
         family.step([session])

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from retouch.engine.families.aside import Beside, Pair
-from retouch.engine.families.packed import Recall, Recalled, Request, recalled_velocity
+from retouch.engine.families.packed import Request, recalled_velocity
+from retouch.engine.families.recall import Recall, Recalled
 from retouch.engine.families.regional import Kind, Region, edited, kind_of
 from retouch.engine.families.session import Session, Shortcuts
 

@@ -7,16 +7,16 @@ are guided by a second request without a prompt, packed into the same pass.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, Lora, Size
+from retouch.domain.edit import Edit, Lora, Mode, Size
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.domain.geometry import MULTIPLE, target_size
 from retouch.domain.picture import Picture
@@ -34,8 +34,15 @@ from retouch.engine.families.checkpoint import (
 from retouch.engine.families.device import beside, check_device, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed_flux2 import BLOCKS, Request, prepare, velocity
+from retouch.engine.families.packed_flux2 import (
+    BLOCKS,
+    Request,
+    prepare,
+    recalled_velocity,
+    velocity,
+)
 from retouch.engine.families.positions import Grid, planes
+from retouch.engine.families.recall import Recall, Recalled, recall_bytes
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import capped_size
 from retouch.engine.families.schedule import Shift, fitted_mu, shifted_sigmas
@@ -52,6 +59,8 @@ TEXT_LAYERS = (9, 18, 27)
 DISTILLED: Mapping[str, Any] = {"steps": 4, "guidance": None, "reference_layout": "index"}
 BASE: Mapping[str, Any] = {"steps": 50, "guidance": 4.0, "reference_layout": "index"}
 """How the published weights are used (black-forest-labs/flux2, README)."""
+
+WHY_EXACT = "distilled weights have no fast mode: of so few steps none is like the last"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,17 @@ class Session:
     is_watched: bool = False  # whether somebody wants previews
     estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
     loras: tuple[Lora, ...] = ()
+    recalls: tuple[Recall | None, ...] = ()  # of each request, in fast mode
+    reused: int = 0  # passes of its requests that were cut short
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A step of one session."""
+
+    velocity: Tensor  # of its target, guided, (target tokens, C)
+    recalls: tuple[Recall | None, ...] = ()  # for the next step
+    reused: int = 0  # passes cut short
 
 
 class Flux2Family:
@@ -100,16 +120,14 @@ class Flux2Family:
         self._dtype: torch.dtype = self._model.dtype
         self._blocks = BLOCKS
         self._cache = TensorCache(options.cache_bytes)
+        self._fast_tolerance = options.fast_tolerance
         self._takes_guidance = takes_guidance
 
     @classmethod
     def load(
         cls, folder: Path, *, name: str, device: str, dtype: DType, options: Options
     ) -> "Flux2Family":
-        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError.
-
-        It has no fast mode.
-        """
+        """From a folder in diffusers' layout, LoRAs from another; raises WeightsError."""
         check_device(device)
         index = read_json(folder / "model_index.json")
         is_distilled = bool(index.get("is_distilled", False))
@@ -160,7 +178,8 @@ class Flux2Family:
             seed=seed,
             tokens=(2 if _is_guided(guidance) else 1) * (recipe.max_sequence_length + rows),
         )
-        return with_footprint(plan, self._model, self._parts.vae)
+        plan = with_footprint(plan, self._model, self._parts.vae)
+        return self._fast(plan) if edit.mode == "fast" else plan
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
         """A session: text and references encoded, positions laid out, noise drawn."""
@@ -201,24 +220,29 @@ class Flux2Family:
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
         with guarded():
+            steps = self._passes(sessions)
             moved = []
-            for session, towards in zip(sessions, self._velocities(sessions), strict=True):
+            for session, step in zip(sessions, steps, strict=True):
                 levels = session.sigmas[session.index : session.index + 2]
-                moved.append(euler(session.latents, towards, levels))
+                moved.append(euler(session.latents, step.velocity, levels))
                 if session.is_watched:
                     ends = session.sigmas[[session.index, -1]]
-                    session.estimate = euler(session.latents, towards, ends)
-        for session, latents in zip(sessions, moved, strict=True):
+                    session.estimate = euler(session.latents, step.velocity, ends)
+        for session, latents, step in zip(sessions, moved, steps, strict=True):
             session.latents = latents
             session.index += 1
+            session.recalls = step.recalls
+            session.reused += step.reused
 
     def step_index(self, session: Session) -> int:
         """Steps a session has done."""
         return session.index
 
     def metrics(self, session: Session) -> dict[str, float]:
-        """Nothing of its own."""
-        return {}
+        """Steps cut short in fast mode; one of both passes of a guided step counts half."""
+        if session.plan.mode != "fast":
+            return {}
+        return {"reused_steps": session.reused / len(session.requests)}
 
     def preview(self, session: Session) -> Picture | None:
         """The estimate of the last step, decoded by the real codec."""
@@ -276,25 +300,51 @@ class Flux2Family:
         ).hidden_states
         return torch.cat([states[layer][0] for layer in TEXT_LAYERS], dim=1)
 
-    def _velocities(self, sessions: Sequence[Session]) -> list[Tensor]:
-        """Of each session; one forward pass for each set of LoRAs among them."""
-        found: dict[int, Tensor] = {}
+    def _fast(self, plan: Plan) -> Plan:
+        """A plan that asks for fast mode, as it is served."""
+        if not self._takes_guidance:
+            return replace(plan, notes=(WHY_EXACT,))
+        if not self._fast_tolerance:
+            return plan
+        rows = plan.pixels // MULTIPLE**2 * (2 if _is_guided(plan.guidance) else 1)
+        held_bytes = plan.held_bytes + recall_bytes(self._model, rows)
+        return replace(plan, mode="fast", held_bytes=held_bytes)
+
+    def _passes(self, sessions: Sequence[Session]) -> list[Moved]:
+        """Each session's step; one forward pass for each set of LoRAs and mode among them."""
+        found: dict[int, Moved] = {}
         for places in self._shelf.turns([session.loras for session in sessions]):
-            alike = [sessions[place] for place in places]
-            twins = [session for session in alike for _ in session.requests]
-            velocities = iter(
-                velocity(
-                    self._model,
-                    [request for session in alike for request in session.requests],
-                    [session.latents for session in twins],
-                    self._timesteps(twins),
-                    self._blocks,
-                )
-            )
-            for place, session in zip(places, alike, strict=True):
-                mine = [next(velocities) for _ in session.requests]
-                found[place] = guided(mine, session.plan.guidance)
+            for mode in get_args(Mode):
+                alike = [place for place in places if sessions[place].plan.mode == mode]
+                if alike:
+                    steps = self._pass(mode, [sessions[place] for place in alike])
+                    found.update(zip(alike, steps, strict=True))
         return [found[place] for place in range(len(sessions))]
+
+    def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Moved]:
+        requests = [request for session in sessions for request in session.requests]
+        twins = [session for session in sessions for _ in session.requests]
+        latents, timesteps = [session.latents for session in twins], self._timesteps(twins)
+        if mode == "exact":
+            velocities = iter(velocity(self._model, requests, latents, timesteps, self._blocks))
+            return [
+                Moved(guided([next(velocities) for _ in session.requests], session.plan.guidance))
+                for session in sessions
+            ]
+        recalls = [
+            recall
+            for session in sessions
+            for recall in session.recalls or (None,) * len(session.requests)
+        ]
+        steps = iter(
+            recalled_velocity(
+                self._model, requests, latents, timesteps, recalls, self._fast_tolerance
+            )
+        )
+        return [
+            _moved([next(steps) for _ in session.requests], session.plan.guidance)
+            for session in sessions
+        ]
 
     def _noise(self, plan: Plan) -> Tensor:
         """Packed noise, (target tokens, C); from a CPU generator, so the same on every device."""
@@ -344,6 +394,15 @@ class Flux2Family:
         precision, divided by 1000 there."""
         now = torch.stack([session.sigmas[session.index] for session in sessions])
         return (now * self._parts.shift.num_train_timesteps).to(self._device, self._dtype) / 1000
+
+
+def _moved(steps: Sequence[Recalled], guidance: float | None) -> Moved:
+    """A session's step from those of its requests."""
+    return Moved(
+        guided([step.velocity for step in steps], guidance),
+        tuple(step.recall for step in steps),
+        sum(step.is_reused for step in steps),
+    )
 
 
 def guided(velocities: Sequence[Tensor], guidance: float | None) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from retouch.engine.families.aside import Beside, Look, seen, spans
 from retouch.engine.families.attention import Spans, attend
 from retouch.engine.families.blocks import Blocks
+from retouch.engine.families.recall import Recall, Recalled, ended
 from retouch.engine.families.rows import (
     Rope,
     Rows,
@@ -89,23 +90,6 @@ def velocity(
     return _end(model, begun, _go_on(model, _first(model, begun)))
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """What the blocks added to the target rows in the last whole pass of a request."""
-
-    first: Tensor  # the first block, (target tokens, d)
-    rest: Tensor  # all others together, likewise
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """A step that may have been cut short."""
-
-    velocity: Tensor
-    recall: Recall | None = None  # for the next step
-    is_reused: bool = False  # whether all blocks but the first were recalled
-
-
 def recalled_velocity(
     model: Any,
     requests: Sequence[Request],
@@ -115,39 +99,24 @@ def recalled_velocity(
     tolerance: float,
     beside: Sequence[Beside] | None = None,
 ) -> list[Recalled]:
-    """`velocity`, approximately: where the first block adds nearly what it added in a request's
-    last whole pass, the others are taken to add what they added then.
-
-    "Nearly" is a mean absolute change of at most `tolerance` of its mean size. Each request is
-    judged by itself, and those that need the other blocks go on in one pass.
+    """`velocity`, approximately: cut short where `recall` says, by this tolerance.
 
     `beside` is what each request's attention sees and notes beyond its own rows. One that notes
     must have no recall: only a whole pass has all to note.
     """
     begun = _begin(model, requests, latents, steps, beside=beside)
-    entered = _targets(begun)
     through = _first(model, begun)
-    left = _targets(through)
-    added = [after - before for before, after in zip(entered, left, strict=True)]
-    is_reused = [
-        recall is not None and _change(first, recall.first) <= tolerance
-        for first, recall in zip(added, recalls, strict=True)
+
+    def go_on(numbers: Sequence[int]) -> Sequence[Tensor]:
+        part = _part(through, numbers)
+        return torch.split(_go_on(model, part), part.rows.targets)
+
+    targets = ended(_targets(begun), _targets(through), recalls, tolerance, go_on)
+    velocities = _end(model, begun, joined([each.target for each in targets]))
+    return [
+        Recalled(each, target.recall, target.is_reused)
+        for each, target in zip(velocities, targets, strict=True)
     ]
-    whole = [number for number, is_short in enumerate(is_reused) if not is_short]
-    ended = [
-        target if recall is None else target + recall.rest
-        for target, recall in zip(left, recalls, strict=True)
-    ]
-    kept = list(recalls)
-    if whole:
-        part = _part(through, whole)
-        for number, target in zip(
-            whole, torch.split(_go_on(model, part), part.rows.targets), strict=True
-        ):
-            ended[number] = target
-            kept[number] = Recall(added[number], target - left[number])
-    velocities = _end(model, begun, joined(ended))
-    return [Recalled(*each) for each in zip(velocities, kept, is_reused, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +225,6 @@ def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
         beside=beside,
         spans=spans(beside, rows),
     )
-
-
-def _change(now: Tensor, then: Tensor) -> float:
-    """How far two tensors are apart, as a part of their size."""
-    apart, size = (now - then).abs().mean(), then.abs().mean()
-    return (apart / size).item()
 
 
 def modulations(model: Any) -> int:

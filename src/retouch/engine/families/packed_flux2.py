@@ -7,8 +7,8 @@ and no biases, and in single blocks attention and MLP share their projections in
 Shapes below: B requests, N rows in all, d the model's width, h heads of D, C features per token.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from retouch.engine.families.attention import attend
 from retouch.engine.families.blocks import Blocks
+from retouch.engine.families.recall import Recall, Recalled, ended
 from retouch.engine.families.rows import (
     Rope,
     Rows,
@@ -67,28 +68,125 @@ def velocity(
     `timesteps` (B,) are noise levels in 0..1 in the model's precision; `blocks` may be `BLOCKS`
     compiled.
     """
-    blocks = blocks or BLOCKS
-    rows = Rows.of(requests, timesteps.device)
-    table = model.time_guidance_embed(timesteps * 1000, None)
-    image_table = model.double_stream_modulation_img(table)
-    text_table = model.double_stream_modulation_txt(table)
-    joint_table = model.single_stream_modulation(table)
-    rope = joined([request.rope for request in requests])
-    targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
-    image = interleave(targets, [request.references for request in requests])
-    text = joined([request.text for request in requests])
+    begun = _begin(model, requests, latents, timesteps, blocks)
+    return _end(model, begun, _go_on(model, _first(model, begun)))
 
-    for block in model.transformer_blocks:
-        text, image = blocks.double(block, text, image, text_table, image_table, rows, rope)
-    joint = rows.woven(text, image)
+
+def recalled_velocity(
+    model: Any,
+    requests: Sequence[Request],
+    latents: Sequence[Tensor],
+    timesteps: Tensor,
+    recalls: Sequence[Recall | None],
+    tolerance: float,
+) -> list[Recalled]:
+    """`velocity`, approximately: cut short where `recall` says, by this tolerance."""
+    begun = _begin(model, requests, latents, timesteps)
+    through = _first(model, begun)
+
+    def go_on(numbers: Sequence[int]) -> Sequence[Tensor]:
+        part = _part(through, numbers)
+        return torch.split(_go_on(model, part), part.rows.targets)
+
+    targets = ended(_targets(begun), _targets(through), recalls, tolerance, go_on)
+    velocities = _end(model, begun, joined([each.target for each in targets]))
+    return [
+        Recalled(each, target.recall, target.is_reused)
+        for each, target in zip(velocities, targets, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A pass under way: its requests' rows between two blocks."""
+
+    requests: Sequence[Request]
+    rows: Rows
+    conditions: Tensor  # what modulations are made of, (B, d)
+    rope: Rope
+    text: Tensor
+    image: Tensor
+    blocks: Blocks
+
+
+def _begin(
+    model: Any,
+    requests: Sequence[Request],
+    latents: Sequence[Tensor],
+    timesteps: Tensor,
+    blocks: Blocks | None = None,
+) -> _Pass:
+    rows = Rows.of(requests, timesteps.device)
+    targets = torch.split(model.x_embedder(torch.cat(list(latents))), rows.targets)
+    return _Pass(
+        requests=requests,
+        rows=rows,
+        conditions=model.time_guidance_embed(timesteps * 1000, None),
+        rope=joined([request.rope for request in requests]),
+        text=joined([request.text for request in requests]),
+        image=interleave(targets, [request.references for request in requests]),
+        blocks=blocks or BLOCKS,
+    )
+
+
+def _first(model: Any, begun: _Pass) -> _Pass:
+    """After the first double block."""
+    return _through(model, begun, model.transformer_blocks[:1])
+
+
+def _go_on(model: Any, begun: _Pass) -> Tensor:
+    """The target rows after all blocks but the first, (target rows, d)."""
+    begun = _through(model, begun, model.transformer_blocks[1:])
+    rows, rope, blocks = begun.rows, begun.rope, begun.blocks
+    table = model.single_stream_modulation(begun.conditions)
+    joint = rows.woven(begun.text, begun.image)
     *singles, last = model.single_transformer_blocks
     for block in singles:
-        joint = blocks.single(block, joint, joint_table, rows, rope)
-    target = blocks.last(last, joint, joint_table, rows, rope)
+        joint = blocks.single(block, joint, table, rows, rope)
+    return blocks.last(last, joint, table, rows, rope)
 
-    scale, shift = model.norm_out.linear(model.norm_out.silu(table)).chunk(2, dim=1)
-    target = modulate(model.norm_out.norm(target), shift, scale, rows.target_of)
-    return list(torch.split(model.proj_out(target), rows.targets))
+
+def _through(model: Any, begun: _Pass, doubles: Iterable[Any]) -> _Pass:
+    """After these double blocks."""
+    image_table = model.double_stream_modulation_img(begun.conditions)
+    text_table = model.double_stream_modulation_txt(begun.conditions)
+    text, image = begun.text, begun.image
+    for block in doubles:
+        text, image = begun.blocks.double(
+            block, text, image, text_table, image_table, begun.rows, begun.rope
+        )
+    return replace(begun, text=text, image=image)
+
+
+def _end(model: Any, begun: _Pass, target: Tensor) -> list[Tensor]:
+    table = model.norm_out.linear(model.norm_out.silu(begun.conditions))
+    scale, shift = table.chunk(2, dim=1)
+    target = modulate(model.norm_out.norm(target), shift, scale, begun.rows.target_of)
+    return list(torch.split(model.proj_out(target), begun.rows.targets))
+
+
+def _targets(begun: _Pass) -> list[Tensor]:
+    """Each request's target rows."""
+    images = torch.split(begun.image, begun.rows.images)
+    return [image[:count] for image, count in zip(images, begun.rows.targets, strict=True)]
+
+
+def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
+    """Some of the requests of a pass."""
+    if len(numbers) == len(begun.requests):
+        return begun
+    requests = [begun.requests[number] for number in numbers]
+    texts = torch.split(begun.text, begun.rows.texts)
+    images = torch.split(begun.image, begun.rows.images)
+    return replace(
+        begun,
+        requests=requests,
+        rows=Rows.of(requests, begun.text.device),
+        conditions=begun.conditions[list(numbers)],
+        rope=joined([request.rope for request in requests]),
+        text=joined([texts[number] for number in numbers]),
+        image=joined([images[number] for number in numbers]),
+    )
 
 
 def _double(

@@ -24,8 +24,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from retouch.engine.families.aside import Pair, kept
-from retouch.engine.families.packed import Recall, Request
+from retouch.engine.families.packed import Request
 from retouch.engine.families.positions import Grid
+from retouch.engine.families.recall import Recall
 
 SETTLING, AGAIN, SMOOTHING = 6 / 28, 16 / 28, 2 / 28
 """Parts of all steps: before the first look, before the second, and after the last region. What the

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from retouch.domain.edit import Lora
-from retouch.engine.families.packed import Recall, Request
+from retouch.engine.families.packed import Request
 from retouch.engine.families.positions import Grid
+from retouch.engine.families.recall import Recall
 from retouch.engine.families.regional import Region
 from retouch.ports import Plan
 
