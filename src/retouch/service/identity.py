@@ -66,9 +66,10 @@ def _ticket(key: bytes, id: str) -> str:
         return ""
     mac = hashlib.blake2b(id.encode(), key=key, digest_size=MAC_BYTES).digest()
     # Of 130 bits: base 32 spells them in as many letters as an id has.
-    return (id + id_of(int.from_bytes(mac, "big") >> 6)).translate(_TO_RFC)
+    spelled = (id + id_of(int.from_bytes(mac, "big") >> 6)).encode()
+    return spelled.translate(_TO_RFC).decode()  # bytes: a text is looked up letter by letter
 
 
 _LETTERS = frozenset(CROCKFORD)
-_TO_RFC = str.maketrans(CROCKFORD, RFC_4648)
+_TO_RFC = bytes.maketrans(CROCKFORD.encode(), RFC_4648.encode())
 _TO_CROCKFORD = str.maketrans(RFC_4648, CROCKFORD)
