@@ -12,6 +12,14 @@ MOST_SHOWN = 60
 
 LARGEST = 2**64
 Told = str | int | float | None
+
+
+class Bare(str):
+    """What is told of a value that is no text: it stands without quotes."""
+
+    __slots__ = ()
+
+
 USER = re.compile(r"(?<=://)[^/?#@]*@")
 
 
@@ -26,7 +34,7 @@ def told(value: Any) -> Told:
         case int() | float() if abs(value) <= LARGEST:
             return value
         case int() | float():
-            return "a number beyond 64 bits"
+            return Bare("a number beyond 64 bits")
         case str():
             return _shortened(value)
         case list() | tuple():
@@ -38,8 +46,23 @@ def told(value: Any) -> Told:
 def _listed(value: Any, held: Collection[Any], what: str) -> str:
     """Numbers as they are; anything else may be long or secret, and is counted."""
     if all(isinstance(it, int | float) for it in held):
-        return _cut(json.dumps(value))
-    return f"{len(held)} {what}{'s' * (len(held) > 1)}"
+        return Bare(_cut(json.dumps(value)))
+    return Bare(f"{len(held)} {what}{'s' * (len(held) > 1)}")
+
+
+def as_json(value: Told) -> Told:
+    """The value as a field of an answer."""
+    return str(value) if isinstance(value, Bare) else value
+
+
+def after(words: str, value: Told) -> str:
+    """A sentence that breaks off, and the value that broke its rule."""
+    return words if value is None else f"{words}, got {spelled(value)}"
+
+
+def spelled(value: Told) -> str:
+    """The value as it stands in a sentence: a text in double quotes."""
+    return value if isinstance(value, Bare) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(text: str) -> str:

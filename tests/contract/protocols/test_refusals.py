@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from retouch.domain.errors import InvalidEdit
@@ -86,7 +87,7 @@ def refusal(dialect: Dialect, model: Model, name: str, value: Any) -> Any:
 def test_a_refusal_names_the_field_the_value_and_the_limit(
     dialect: Dialect, model: Model, name: str, value: Any, limit: str
 ) -> None:
-    body = json.dumps(refusal(dialect, model, name, value), ensure_ascii=False)
+    body = msgspec.json.encode(refusal(dialect, model, name, value)).decode()
 
     assert name in body
     assert limit in body.replace("array", "list").replace("dictionary", "object")

@@ -21,7 +21,7 @@ from retouch.protocols.base import NO_STORE, Answer, Call
 from retouch.protocols.bfl.fields import UNKNOWN
 from retouch.protocols.bfl.render import task_body
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import told
+from retouch.protocols.values import after, as_json, told
 
 RULE_WORDS = {
     "required": ("missing", "Field required"),
@@ -97,13 +97,15 @@ def _whole(error: Busy | Throttled) -> str:
 
 def _invalid(error: InvalidEdit) -> Answer:
     detail = [_entry(it) for it in error.violations]
-    message = "; ".join(f"{it.field or 'body'}: {it.description}" for it in error.violations)
+    message = "; ".join(
+        f"{it.field or 'body'}: {after(it.description, it.value)}" for it in error.violations
+    )
     return Answer(status=422, body={"detail": detail, "message": message})
 
 
 def _entry(it: Violation) -> dict[str, Any]:
     entry = {"loc": _place(it.field), "msg": it.description, "type": it.kind}
-    return entry if it.value is None else {**entry, "input": it.value}
+    return entry if it.value is None else {**entry, "input": as_json(it.value)}
 
 
 def _place(field: str) -> list[str]:

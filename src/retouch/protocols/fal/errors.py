@@ -23,7 +23,7 @@ from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import NOT_STARTED, Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import told
+from retouch.protocols.values import after, as_json, told
 
 NAMES = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a header may repeat of an address
 KINDS = {
@@ -139,7 +139,10 @@ def flat(
 def listed(call: Call, status: int, violations: Sequence[Violation], *, id: str = "") -> Answer:
     """An error of a model's: one entry per broken rule."""
     detail = [_entry(call, it) for it in violations]
-    places = [(".".join(map(str, it["loc"][1:])), it["msg"]) for it in detail]
+    places = [
+        (".".join(map(str, it["loc"][1:])), after(broken.description, broken.value))
+        for it, broken in zip(detail, violations, strict=True)
+    ]
     message = "; ".join(f"{place}: {words}" if place else words for place, words in places)
     headers = headers_of(call, id, x_fal_billable_units="0")
     return Answer(status=status, body={"detail": detail, "message": message}, headers=headers)
@@ -158,7 +161,7 @@ def _entry(call: Call, it: Violation) -> dict[str, Any]:
     if it.kind in LIMITS:
         entry["ctx"] = {LIMITS[it.kind]: _limit(it)}
     if it.value is not None:
-        entry["input"] = it.value
+        entry["input"] = as_json(it.value)
     return entry
 
 

@@ -4,7 +4,6 @@ A client repeats 408, 409, 429 and 5xx by itself, unless `x-should-retry` says o
 wherever work was spent, or one failing edit would be made three times.
 """
 
-import json
 import math
 from typing import NoReturn
 
@@ -24,7 +23,7 @@ from retouch.domain.errors import (
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import Told
+from retouch.protocols.values import Bare, Told, spelled
 
 RULE_WORDS = {
     "type": ("invalid_type", "expected {article} {limit}"),
@@ -60,8 +59,9 @@ def invalid(name: str, rule: str, value: Told = None, code: str = "invalid_value
     return Violation(name, code, f"Invalid '{name}': {rule}{got}.", value)
 
 
-def _spelled(value: str | int | float) -> str:
-    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
+def _spelled(value: Told) -> str:
+    is_text = isinstance(value, str) and not isinstance(value, Bare)
+    return f"'{value}'" if is_text else spelled(value)
 
 
 def missing(name: str) -> Violation:

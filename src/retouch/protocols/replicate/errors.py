@@ -19,7 +19,7 @@ from retouch.domain.errors import (
 from retouch.protocols.base import Answer, Call
 from retouch.protocols.pictures import texts_in
 from retouch.protocols.schema import Fault, type_name
-from retouch.protocols.values import told
+from retouch.protocols.values import as_json, told
 
 RULE_WORDS = {
     "required": ("required", "{limit} is required"),
@@ -113,7 +113,7 @@ def _invalid(violations: Sequence[Violation]) -> Answer:
 
 def _entry(it: Violation) -> dict[str, Any]:
     entry = {"type": it.kind, "field": it.field, "description": it.description}
-    return entry if it.value is None else {**entry, "value": it.value}
+    return entry if it.value is None else {**entry, "value": as_json(it.value)}
 
 
 def _plain(status: int, detail: str) -> Answer:

@@ -23,7 +23,7 @@ from retouch.domain.errors import (
 )
 from retouch.protocols.base import NO_STORE, Answer, Call
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import Told
+from retouch.protocols.values import Told, spelled
 from retouch.protocols.wavespeed.fields import TaskCode
 
 RULE_WORDS = {
@@ -62,7 +62,7 @@ def invalid(
 ) -> Violation:
     words = f"parameter {field} is invalid: {rule}"
     if value is not None and not RETRIED.search(str(value)):
-        words = f"{words}, not {json.dumps(value, ensure_ascii=False)}"
+        words = f"{words}, not {spelled(value)}"
     return Violation(field, str(code.value), words, value)
 
 
