@@ -67,6 +67,16 @@ def guarded() -> Iterator[None]:
         raise EngineFailed(f"The model failed: {error}") from error
 
 
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what the steps' thread asked of it.
+
+    CUDA takes orders and works later: who returns at once could not be timed, nor what fails be
+    told from what comes after it.
+    """
+    if device.type == "cuda":
+        torch.cuda.default_stream(device).synchronize()
+
+
 @contextmanager
 def beside(device: torch.device) -> Iterator[None]:
     """Work on another thread than the steps': on CUDA on a stream of its own, after what they have

@@ -30,7 +30,7 @@ from retouch.engine.families.blocks import compiles
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.checkpoint import Parts, Placement, read_parts
-from retouch.engine.families.device import beside, check_device, guarded
+from retouch.engine.families.device import beside, check_device, finish, guarded
 from retouch.engine.families.fast import Moved, fast_steps
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
@@ -144,6 +144,7 @@ class Flux1Family:
                 session.reference = references
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
+            finish(self._device)
             return session
 
     def warm(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
@@ -176,6 +177,7 @@ class Flux1Family:
             for session, step in zip(sessions, steps, strict=True):
                 if session.is_watched:
                     session.estimate = session.heads_for(step.velocity)
+            finish(self._device)
         for session, latents, step in zip(sessions, moved, steps, strict=True):
             session.latents = latents
             session.index += 1

@@ -31,7 +31,7 @@ from retouch.engine.families.checkpoint import (
     read_tokenizer,
     read_transformer,
 )
-from retouch.engine.families.device import beside, check_device, guarded
+from retouch.engine.families.device import beside, check_device, finish, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed_flux2 import (
@@ -199,6 +199,7 @@ class Flux2Family:
             session = Session(plan, requests, self._noise(plan), torch.from_numpy(sigmas))
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
+            finish(self._device)
             return session
 
     def warm(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
@@ -228,6 +229,7 @@ class Flux2Family:
                 if session.is_watched:
                     ends = session.sigmas[[session.index, -1]]
                     session.estimate = euler(session.latents, step.velocity, ends)
+            finish(self._device)
         for session, latents, step in zip(sessions, moved, steps, strict=True):
             session.latents = latents
             session.index += 1

@@ -1,13 +1,23 @@
 import mmap
 import platform
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
+from retouch.domain.edit import Edit
 from retouch.domain.errors import EngineFailed, OutOfMemory
-from retouch.engine.families import WeightsError
-from retouch.engine.families.device import DeviceMemory, choose, guarded, main_memory_bytes
+from retouch.engine.families import WeightsError, load_family
+from retouch.engine.families.device import (
+    DeviceMemory,
+    choose,
+    finish,
+    guarded,
+    main_memory_bytes,
+)
+from retouch.engine.families.tiny import write_checkpoint
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
 
 def test_what_the_operator_names_is_taken() -> None:
@@ -41,6 +51,42 @@ def test_any_other_failure_of_the_model_is_an_engine_failure() -> None:
         torch.ones(2, 3) @ torch.ones(2, 3)
 
     assert not isinstance(caught.value, OutOfMemory)
+
+
+def test_a_device_that_works_later_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            self.device = device
+
+        def synchronize(self) -> None:
+            waited.append(str(self.device))
+
+    monkeypatch.setattr(torch.cuda, "default_stream", Stream)
+
+    for name in ("cpu", "cuda:1"):
+        finish(torch.device(name))
+
+    assert waited == ["cuda:1"]
+
+
+@pytest.mark.parametrize("kind", ["flux1", "flux2"])
+def test_opening_and_stepping_return_when_the_device_is_done(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {"name": "tiny", "max_sequence_length": 24, "area": 64 * 64, "steps": 2}
+    write = write_checkpoint if kind == "flux1" else write_flux2_checkpoint
+    family = load_family(write(tmp_path, recipe=recipe))
+    stands = []
+    module = import_module(f"retouch.engine.families.{kind}")
+    monkeypatch.setattr(module, "finish", lambda device: stands.append(str(device)))
+    edit = Edit(prompt="red", seed=1)
+
+    session = family.open(family.plan(edit, [], 1), edit, [])
+    assert stands == ["cpu"]
+    family.step([session])
+    assert stands == ["cpu"] * 2
 
 
 def test_main_memory_is_what_the_machine_has_within_the_containers_limit(tmp_path: Path) -> None:
