@@ -67,6 +67,8 @@ def _edit(arguments: argparse.Namespace) -> Edit:
     form = FORMATS.get(arguments.out.suffix.lower())
     if form is None:
         raise _invalid("--out", f"must end in {', '.join(FORMATS)}, not {arguments.out.suffix!r}")
+    if not arguments.out.parent.is_dir():  # to be known before the work and not after it
+        raise _invalid("--out", f"there is no folder {arguments.out.parent}")
     return Edit(
         prompt=arguments.prompt,
         aspect_ratio=_ratio(arguments.aspect_ratio),

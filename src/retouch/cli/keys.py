@@ -44,8 +44,7 @@ def _grant_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--scope",
         action="append",
-        type=Scope,
-        choices=list(Scope),
+        type=_scope,
         metavar="SCOPE",
         help="read, write or operate; may be repeated [all]",
     )
@@ -129,6 +128,14 @@ def _row(key: Key) -> dict[str, str]:
         "expires": moment(grant.expires_at),
         "revoked": moment(key.revoked_at),
     }
+
+
+def _scope(text: str) -> Scope:
+    try:
+        return Scope(text)
+    except ValueError:
+        known = ", ".join(Scope)
+        raise argparse.ArgumentTypeError(f"must be one of {known}, not {text!r}") from None
 
 
 def _seconds(text: str) -> float:

@@ -105,6 +105,7 @@ def test_models_lists_what_serves_each_name(capsys: pytest.CaptureFixture[str]) 
     ("arguments", "sentence"),
     [
         (["-o", "out.bmp"], "--out: must end in .png, .jpg, .jpeg, .webp, not '.bmp'"),
+        (["-o", "no/such/out.png"], "--out: there is no folder no/such"),
         (["--aspect-ratio", "wide"], "--aspect-ratio: must look like 16:9, not 'wide'"),
         (["-i", "missing.jpg", "--weights", "toy"], "missing.jpg cannot be read: No such file"),
         (["--weights", "missing"], "there are no weights at missing"),
@@ -243,7 +244,7 @@ def test_a_number_out_of_its_limits_is_refused_with_them(
         ("--max-in-flight", "0", "must be a whole number from 1, not '0'"),
         ("--expires-in", "soon", "must be a number of s, min, h or d, not 'soon'"),
         ("--keep-inputs", "a day", "must be a number of s, min, h or d, or 0, not 'a day'"),
-        ("--scope", "root", "invalid Scope value: 'root'"),
+        ("--scope", "root", "must be one of read, write, operate, not 'root'"),
     ],
 )
 def test_a_permission_that_does_not_parse_says_why(
