@@ -77,6 +77,9 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 _EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")
 _COLUMNS = tuple(column.name for column in predictions.columns)
+ID = _COLUMNS.index("id")
+"""Where a row of `predictions` has its id: a look-up by attribute costs ten of these."""
+
 _INPUT = _COLUMNS.index("input")
 SHORT_INPUT = 4096
 """Up to this many characters of input a prediction that was read is kept for the next look."""
@@ -159,7 +162,7 @@ def prediction_of(row: AnyRow) -> Prediction:
 
 
 def _read(row: AnyRow) -> Prediction:
-    it = dict(zip(_COLUMNS, row, strict=False))  # a look-up by attribute costs ten of these
+    it = dict(zip(_COLUMNS, row, strict=False))
     return Prediction(
         id=it["id"],
         owner=it["owner"],

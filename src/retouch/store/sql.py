@@ -104,8 +104,8 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
 
     async def get(self, id: str, *, owner: str | None = None) -> Prediction | None:
         row = await self._looking.get(id)
-        is_theirs = row is not None and owner in (None, row.owner)
-        return rows.prediction_of(row) if row is not None and is_theirs else None
+        found = None if row is None else rows.prediction_of(row)
+        return found if found is not None and owner in (None, found.owner) else None
 
     async def statuses(self, ids: Collection[str]) -> Mapping[str, str]:
         found = await self._all(reading.statuses, ids=list(ids)) if ids else ()
@@ -315,7 +315,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         return rows.prediction_of(found[0]) if found else None
 
     async def _look(self, ids: Collection[str]) -> Mapping[str, rows.AnyRow]:
-        return {row.id: row for row in await self._all(reading.those, ids=list(ids))}
+        return {row[rows.ID]: row for row in await self._all(reading.those, ids=list(ids))}
 
     def _told(self, moved: list[Prediction]) -> list[Prediction]:
         if moved:

@@ -310,14 +310,22 @@ PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 def respond(answer: Answer) -> Response:
     """An answer on the wire."""
-    headers = {name: header_value(value) for name, value in answer.headers.items()}
-    if answer.body is None:
-        return Response(status_code=answer.status, headers=headers)
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, status_code=answer.status, headers=headers)
-    headers.setdefault("content-type", "application/json; charset=utf-8")
-    body: bytes = msgspec.json.encode(answer.body)
-    return Response(body, status_code=answer.status, headers=headers)
+    body = answer.body
+    if body is None or isinstance(body, bytes):
+        return Rendered(answer.status, answer.headers, body or b"")
+    headers = {"content-type": "application/json; charset=utf-8", **answer.headers}
+    return Rendered(answer.status, headers, msgspec.json.encode(body))
+
+
+class Rendered(Response):
+    """A response whose headers are spelled once; Starlette's looks through them three times."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status_code, self.body, self.background = status, body, None
+        found = [(name.lower().encode(), header_value(it).encode()) for name, it in headers.items()]
+        if status != 204:
+            found.append((b"content-length", str(len(body)).encode()))
+        self.raw_headers = found
 
 
 def header_value(text: str) -> str:
