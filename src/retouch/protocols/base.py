@@ -18,6 +18,8 @@ from retouch.domain.prediction import Prediction, Webhook
 from retouch.ports import Cursor, File, Filter
 from retouch.protocols.operation import Description
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 class Verb(StrEnum):
     """What an address means. Handlers exist for these and for nothing else."""
@@ -85,7 +87,8 @@ class Call:
     def json(self) -> Any:
         """The body as JSON; raises InvalidEdit when it is none."""
         try:
-            return msgspec.json.decode(self.body)
+            # Some editors begin every file with this mark, and files are what curl sends.
+            return msgspec.json.decode(self.body.removeprefix(BYTE_ORDER_MARK))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             rule = Violation("", "invalid_json", "The request body is not valid JSON")
             raise InvalidEdit((rule,)) from None

@@ -74,9 +74,11 @@ def is_gone(request: Request) -> bool:
 
 async def with_parts(call: Call, request: Request) -> Call:
     """The call with its body, in parts if it is multipart; raises InvalidEdit, TooLarge."""
-    if is_multipart(request):
-        return replace(call, parts=tuple(await parts_of(request)))
-    return await with_body(call, request)
+    if not is_multipart(request):
+        return await with_body(call, request)
+    if parts := await parts_of(request):
+        return replace(call, parts=tuple(parts))
+    raise _unreadable()  # cut short before the end of its first part, or nothing at all
 
 
 def is_multipart(request: Request) -> bool:
@@ -94,8 +96,12 @@ async def parts_of(request: Request) -> list[Part]:
         async with request.form(**limits) as form:
             return [await _part(name, value) for name, value in form.multi_items()]
     except (MultiPartException, HTTPException):
-        rule = Violation("", "invalid_multipart", "The multipart body cannot be read")
-        raise InvalidEdit((rule,)) from None
+        raise _unreadable() from None
+
+
+def _unreadable() -> InvalidEdit:
+    words = "The multipart body cannot be read"
+    return InvalidEdit((Violation("", "invalid_multipart", words),))
 
 
 async def _part(name: str, value: UploadFile | str) -> Part:

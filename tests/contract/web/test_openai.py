@@ -222,6 +222,15 @@ async def test_what_is_not_served_says_so(front: Any) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
 
 
+async def test_a_form_that_was_cut_short_is_not_taken_for_json(front: Any) -> None:
+    cut = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nmake it'
+    form = {"content-type": "multipart/form-data; boundary=x"}
+
+    answer = await front.client.post("/v1/images/edits", content=cut, headers=form)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_multipart")
+
+
 # -- streams -------------------------------------------------------------------------------------
 
 

@@ -151,6 +151,12 @@ async def test_unknown_fields_never_reach_the_store(front: Any) -> None:
     assert "r8_secret" not in repr(await front.store.get(id))
 
 
+async def test_a_file_with_a_byte_order_mark_is_json(front: Any) -> None:
+    answer = await front.client.post(CREATE, content=b'\xef\xbb\xbf{"input": {"prompt": "x"}}')
+
+    assert answer.status_code == 201
+
+
 async def test_the_stream_ends_with_the_picture(front: Any) -> None:
     created = (await front.client.post(CREATE, json=PROMPT)).json()
     following = asyncio.create_task(front.client.get(created["urls"]["stream"]))
