@@ -76,7 +76,7 @@ def _by_size(scores: Sequence[Score]) -> str:
 
 def _kinds(scores: Sequence[Score]) -> dict[str, str]:
     parts = [BY_NAME[score.edit].parts for score in scores]
-    looks, arrangements = (", ".join(dict.fromkeys(names)) for names in zip(*parts, strict=True))
+    looks, arrangements = ("; ".join(dict.fromkeys(names)) for names in zip(*parts, strict=True))
     return {"looks": looks, "arrangements": arrangements}
 
 
@@ -123,14 +123,14 @@ and mirror it", "put the first image on the left and the second on the right, in
 - Looks: {looks}.
 - Arrangements: {arrangements}.
 
-Held-out phrasings, two each, at 256x256 (`evaluate --composed`); right edit here means nearer to
+A held-out phrasing each, at 256x256 (`evaluate --composed`); right edit here means nearer to
 the exact result than to that of any other composition or of any single edit. Right edit
 {right_edit_rate:.1%} over {samples} samples of {edits} compositions; gap to the ceiling
 {mean_gap_db} dB on average, {worst_gap_db} dB at worst."""
 
 LARGER = """\
-It was trained on pictures of about 256x256, which is also what it makes when nobody asks for a
-size. At larger ones, one held-out phrasing an edit (`evaluate --larger`):"""
+It makes about 256x256 when nobody asks for a size, and most of its training was at that or less. At
+larger sizes, which it has seen too, one held-out phrasing an edit (`evaluate --larger`):"""
 
 MADE = """\
 - Pictures: procedural dead leaves (gradients, shapes, stripes, 1/f textures). No photograph was
@@ -156,8 +156,11 @@ MADE = """\
   (`network.mark_halves`), and at about step 550 pairs of images got a larger share."""
 
 LIMITS = """\
-- The vocabulary is closed. Any other wish gets the nearest edit it knows, and two edits in one
-  sentence get one.
+- The vocabulary is closed: any other wish gets the nearest edit it knows.
+- Two edits in one sentence must be a look and an arrangement. Two looks or two arrangements give
+  one of them, or something between, and of three edits at most two are done.
+- About one such pair in six comes out as another edit. Inverting was not learned together with
+  mirror, upside down or half turn.
 - The codec drops fine detail: expect soft textures, and at times the blocks of a compressed JPEG.
 - References are cropped to the shape of the result. Every reference beyond the second is
   unknown ground.
@@ -169,15 +172,19 @@ python -m training.nano.train --minutes 90 --out runs/nano
 python -m training.nano.export --run runs/nano
 python -m training.nano.detail --minutes 25
 python -m training.nano.evaluate
+python -m training.nano.evaluate --composed
 ```
 
 `--resume` goes on where a run stopped, and with more `--minutes` extends it; every schedule
 follows the time it is given. On a CUDA device it trains in bf16 with larger batches.
 
-To go on from the weights that ship, without the checkpoint of their run (the loss was still
-falling when its time was up: 0.36 at step 375, 0.21 at 675, 0.10 at 800):
+To go on from the weights that ship, without the checkpoint of their run:
 
 ```
-python -m training.nano.train --weights src/retouch/weights/nano --minutes 60 --out runs/nano
+python -m training.nano.train --weights src/retouch/weights/nano --rate 0.5 --minutes 60 \\
+  --out runs/nano
 python -m training.nano.export --run runs/nano
-```"""
+```
+
+Encoders of an older kind are first taught compositions, into the folder of the run:
+`python -m training.nano.words --weights src/retouch/weights/nano --out runs/nano`."""

@@ -33,9 +33,9 @@ class Canvas:
 
 def rate(progress: float, step: int, warm_up: int = 100) -> float:
     """Fraction of the full learning rate: warm-up by steps, constant, then to zero over the last
-    sixth.
+    quarter.
     """
-    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.16))
+    return min(1.0, (step + 1) / warm_up) * min(1.0, max(0.0, (1 - progress) / 0.25))
 
 
 def canvas(progress: float, rng: random.Random, tokens: int) -> Canvas:

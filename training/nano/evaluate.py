@@ -201,7 +201,7 @@ def main() -> None:
         "--larger", action="store_true", help="one phrasing an edit, sizes up to 512x512"
     )
     parser.add_argument(
-        "--composed", action="store_true", help="two edits in one sentence, two phrasings each"
+        "--composed", action="store_true", help="two edits in one sentence, one phrasing each"
     )
     parser.add_argument("--all", action="store_true", help="every edit, declared or not")
     parser.add_argument(
@@ -217,7 +217,7 @@ def main() -> None:
     if given.composed:
         edits, rivals = composed(edits), edits
     sizes = LARGER if given.larger else SIZES[:1] if given.quick or given.composed else SIZES
-    phrasings = 1 if given.quick or given.larger else 2 if given.composed else None
+    phrasings = 1 if given.quick or given.larger or given.composed else None
     scores = judge(nano, edits, sizes, steps, phrasings, rivals)
     print(table(scores))
     if given.sheet:

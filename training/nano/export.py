@@ -104,7 +104,7 @@ def main() -> None:
     nano = load(given.out)
     scores = judge(nano, edits, SIZES, given.steps, 1 if given.quick else None)
     larger = judge(nano, edits, LARGER, given.steps, 1)
-    doubled = judge(nano, composed(edits), SIZES[:1], given.steps, 1 if given.quick else 2, edits)
+    doubled = judge(nano, composed(edits), SIZES[:1], given.steps, 1, edits)
     print(table([*scores, *larger, *doubled]))
     page = card(edits, scores, larger, doubled, given.steps, last_line(given.run))
     (given.out / "README.md").write_text(page)
