@@ -14,7 +14,7 @@ from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, EngineFailed
 from retouch.domain.picture import Picture
 from retouch.ports import Broken, Family, Finished, Job, Stepped
-from retouch.settings import Settings
+from retouch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from retouch.engine.calibration import Calibration
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 def build_engine(
     settings: Settings, measure: "Callable[[Family], Calibration] | None" = None
 ) -> "StepEngine":
-    """The engine with its weights loaded; imports torch. Raises WeightsError.
+    """The engine with its weights loaded; imports torch. Raises WeightsError and SettingsError.
 
     `measure` finds out how fast the device is; without it the engine is for a few edits: it learns
     that from its work, and nothing is compiled.
@@ -38,6 +38,8 @@ def build_engine(
     from retouch.engine.memory import NoMemory
     from retouch.engine.scheduler import Policy
 
+    if settings.loras and not Path(settings.loras).is_dir():
+        raise SettingsError(f"setting 'loras' is {settings.loras!r}: there is no such folder")
     if settings.weights != "toy" and isinstance(source := source_of(settings.weights), Repo):
         check_licence(settings, source)
     family = load_family(

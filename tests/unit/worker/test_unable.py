@@ -35,3 +35,8 @@ def test_a_child_says_in_a_line_why_it_cannot_start() -> None:
 def test_where_nobody_supervises_the_error_is_raised() -> None:
     with pytest.raises(SettingsError, match="safety_words"):
         work(UNABLE, "a")
+
+
+def test_a_folder_of_loras_has_to_be_there() -> None:
+    with pytest.raises(SettingsError, match="'loras' is 'no/such': there is no such folder"):
+        work(Settings(weights="toy", loras="no/such"), "a")
