@@ -163,8 +163,9 @@ def load_ahead(
     `is_beside` says. Raises WeightsError.
     """
     warm = getattr(family, "warm", None)  # of some families, beyond what all answer
-    if not is_beside(choice, device=device, offload=offload) or warm is None or not cache_bytes:
-        return None
+    _check_choice("open_ahead", choice)
+    if warm is None or not cache_bytes or not is_beside(choice, device=device, offload=offload):
+        return None  # asked last: it takes torch, which the toy has not loaded
     return Ahead(warm, ThreadPoolExecutor(1, thread_name_prefix="ahead"))
 
 
@@ -176,7 +177,8 @@ def load_behind(
     There is none for families that cannot; otherwise as `is_beside` says. Raises WeightsError.
     """
     decode = getattr(family, "close_beside", None)  # as `warm`
-    if not is_beside(choice, device=device, offload=offload) or decode is None:
+    _check_choice("open_ahead", choice)
+    if decode is None or not is_beside(choice, device=device, offload=offload):
         return None
     return Behind(decode, ThreadPoolExecutor(1, thread_name_prefix="behind"))
 

@@ -8,6 +8,7 @@ import torch
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
+from retouch.engine import families
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import WeightsError, load_ahead, load_behind, load_family
 from retouch.engine.families.cache import TensorCache
@@ -178,6 +179,13 @@ def test_pictures_are_the_same_with_threads_ahead_and_behind(weights, monkeypatc
     assert made[0] == made[1]
 
 
+def test_the_toy_has_none_beside_and_asks_no_device_which_would_take_torch(monkeypatch):
+    monkeypatch.setattr(families, "_is_cuda", lambda device: pytest.fail("torch is not wanted"))
+    for choice in ("auto", "on", "off"):
+        assert load_ahead(load_family("toy"), choice, device="auto") is None
+        assert load_behind(load_family("toy"), choice, device="auto") is None
+
+
 def test_threads_beside_are_for_devices_that_leave_the_processor_idle(weights):
     family = load_family(weights)
 
@@ -185,7 +193,6 @@ def test_threads_beside_are_for_devices_that_leave_the_processor_idle(weights):
     assert load_behind(family, device="cuda:0") is not None
     assert load_behind(family, "on", device="cpu") is not None
     assert load_behind(family, "on", device="cuda", offload="model") is None
-    assert load_behind(load_family("toy"), "on", device="cpu") is None
 
     assert load_ahead(family, device="cpu") is None
     assert load_ahead(family, device="cuda:0") is not None
@@ -193,6 +200,5 @@ def test_threads_beside_are_for_devices_that_leave_the_processor_idle(weights):
     assert load_ahead(family, "on", device="cpu") is not None
     assert load_ahead(family, "on", device="cuda", offload="model") is None
     assert load_ahead(family, "on", device="cpu", cache_bytes=0) is None
-    assert load_ahead(load_family("toy"), "on", device="cpu") is None
     with pytest.raises(WeightsError, match="open_ahead is 'maybe'; known: auto, on, off"):
         load_ahead(family, "maybe", device="cpu")
