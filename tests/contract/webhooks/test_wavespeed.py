@@ -48,9 +48,12 @@ async def test_the_documented_recipe_verifies_what_was_sent(
     assert shown["status"] == "completed"
 
 
-@pytest.mark.parametrize("error", ["The input image could not be decoded", ""])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [("The model failed", 1405), ("The input image could not be decoded", 1402), ("", 1405)],
+)
 async def test_a_failure_and_a_cancel_are_told(
-    front: Any, receiver: Any, sent: Any, error: str
+    front: Any, receiver: Any, sent: Any, error: str, code: int
 ) -> None:
     made = await submit(front, f"webhook={receiver.url()}")
     if error:
@@ -60,7 +63,7 @@ async def test_a_failure_and_a_cancel_are_told(
     await sent()
 
     said = json.loads(receiver.arrivals[0].body)
-    assert (said["status"], said["code"]) == ("failed", 1405)
+    assert (said["status"], said["code"]) == ("failed", code)
     assert said["error"] == error or "canceled" in said["error"]
 
 
