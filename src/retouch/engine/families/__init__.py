@@ -99,15 +99,7 @@ def load_family(
     _check_choice("compile_blocks", compile_blocks)
     source = source_of(path_or_name)
     folder = folder_of(source)
-    index = read_json(folder / "model_index.json")
-    named = index.get("transformer")
-    kind = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
-    is_whole = index.get("_class_name") in WHOLE
-    if kind not in FAMILIES and not is_whole:
-        known = ", ".join(sorted((*FAMILIES, *WHOLE)))
-        raise WeightsError(
-            f"{folder / 'model_index.json'} names the transformer {kind!r}; known: {known}"
-        )
+    module, class_name = _family_of(folder / "model_index.json")
     from retouch.engine.families.device import choose
 
     place, precision = choose(device, dtype)
@@ -119,8 +111,6 @@ def load_family(
         from retouch.engine.families.offload import check_offload
 
         check_offload(offload, place, has_loras=loras is not None)
-    whole = ("retouch.engine.families.whole", "WholeFamily")
-    module, class_name = whole if is_whole else FAMILIES[kind]
     family = getattr(import_module(module), class_name)
     options = Options(
         transformer=transformer,
@@ -138,6 +128,19 @@ def load_family(
     if compile_blocks == "on" or (compile_blocks == "auto" and is_steady and _is_cuda(place)):
         getattr(loaded, "compile", lambda: None)()
     return cast("Family", loaded)
+
+
+def _family_of(index: Path) -> tuple[str, str]:
+    """The module and the class that run what a checkpoint's index names; raises WeightsError."""
+    values = read_json(index)
+    if values.get("_class_name") in WHOLE:
+        return "retouch.engine.families.whole", "WholeFamily"
+    named = values.get("transformer")
+    kind = str(named[1]) if isinstance(named, list) and len(named) == 2 else "none"
+    if kind not in FAMILIES:
+        known = ", ".join(sorted((*FAMILIES, *WHOLE)))
+        raise WeightsError(f"{index} names the transformer {kind!r}; known: {known}")
+    return FAMILIES[kind]
 
 
 def load_memory(path_or_name: str | Path, *, device: str = "cpu") -> Memory | None:
