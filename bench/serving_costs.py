@@ -4,8 +4,7 @@
 
 The bundled weights in float32. First whole edits of each size by our engine and by a diffusers
 pipeline, taking turns, in processor seconds of one core and one torch thread; ratios are medians
-over the turns. From ours follow the costs of the simulated device. Before that, what calibration
-finds opening and decoding to be worth, as a share of an edit in two steps.
+over the turns. From ours follow the costs of the simulated device.
 
 Then what a thread for each request costs beyond its edits: some edits of one size at once against
 the same one after the other, again in turns. On one core with one torch thread, and on all cores
@@ -29,13 +28,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from serving import Diffusers, WorkClock, ours
+from serving import Diffusers, ours
 from shared.arrivals import KINDS, Request
 from shared.simulation import SimClock, SimFamily
 
 from retouch.domain.edit import Edit, Size
 from retouch.engine import load_family
-from retouch.engine.calibration import calibrate
 from retouch.engine.families.flux1 import Flux1Family
 from retouch.engine.families.source import folder_of, source_of
 from retouch.engine.scheduler import Policy
@@ -63,7 +61,6 @@ def main() -> None:
     figures["sharing_all_cores"] = sharing(diffusers, sides[:2], f"all, {torch_threads}", quick)
     one_core()
     figures["sharing_one_core"] = sharing(diffusers, sides[:2], "one, 1", quick)
-    figures["ends_share"] = ends(family)
     figures |= costs(lambda it: serve([it]), diffusers.edit, sides, 2 if quick else 7)
     figures["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(figures))
@@ -74,24 +71,6 @@ def one_core() -> None:
     torch.set_num_threads(1)
     with suppress(AttributeError):  # not every system can
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def ends(family: Flux1Family) -> dict[str, float]:
-    """What calibration finds of opening and decoding, as a share of an edit in two steps."""
-    figures: dict[str, float] = {}
-    pace = calibrate(family, WorkClock()).pace
-    print(f"\n{'pixels':>6}{'opening':>10}{'a step':>10}{'decoding':>10}{'ends':>7}   seconds")
-    for side in (64, 128, 256, 512):
-        size = Size(side, side)
-        plan = family.plan(Edit(prompt="", size=size, steps=2), [size], 0)
-        opening_s = pace.seconds * pace.opening.at(plan.reference_pixels)
-        closing_s = pace.seconds * pace.closing.at(plan.pixels)
-        step_s = pace.seconds * (family.cost(plan) + pace.overhead)
-        ends_s = opening_s + closing_s
-        share = ends_s / (ends_s + plan.steps * step_s)
-        print(f"{side:>6}{opening_s:>9.4f}s{step_s:>9.4f}s{closing_s:>9.4f}s{share:>7.0%}")
-        figures[str(side)] = round(share, 3)
-    return figures
 
 
 def costs(

@@ -6,18 +6,14 @@ all the tokens per second there are to be had.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.errors import RetouchError
-from retouch.domain.picture import Picture
-from retouch.engine.pace import Line, Pace
+from retouch.engine.pace import Pace
 from retouch.ports import Clock, Family
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +21,9 @@ ROUNDS = 5
 """How often each group is timed. Neighbours on the machine only ever make a pass slower, so the
 shortest time tells most about the device."""
 
-SMALL, LARGE = Size(128, 128), Size(512, 512)
-EDIT = Edit(prompt="calibration", size=SMALL, seed=0, steps=ROUNDS + 1)
-TIMES = 2
-"""How often all else is timed."""
-
+EDIT = Edit(prompt="calibration", size=Size(128, 128), seed=0, steps=ROUNDS + 1)
+LARGE = replace(EDIT, size=Size(512, 512))
+LARGE_TIMES = 2
 ENOUGH = 0.85
 """The share of the best tokens per second that a budget must reach."""
 
@@ -45,8 +39,8 @@ class Calibration:
 def calibrate(
     family: Family, clock: Clock, *, limit_s: float = 2.0, most_tokens: int = 16_384
 ) -> Calibration:
-    """Step ever larger groups of small pictures until that pays no more, and a large picture; open
-    and decode both; then step all groups again in turns, for `limit_s` or `ROUNDS` times.
+    """Step ever larger groups of small pictures until that pays no more, a large picture, and then
+    all groups again in turns, for `limit_s` or `ROUNDS` times.
 
     It ends with the pass that reaches the limit. A family that cannot be measured this way is
     left to learn from its first job.
@@ -59,7 +53,6 @@ def calibrate(
             if groups.is_over or not pays(groups.rates()):
                 break
         groups.time_large()
-        groups.time_ends()
         for _ in range(1, ROUNDS):
             groups.step()
     except RetouchError as error:  # out of memory says enough too
@@ -109,8 +102,6 @@ class _Groups:
         self._sessions: dict[int, list[Any]] = {}  # by the size of the group
         self._shortest_s: dict[int, float] = {}
         self._large: tuple[float, float] | None = None  # cost and shortest time of a large step
-        self._opening_s: dict[int, float] = {}  # by pixels, the shortest
-        self._closing_s: dict[int, float] = {}
 
     @property
     def is_over(self) -> bool:
@@ -127,30 +118,13 @@ class _Groups:
 
     def time_large(self) -> None:
         """A large picture alone, when there should be time for it."""
-        edit = replace(EDIT, size=LARGE)
-        plan = self._family.plan(edit, [], 0)
+        plan = self._family.plan(LARGE, [], 0)
         cost = self._family.cost(plan)
         expected_s = self._shortest_s[1] * cost / self._family.cost(self.plan)
-        if self._clock.monotonic() + TIMES * expected_s >= self._ends_at:
+        if self._clock.monotonic() + LARGE_TIMES * expected_s >= self._ends_at:
             return
-        session = self._family.open(plan, edit, [])
-        self._large = cost, min(self._stepped_s([session]) for _ in range(TIMES))
-
-    def time_ends(self) -> None:
-        """Opening pictures with a reference as large as they are, and decoding them, while there is
-        time: the small one, and the large one if that was stepped."""
-        sizes = (SMALL,) if self._large is None else (SMALL, LARGE)
-        for number, size in enumerate(sizes * TIMES):
-            if self.is_over:
-                return
-            # Each is another, or it would be found where encoded content is kept.
-            new = replace(EDIT, prompt=f"calibration {number}", size=size)
-            image = Picture(size.width, size.height, bytes([number]) * 3 * size.width * size.height)
-            plan = self._family.plan(new, [size], 0)
-            session, open_s = self._timed(partial(self._family.open, plan, new, [image]))
-            _, close_s = self._timed(partial(self._family.close, session))
-            _keep_least(self._opening_s, plan.reference_pixels, open_s)
-            _keep_least(self._closing_s, plan.pixels, close_s)
+        session = self._family.open(plan, LARGE, [])
+        self._large = cost, min(self._timed([session]) for _ in range(LARGE_TIMES))
 
     def step(self) -> None:
         """Every group once more, while there is time."""
@@ -182,11 +156,7 @@ class _Groups:
         pace = Pace(overhead=max(in_groups, self._overhead_by_large(cost, self._shortest_s[1])))
         for count, took_s in self._shortest_s.items():
             pace = pace.timed(count * (cost + pace.overhead), took_s)
-        opening, closing = (
-            Line.through({pixels: s / max(pace.seconds, 1e-9) for pixels, s in times.items()})
-            for times in (self._opening_s, self._closing_s)
-        )
-        return replace(pace, opening=opening, closing=closing)
+        return pace
 
     def _overhead_by_large(self, cost: float, took_s: float) -> float:
         """What both a small step of this cost and time and the large one must cost more for their
@@ -197,18 +167,10 @@ class _Groups:
         return (large_cost * took_s - cost * large_s) / (large_s - took_s)
 
     def _time(self, count: int) -> None:
-        took_s = self._stepped_s(self._sessions[count])
+        took_s = self._timed(self._sessions[count])
         self._shortest_s[count] = min(took_s, self._shortest_s.get(count, took_s))
 
-    def _stepped_s(self, sessions: list[Any]) -> float:
-        return self._timed(partial(self._family.step, sessions))[1]
-
-    def _timed(self, verb: Callable[[], T]) -> tuple[T, float]:
-        """What a verb answers, and its seconds."""
+    def _timed(self, sessions: list[Any]) -> float:
         started = self._clock.monotonic()
-        answer = verb()
-        return answer, self._clock.monotonic() - started
-
-
-def _keep_least(times_s: dict[int, float], pixels: int, took_s: float) -> None:
-    times_s[pixels] = min(took_s, times_s.get(pixels, took_s))
+        self._family.step(sessions)
+        return self._clock.monotonic() - started

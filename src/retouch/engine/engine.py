@@ -185,17 +185,13 @@ class StepEngine:
         return limit_bytes is None or plan.held_bytes + plan.peak_bytes <= limit_bytes
 
     def _entry(self, job: Job, plan: Plan) -> Entry:
-        pace = self._pace
         turns = (
             Turn(
                 job=job.id,
                 number=number,
                 tokens=plan.tokens,
-                cost=pace.share(plan.mode) * self._whole_cost(plan),
+                cost=self.family.cost(plan) + self._pace.overhead,
                 left=plan.steps,
-                # What siblings are opened with is kept by then.
-                opening=0.0 if number else pace.opening.at(plan.reference_pixels),
-                closing=pace.closing.at(plan.pixels),
                 held_bytes=plan.held_bytes,
                 peak_bytes=plan.peak_bytes,
             )
@@ -258,7 +254,7 @@ class StepEngine:
             yield from self._fail(turn, session)
             return
         run.sessions[turn.number] = session
-        self._schedule = self._schedule.opened(turn)
+        self._schedule = self._schedule.put([replace(turn, is_open=True)])
 
     def _denoise(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         """Step a group together; when that fails, each alone once, and fail those that fail."""
@@ -267,7 +263,8 @@ class StepEngine:
         started = self._clock.monotonic()
         error = self._try(partial(self.family.step, [self._session(turn) for turn in turns]))
         if error is None:
-            self._time(turns, self._clock.monotonic() - started)
+            took_s = self._clock.monotonic() - started
+            self._pace = self._pace.timed(sum(turn.cost for turn in turns), took_s)
             self._schedule = self._schedule.stepped([self._stepped(turn) for turn in turns])
             return
         if len(turns) == 1:
@@ -279,14 +276,6 @@ class StepEngine:
         for turn in turns:
             if self._is_open(turn):  # a sibling may have broken it
                 yield from self._denoise([turn])
-
-    def _time(self, turns: Sequence[Turn], took_s: float) -> None:
-        """Learn from a pass. One of both modes tells neither's part."""
-        plans = [self._runs[turn.job].plan for turn in turns]
-        modes = {plan.mode for plan in plans}
-        if len(modes) == 1:
-            work = sum(self._whole_cost(plan) for plan in plans)
-            self._pace = self._pace.timed(work, took_s, modes.pop())
 
     def _report(self, turns: Sequence[Turn]) -> Iterator[EngineEvent]:
         for id in dict.fromkeys(turn.job for turn in turns):
@@ -425,10 +414,6 @@ class StepEngine:
 
     def _elapsed_s(self, run: _Run) -> float:
         return 0.0 if run.opened_at is None else self._clock.monotonic() - run.opened_at
-
-    def _whole_cost(self, plan: Plan) -> float:
-        """Work of a step that leaves nothing out."""
-        return self.family.cost(plan) + self._pace.overhead
 
     def _is_open(self, turn: Turn) -> bool:
         run = self._runs.get(turn.job)

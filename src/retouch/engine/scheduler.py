@@ -23,8 +23,6 @@ class Turn:
     tokens: int  # in a forward pass
     cost: float  # work of one step, in the family's unit
     left: int  # steps
-    opening: float = 0.0  # work until it is open
-    closing: float = 0.0  # work after its last step
     held_bytes: int = 0  # kept between steps once open
     peak_bytes: int = 0  # taken on top while it steps or is decoded
     is_open: bool = False
@@ -39,12 +37,6 @@ class Turn:
     def is_closing(self) -> bool:
         """Whether its last step is done and its picture is being decoded."""
         return self.is_open and not self.left
-
-    @property
-    def work(self) -> float:
-        """Work left, from where it stands to its picture."""
-        opening = 0.0 if self.is_open else self.opening
-        return opening + self.cost * self.left + self.closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,7 @@ class Entry:
     @property
     def left(self) -> float:
         """Work left, in the family's unit."""
-        return sum(turn.work for turn in self.turns)
+        return sum(turn.cost * turn.left for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +73,7 @@ class Policy:
     token_budget: int = 16_384  # of one forward pass
     patience: float = 2.5  # times its own work a job may take
     slower: float = 1.25  # times as long as in order of arrival it may take, if that is more
-    passing: float = 0.3  # of what those due before it can spare, a job that passes them may take
+    passing: float = 0.25  # of what those due before it can spare, a job that passes them may take
     joins: float = 1.0  # times the work before it in a pass is what a picture may bring along
     favour: float = 4.0  # times sooner is the promise of each step of priority
     memory_bytes: int | None = None  # for all sessions together; None is no limit
@@ -121,11 +113,6 @@ class Schedule:
         """Without a job. An unknown one changes nothing."""
         return replace(self, entries=tuple(entry for entry in self.entries if entry.id != id))
 
-    def opened(self, turn: Turn) -> "Schedule":
-        """With a turn open."""
-        opened = self.put([replace(turn, is_open=True)])
-        return replace(opened, done=self.done + turn.opening)
-
     def stepped(self, turns: Sequence[Turn]) -> "Schedule":
         """With these turns, each after one more step, in place of those of the same key."""
         work = sum(turn.cost for turn in turns)
@@ -141,12 +128,12 @@ class Schedule:
         return replace(self, entries=tuple(entries))
 
     def finish(self, turn: Turn) -> "Schedule":
-        """Without a turn, whose picture is there; its job stays until it is dropped."""
+        """Without a turn; its job stays until it is dropped."""
         entries = (
             replace(entry, turns=tuple(other for other in entry.turns if other.key != turn.key))
             for entry in self.entries
         )
-        return replace(self, entries=tuple(entries), done=self.done + turn.closing)
+        return replace(self, entries=tuple(entries))
 
 
 def tick(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> Tick:

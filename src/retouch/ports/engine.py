@@ -102,11 +102,6 @@ class Plan:
         """Of the picture."""
         return self.size.width * self.size.height
 
-    @property
-    def reference_pixels(self) -> int:
-        """Of all references together."""
-        return sum(size.width * size.height for size in self.references)
-
 
 class Memory(Protocol):
     """The memory of the engine's device."""

@@ -34,25 +34,6 @@ class Device(ToyFamily):
         super().step(sessions)
 
 
-class EndedDevice(Device):
-    """One that takes time to open a picture with a reference of its size, and to decode it. What
-    it opened before it opens at once."""
-
-    def __init__(self, seconds: Callable[[int], float]) -> None:
-        super().__init__(seconds)
-        self.known: set[bytes] = set()
-
-    def open(self, plan, edit, images):
-        if images and images[0].data not in self.known:
-            self.clock.advance(0.05 + 1e-6 * plan.reference_pixels)
-            self.known.add(images[0].data)
-        return super().open(plan, edit, images)
-
-    def close(self, session):
-        self.clock.advance(0.01 + 2e-7 * session.plan.pixels)
-        return super().close(session)
-
-
 TOKENS, LARGE_TOKENS = 16 + 64, 16 + 1024  # the toy's, of the pictures that are measured with
 
 
@@ -124,27 +105,6 @@ def test_a_large_picture_is_left_out_where_it_would_take_too_long():
 
     assert device.passes
     assert not device.larges
-
-
-def test_what_a_picture_takes_beside_its_steps_is_work_too():
-    device = EndedDevice(lambda count: 0.01 * count)
-
-    pace = measured(device, limit_s=60).pace
-
-    for pixels in (64**2, 128**2, 512**2):
-        opening_s, closing_s = 0.05 + 1e-6 * pixels, 0.01 + 2e-7 * pixels
-        assert pace.opening.at(pixels) * pace.seconds == pytest.approx(opening_s, rel=1e-4)
-        assert pace.closing.at(pixels) * pace.seconds == pytest.approx(closing_s, rel=1e-4)
-
-
-def test_what_is_timed_once_only_is_taken_to_be_the_same_for_all():
-    device = EndedDevice(lambda count: 0.2 * count)  # no time for a large one
-
-    pace = measured(device, limit_s=3.0).pace
-
-    assert not device.larges
-    opening_s = pace.opening.at(512**2) * pace.seconds
-    assert opening_s == pytest.approx(0.05 + 1e-6 * 128**2, rel=1e-4)
 
 
 @pytest.mark.parametrize("disturbed", range(1, 20))

@@ -490,36 +490,6 @@ def test_the_next_passes_length_is_expected_from_those_before():
     assert engine.expected_s() == pytest.approx(2)
 
 
-class HastyFamily(ToyFamily):
-    """One whose fast steps take half as long, each mode in passes of its own."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(steps=4)
-        self.clock = clock
-
-    def plan(self, edit, images, seed):
-        return replace(super().plan(edit, images, seed), mode=edit.mode)
-
-    def step(self, sessions):
-        for session in sessions:
-            self.clock.advance(1.0 if session.plan.mode == "fast" else 2.0)
-        super().step(sessions)
-
-
-def test_fast_steps_are_expected_to_take_what_they_were_seen_to():
-    clock = FakeClock()
-    engine = StepEngine(HastyFamily(clock), clock=clock)
-    expected_s = []
-
-    for id, mode in (("a", "exact"), ("b", "fast"), ("c", "fast"), ("d", "exact")):
-        engine.add(job(id, mode=mode))
-        engine.step()
-        expected_s.append(engine.expected_s())
-        run(engine)
-
-    assert expected_s == [2, 2, 1, 2]  # b came before any was seen
-
-
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("asc"), st.integers(0, 5)), max_size=60))
 def test_every_job_ends_once_or_was_cancelled_and_cancelled_ones_are_silent(orders):

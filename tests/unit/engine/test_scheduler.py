@@ -14,7 +14,7 @@ def entry(
 ) -> Entry:
     turn = {
         name: fields.pop(name)
-        for name in ("is_open", "is_alone", "held_bytes", "peak_bytes", "opening", "closing")
+        for name in ("is_open", "is_alone", "held_bytes", "peak_bytes")
         if name in fields
     }
     turns = tuple(
@@ -65,29 +65,6 @@ def test_work_is_cost_times_steps_over_all_pictures():
     several = entry("several", cost=1, left=4, pictures=3)
 
     assert ranked(several, entry("costly", cost=5, left=2)) == ["costly", "several"]
-
-
-def test_opening_and_decoding_are_work_too():
-    plain, ends = entry("plain", left=5), entry("ends", left=2, opening=3, closing=1)
-
-    assert ranked(ends, plain) == ["plain", "ends"]
-    assert ranked(replace_open(ends), plain) == ["ends", "plain"]
-
-
-def test_the_work_that_is_done_and_left_adds_up_from_arrival_to_picture():
-    schedule = schedule_of(entry("a", cost=2, left=2, opening=3, closing=1))
-    work = schedule.entries[0].left
-    stands = [(schedule.done, schedule.entries[0].left)]
-
-    schedule = schedule.opened(schedule.turns[0])
-    stands.append((schedule.done, schedule.entries[0].left))
-    for left in (1, 0):
-        schedule = schedule.stepped([replace(schedule.turns[0], left=left)])
-        stands.append((schedule.done, schedule.entries[0].left))
-    schedule = schedule.finish(schedule.turns[0])
-    stands.append((schedule.done, schedule.entries[0].left))
-
-    assert stands == [(done, work - done) for done in (0, 3, 5, 7, 8)]
 
 
 def test_without_patience_everybody_goes_in_order_of_arrival():
@@ -334,8 +311,6 @@ def arrivals(**more) -> st.SearchStrategy[list[Arrival]]:
         "tokens": st.integers(1, 60),
         "cost": st.floats(0.1, 5.0),
         "left": st.integers(1, 6),
-        "opening": st.floats(0, 4.0),
-        "closing": st.floats(0, 4.0),
         "pictures": st.integers(1, 2),
         "owner": st.sampled_from("xyz"),
         "priority": st.integers(-1, 1),
@@ -372,18 +347,15 @@ def simulate(stream: list[Arrival], policy: Policy) -> Outcome:
             continue
         decided = tick(schedule, policy, now=now, pace_s=PACE_S)
         check(decided, schedule, policy)
-        done = schedule.done
-        if decided.opens is not None:
-            schedule = schedule.opened(decided.opens)
+        took_s = PACE_S * sum(turn.cost for turn in decided.steps)
+        outcome.longest_pass_s = max(outcome.longest_pass_s, took_s)
+        now += took_s
         stepped = [replace(turn, left=turn.left - 1, is_open=True) for turn in decided.steps]
         schedule = schedule.stepped(stepped)
         for turn in stepped:
             outcome.steps[turn.job] = outcome.steps.get(turn.job, 0) + 1
             if not turn.left:
                 schedule = schedule.finish(turn)
-        took_s = PACE_S * (schedule.done - done)
-        outcome.longest_pass_s = max(outcome.longest_pass_s, took_s)
-        now += took_s
         for it in schedule.entries:
             if not it.turns:
                 assert it.id not in outcome.finished
