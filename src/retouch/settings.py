@@ -110,8 +110,7 @@ class Settings:
     )
     compile_blocks: str = setting(
         "auto",
-        "Compiles the transformer's blocks at the start, in about a minute: auto, on CUDA only; "
-        "on; off.",
+        "Compiles the transformer's blocks at the start: auto, on CUDA only; on; off.",
     )
     token_budget: int = setting(
         0,

@@ -87,8 +87,8 @@ def load_family(
     `transformer` is a safetensors or GGUF file of that component; the folder has the others and its
     configuration. Edits may name the LoRAs in the folder `loras`; without one there are none. The
     rest of its choices are those of `Options`. `compile_blocks` is one of `CHOICES`: blocks are
-    compiled where the family can, which takes about a minute and pays on CUDA; `auto` does so
-    there, unless LoRAs or weights that move would have them compiled again and again.
+    compiled where the family can, which makes the start longer; `auto` does so on CUDA, unless
+    LoRAs or weights that move would have them compiled again and again.
     `device` and `dtype` may be `auto` (`families.device`). Raises WeightsError when the folder, a
     component or its configuration is not usable.
     """

@@ -13,7 +13,7 @@ from functools import cache
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.nn import functional
 from torch.nn.attention import varlen as torch_varlen
 
@@ -63,7 +63,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Span
     return attended[0] if len(attended) == 1 else torch.cat(attended)
 
 
-@torch.library.custom_op("retouch::attend", mutates_args=())
+@library.custom_op("retouch::attend", mutates_args=())
 def untraced(
     query: Tensor,
     key: Tensor,

@@ -45,7 +45,7 @@ class Blocks:
 def compiles(family: Family) -> bool:
     """Make the first steps of small pictures, alone and together, with blocks just compiled.
 
-    It takes about a minute, which the first edits need not wait. False, and the reason in the log,
+    What that takes, the first edits need not wait. False, and the reason in the log,
     where the compiler fails: it wants a C++ compiler, on CUDA Triton as well.
     """
     plan = family.plan(EDIT, [], 0)
