@@ -29,6 +29,7 @@ from retouch.web.guesses import Guesses
 from retouch.web.middleware import NoTrailingSlash, OnlyHttp, RequestContext
 from retouch.web.names import host_name, is_loopback
 from retouch.web.operations import Operations
+from retouch.web.overview import overview
 from retouch.web.routing import Hosts, Shelves
 from retouch.web.services import Services
 
@@ -123,8 +124,12 @@ def _addresses(desk: Desk, dialects: Sequence[Dialect]) -> ASGIApp:
         path = f"/{dialect.name}/openapi.json"
         return Path(path, Own(path, read))
 
+    async def all_there_is(request: Request) -> Response:
+        return overview(dialects, desk.forwarding.origin(request.scope))
+
     operations = Operations(services, desk.gate, Startup(services.ready))
     own = {
+        "/": all_there_is,
         "/livez": operations.livez,
         "/startupz": operations.startupz,
         "/readyz": operations.readyz,

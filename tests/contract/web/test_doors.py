@@ -314,12 +314,42 @@ async def test_a_method_an_address_does_not_take(front: Any) -> None:
     assert head.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/v1", "/v1/nope/x", "/replicate/v1/trainings/x"])
+@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/nope/x", "/replicate/v1/trainings/x"])
 async def test_an_unknown_address_is_not_found_as_an_object(front: Any, path: str) -> None:
     answer = await front.client.get(path)
 
     assert answer.status_code == 404
     assert answer.json()["status"] == 404
+
+
+async def test_the_servers_own_address_tells_what_is_spoken_where(front: Any) -> None:
+    answer = await front.client.get("/")
+
+    said = answer.json()
+    assert list(said["protocols"]) == [it.name for it in DIALECTS]
+    for dialect in DIALECTS:
+        told = said["protocols"][dialect.name]
+        assert told["base_urls"] == [f"http://127.0.0.1:8787{it}" for it in dialect.mounts]
+        assert (await front.client.get(told["openapi"])).json()["info"]["title"] == told["title"]
+    for address in (*said["health"].values(), said["figures"]):
+        assert (await front.client.get(address)).status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert (await front.client.head("/")).status_code == 200
+    assert (await front.client.post("/")).status_code == 405
+
+
+async def test_the_servers_own_address_tells_everybody_the_same(front: Any) -> None:
+    before = await front.client.get("/")
+    mine = await front.key("a telling name")
+
+    assert (await front.client.get("/", headers=mine)).content == before.content
+    async with front.caller("10.1.2.3") as stranger:
+        assert (await stranger.get("/")).content == before.content
+
+
+async def test_a_vendors_name_tells_of_that_vendor_alone(front: Any) -> None:
+    async with front.caller(base_url="http://api.replicate.com") as client:
+        assert list((await client.get("/")).json()["protocols"]) == ["replicate"]
 
 
 async def test_a_null_character_names_nothing(front: Any) -> None:
