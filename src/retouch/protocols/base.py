@@ -181,6 +181,7 @@ class Listing:
 
     limit: int = 100
     after: Cursor | None = None
+    after_id: str = ""  # the same where a page goes on behind the last id, not a cursor
     where: Filter = field(default_factory=Filter)
     nothing: bool = False  # a filter we know matches none of ours
     skip: int = 0  # how many to leave out before the page, where pages have numbers

@@ -182,10 +182,15 @@ def kind_of(error: RetouchError) -> str:
 
 
 def joined(first: Reply, second: Reply) -> Reply:
-    """One answer with the keys of both; the first keeps its own, and all else of it."""
+    """One answer with the keys of both; the first keeps its own, and all else of it.
+
+    The second's refusal is the answer: the call has something in it that only the second reads.
+    """
     match first, second:
         case Answer(status=200, body=dict(mine)), Answer(status=200, body=dict(theirs)):
             return replace(first, body={**mine, **{k: theirs[k] for k in theirs if k not in mine}})
+        case Answer(status=200), Answer():
+            return second
         case _:
             return first
 

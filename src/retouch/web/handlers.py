@@ -16,6 +16,7 @@ from starlette.responses import Response
 from retouch.domain.errors import NotFound, TooLarge
 from retouch.domain.grant import Scope
 from retouch.domain.prediction import Prediction
+from retouch.ports import Cursor
 from retouch.protocols.base import (
     Answer,
     Call,
@@ -233,8 +234,14 @@ async def file(visit: Visit) -> Reply:
 async def list_files(visit: Visit) -> Reply:
     """A page of the caller's uploads."""
     wanted = visit.dialect.listing(visit.call)
+    if wanted.nothing:
+        return visit.dialect.files(visit.call, (), None)
+    after = wanted.after
+    if wanted.after_id:
+        last = await visit.services.uploads.get(wanted.after_id, visit.owner)
+        after = Cursor(last.created_at, last.id)
     page, following = await visit.services.uploads.page(
-        visit.owner, limit=wanted.limit, after=wanted.after
+        visit.owner, limit=wanted.limit, after=after
     )
     return visit.dialect.files(visit.call, page, following)
 

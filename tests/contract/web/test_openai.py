@@ -181,12 +181,45 @@ async def test_files_are_listed_for_both_protocols_at_one_address(front: Any) ->
 
     both = (await front.client.get("/v1/files")).json()
     own = (await front.client.get("/openai/v1/files?limit=1")).json()
-    after = await front.client.get("/openai/v1/files?after=x")
 
     assert both["results"] == [file]
     assert both["data"] == own["data"]
     assert (own["data"][0]["id"], own["has_more"]) == (file["id"], False)
-    assert after.json()["error"]["param"] == "after"
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/openai/v1/files"])
+async def test_files_are_read_page_by_page(front: Any, path: str) -> None:
+    for name in "abc":
+        sent = {"content": (name, PNG, "image/png")}
+        await front.client.post("/v1/files", files=sent)
+        front.clock.advance(1)
+
+    first = (await front.client.get(f"{path}?limit=2")).json()
+    rest = (await front.client.get(f"{path}?limit=2&after={first['last_id']}")).json()
+
+    assert [it["filename"] for it in first["data"] + rest["data"]] == ["c", "b", "a"]
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    assert (await front.client.get(f"{path}?purpose=fine-tune")).json()["data"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/openai/v1/files"])
+@pytest.mark.parametrize(
+    ("query", "status", "field", "told"),
+    [
+        ("limit=0", 400, "limit", "from 1 to 10000, but got 0"),
+        ("limit=ten", 400, "limit", "an integer, but got 'ten'"),
+        ("order=asc", 400, "order", "'desc', but got 'asc'"),
+        ("after=none", 404, "file_id", "none"),
+    ],
+)
+async def test_a_page_that_cannot_be_had_is_refused_by_whose_it_is(
+    front: Any, path: str, query: str, status: int, field: str, told: str
+) -> None:
+    answer = await front.client.get(f"{path}?{query}")
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (status, field)
+    assert told in error["message"]
 
 
 async def test_every_listed_model_is_found_and_makes_pictures(front: Any) -> None:

@@ -88,6 +88,12 @@ def models():
 def files():
     listed = list(client.files.list())
     assert all(it.object == "file" for it in listed), listed
+    page = client.files.list(limit=1)
+    assert len(page.data) <= 1, page  # other clients add and delete files meanwhile
+    assert page.has_more is not None, page
+    assert not list(client.files.list(purpose="fine-tune"))
+    error = raised(BadRequestError, lambda: client.files.list(order="asc"))
+    assert error.param == "order", error
 
 
 def pixels(event):

@@ -7,7 +7,7 @@ no task to poll: an answer is held until the pictures are done. `docs/openai.md`
 
 from collections.abc import Sequence
 
-from retouch.domain.errors import NotFound, RetouchError, Violation
+from retouch.domain.errors import NotFound, RetouchError
 from retouch.domain.prediction import Prediction, Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import (
@@ -24,8 +24,9 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.protocols.openai.document import DESCRIPTION
-from retouch.protocols.openai.errors import failed, problem, refuse, refused
+from retouch.protocols.openai.errors import failed, problem, refused
 from retouch.protocols.openai.fields import HOSTS, MODELS, NAME
+from retouch.protocols.openai.pages import listing_of
 from retouch.protocols.openai.parse import submission_of
 from retouch.protocols.openai.render import (
     files_body,
@@ -37,7 +38,6 @@ from retouch.protocols.openai.render import (
 from retouch.protocols.openai.stream import ended, error_event, partial_images
 
 MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
-FILES_LIMIT = 1000
 
 ROUTES = (
     Route("POST", "/images/generations", Verb.SUBMIT),
@@ -96,12 +96,7 @@ class OpenAI(Dialect):
         return [error_event(failed(view.prediction))]
 
     def listing(self, call: Call) -> Listing:
-        if "after" in call.query:
-            words = "Unsupported parameter 'after'."
-            refuse(Violation("after", "unsupported_value", words))
-        limit = call.query.get("limit", "")
-        most = int(limit) if limit.isdecimal() and len(limit) < 6 else FILES_LIMIT
-        return Listing(limit=min(max(most, 1), FILES_LIMIT))
+        return listing_of(call)
 
     def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
         return Answer(status=200, body=files_body(files, after))

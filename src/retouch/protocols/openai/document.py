@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MAX_IMAGES, SCHEMA
+from retouch.protocols.openai.pages import LONGEST_PAGE, PAGE
 from retouch.protocols.operation import (
     BINARY,
     BOOLEAN,
@@ -211,8 +212,14 @@ OPERATIONS = {
     "GET /files": (
         Operation(
             summary="The caller's files, newest first.",
-            parameters=(Parameter(name="limit", description="1 to 1000; all of it otherwise."),),
+            parameters=(
+                Parameter(name="limit", description=f"1 to {LONGEST_PAGE}; {PAGE} at most come."),
+                Parameter(name="after", description="The last id of the page before."),
+                Parameter(name="order", schema=one_of(["desc"])),
+                Parameter(name="purpose", description="Nothing but `vision` is kept."),
+            ),
             replies={200: told("The files.", ref("Files"))},
+            refusals=(404,),
         ),
     ),
 }

@@ -11,6 +11,8 @@ HOSTS = frozenset({"api.openai.com"})
 
 MAX_IMAGES = 8
 IMAGE_FIELDS = ("image", "images", "url", "urls")
+PURPOSE = "vision"
+"""What every file is for: to be an input picture."""
 
 INPUTS: dict[str, Any] = {
     "prompt": {"type": "string", "minLength": 1, "maxLength": 32_000},

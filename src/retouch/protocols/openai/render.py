@@ -7,7 +7,7 @@ from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Output, Prediction, Status
 from retouch.ports import Cursor, File
 from retouch.protocols.base import View
-from retouch.protocols.openai.fields import LISTED
+from retouch.protocols.openai.fields import LISTED, PURPOSE
 
 MADE_AT = 1_748_476_800  # when the catalogue says its models were made, UTC seconds
 PIXELS_PER_TOKEN = 256  # 16 by 16: what one token of the model stands for
@@ -90,6 +90,6 @@ def _file(file: File) -> dict[str, Any]:
         "created_at": int(file.created_at),
         "expires_at": int(file.expires_at),
         "filename": file.name,
-        "purpose": "vision",
+        "purpose": PURPOSE,
         "status": "processed",
     }
