@@ -6,6 +6,7 @@ RetouchError
 ├── Unauthenticated    no credential, or not one of ours that still works
 ├── Forbidden          the caller's key is not for this
 ├── TooLarge           the body or a file is over a limit
+├── Encoded            the body is compressed
 ├── Throttled          the caller's key is at one of its limits; a retry may help
 ├── Busy               the server cannot take the request now; a retry may help
 │   ├── Full           because too much is queued already
@@ -76,6 +77,15 @@ class TooLarge(RetouchError):
     def __init__(self, what: str, limit_bytes: int) -> None:
         self.what, self.limit_bytes = what, limit_bytes
         super().__init__(f"{what} is larger than {limit_bytes} bytes")
+
+
+class Encoded(RetouchError):
+    """The body is in an encoding, such as gzip. Nothing here unpacks what may be a bomb."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"content-encoding {encoding[:60]!r} is not read here: send the body as it is"
+        )
 
 
 class Busy(RetouchError):

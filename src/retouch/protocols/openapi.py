@@ -12,6 +12,7 @@ from typing import Any
 import retouch
 from retouch.domain.errors import (
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -157,6 +158,8 @@ def _refusals(dialect: Dialect, route: Route, told_of: Operation) -> dict[int, R
         mount=mount,
     )
     errors: list[RetouchError] = [*MEETS[route.verb], Busy(""), Stopping(), RetouchError()]
+    if any(isinstance(it, TooLarge) for it in errors):  # it reads a body
+        errors.append(Encoded(""))
     if not (route.is_open or route.verb in OPEN_VERBS):
         errors += [Unauthenticated(missing=True), Forbidden("")]
     if names:

@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
-from retouch.domain.errors import InvalidEdit, TooLarge, Violation
+from retouch.domain.errors import Encoded, InvalidEdit, TooLarge, Violation
 from retouch.protocols.base import Call, Part
 
 MAX_PARTS = 100
@@ -118,7 +118,13 @@ async def _part(name: str, value: UploadFile | str) -> Part:
 def limited(
     receive: Receive, headers: Mapping[str, str], what: str, limit: int, slack: int = 0
 ) -> Receive:
-    """A `receive` that raises TooLarge(what, limit) once the body passes limit and slack."""
+    """A `receive` that raises TooLarge(what, limit) once the body passes limit and slack.
+
+    Raises Encoded at once for a body that is compressed.
+    """
+    encoding = headers.get("content-encoding", "")
+    if encoding and encoding.strip().lower() != "identity":
+        raise Encoded(encoding)
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit + slack:
         raise TooLarge(what, limit)

@@ -1,5 +1,6 @@
 """Who is let in, what is refused, and that every address asks."""
 
+import gzip
 import re
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,22 @@ CREATES = {
     for entry in entries.values()
     if entry.route.verb is Verb.SUBMIT
 }
+
+
+@pytest.mark.parametrize("protocol", CREATES)
+async def test_a_compressed_body_is_refused_by_name_and_a_plain_one_is_read(
+    front: Any, protocol: str
+) -> None:
+    async def sent(encoding: str) -> Any:
+        headers = {"content-encoding": encoding}
+        body = gzip.compress(b"{}") if encoding == "gzip" else b"{}"
+        return await front.client.post(CREATES[protocol], content=body, headers=headers)
+
+    refused, read = await sent("gzip"), await sent("identity")
+
+    assert refused.status_code == 415
+    assert "content-encoding 'gzip'" in refused.text.lower()
+    assert read.status_code not in (415, 500)
 
 
 @pytest.mark.parametrize("protocol", CREATES)

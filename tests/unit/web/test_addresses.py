@@ -58,5 +58,5 @@ def test_a_refusal_is_joined_with_nothing() -> None:
     refusal, other = Answer(status=422, body={"a": 1}), Answer(status=200, body={"b": 2})
 
     assert joined(refusal, other) is refusal
-    assert joined(other, refusal) is other
+    assert joined(other, refusal) is refusal
     assert isinstance(joined(Response(), other), Response)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -73,6 +74,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(403, str(error))
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.")
+        case Encoded():
+            return problem(415, f"{str(error).capitalize()}.")
         case NotFound() if is_poll:
             body = task_body(call.query.get("id", ""))
             return Answer(status=404, body={**body, "detail": UNKNOWN, "message": UNKNOWN})

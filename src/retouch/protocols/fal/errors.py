@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from retouch.domain.errors import (
     Blocked,
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -205,6 +206,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return listed(call, 422, (Violation(where, "file_too_large", words),))
         case TooLarge():
             return flat(call, 413, f"{str(error).capitalize()}.")
+        case Encoded():
+            return flat(call, 415, f"{str(error).capitalize()}.")
         case Throttled() | Busy():
             # 429 for both: this status alone has every client of fal's come back by itself.
             kind = "concurrent_requests_limit" if getattr(error, "in_flight", False) else ""

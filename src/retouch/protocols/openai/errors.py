@@ -11,6 +11,7 @@ from retouch.domain.errors import (
     BadInput,
     Blocked,
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -108,6 +109,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(404, f"Invalid URL ({call.method} {call.path})", code="unknown_url")
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.", code="request_too_large")
+        case Encoded():
+            return problem(415, f"{str(error).capitalize()}.", code="unsupported_content_encoding")
         case Throttled():
             words, code = f"Rate limit reached: {error}.", "rate_limit_exceeded"
             return problem(429, words, "requests", code, headers=_wait(error))

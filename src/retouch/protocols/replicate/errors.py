@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -87,6 +88,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return _plain(413, f"Files must be less than {size}MB in size")
         case TooLarge():
             return problem(413, f"{str(error).capitalize()}.")
+        case Encoded():
+            return problem(415, f"{str(error).capitalize()}.")
         case Throttled():
             words = f"Request was throttled. Your rate limit ({error}) resets in ~{{wait}}s."
             return _later(429, words, error.retry_after_s)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from retouch.domain.errors import (
     Busy,
+    Encoded,
     Forbidden,
     InvalidEdit,
     NotFound,
@@ -101,6 +102,8 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(403, str(error))
         case TooLarge():
             return problem(413, str(error))
+        case Encoded():
+            return problem(415, str(error))
         case Throttled():
             words = f"HTTP 429: too many requests: {error}; please try again"
             return problem(429, words, retry_after_s=error.retry_after_s)
