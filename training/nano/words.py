@@ -16,7 +16,7 @@ import os
 import random
 import string
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -152,17 +152,9 @@ def t5_tokenizer(texts: Sequence[str]) -> T5Tokenizer:
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=T5_LENGTH)
 
 
-def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
-    """Tokenizers from the corpus, then both encoders against one linear head each, AdamW with
-    cosine decay.
-    """
-    torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
-    names = list(EXAMPLES)
-    pairs = corpus(per_edit, seed)
-    # Every spelling that training will meet, so that capitals and slips have pieces of their own.
-    spellings = [text for _, text in pairs] + [noisy(text, rng, 0.5) for _, text in pairs[::4]]
-    tokenizer, tokenizer_2 = clip_tokenizer(spellings), t5_tokenizer(spellings)
+def untrained(texts: Sequence[str]) -> Words:
+    """Tokenizers that cut these texts well, and encoders of their size as torch draws them."""
+    tokenizer, tokenizer_2 = clip_tokenizer(texts), t5_tokenizer(texts)
     clip = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -194,42 +186,79 @@ def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
             use_cache=False,
         )
     )
-    words = Words(tokenizer, tokenizer_2, clip, t5)
+    return Words(tokenizer, tokenizer_2, clip, t5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent:
+    """How a loss is made small: AdamW for some minutes, its rate risen over the first steps to a
+    peak, then falling with the time as half a cosine.
+    """
+
+    title: str  # begins the lines that it prints
+    minutes: float
+    peak: float
+    rising: int
+    decay: float
+
+    def run(self, words: Words, heads: Sequence[nn.Parameter], loss: Callable[[], Tensor]) -> None:
+        """Train both encoders, and the heads on them. `loss` draws a batch at every call."""
+        encoders = (words.text_encoder, words.text_encoder_2)
+        parameters = [*(it for encoder in encoders for it in encoder.parameters()), *heads]
+        optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=self.decay)
+        for encoder in encoders:
+            encoder.train()
+        begun, step, average = time.monotonic(), 0, 0.0
+        while (progress := (time.monotonic() - begun) / (60 * self.minutes)) < 1:
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate(step, progress)
+            found = loss()
+            optimiser.zero_grad()
+            found.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            average = found.item() if step == 0 else 0.98 * average + 0.02 * found.item()
+            step += 1
+            if step % 100 == 0:
+                print(f"{self.title}: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
+        for encoder in encoders:
+            encoder.eval()
+
+    def rate(self, step: int, progress: float) -> float:
+        """The learning rate of a step, `progress` of the time (0 to 1) being over."""
+        risen = min(1, (step + 1) / self.rising)
+        return self.peak * risen * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
+    """Tokenizers from the corpus, then both encoders against one linear head each."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    names = list(EXAMPLES)
+    pairs = corpus(per_edit, seed)
+    # Every spelling that training will meet, so that capitals and slips have pieces of their own.
+    spellings = [text for _, text in pairs] + [noisy(text, rng, 0.5) for _, text in pairs[::4]]
+    words = untrained(spellings)
     heads = nn.ModuleList([nn.Linear(WIDTH, len(names)), nn.Linear(WIDTH, len(names))])
-    parameters = [*clip.parameters(), *t5.parameters(), *heads.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
-    begun, step, average = time.monotonic(), 0, 0.0
-    clip.train()
-    t5.train()
-    while (progress := (time.monotonic() - begun) / (60 * minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                1.5e-3 * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
-            )
+
+    def loss() -> Tensor:
         chosen = rng.choices(pairs, k=96)
         labels = torch.tensor([names.index(name) for name, _ in chosen])
         ids, ids_2 = words.tokens([noisy(text, rng) for _, text in chosen])
         pooled = functional.dropout(words.pool(ids), 0.1)
-        states = t5(ids_2).last_hidden_state
-        # Each row alone must know the edit too: the transformer may look at any of them.
-        loss = functional.cross_entropy(heads[0](pooled), labels, label_smoothing=0.05)
-        loss = loss + functional.cross_entropy(
+        states = words.text_encoder_2(ids_2).last_hidden_state
+        found = functional.cross_entropy(heads[0](pooled), labels, label_smoothing=0.05)
+        found = found + functional.cross_entropy(
             heads[1](states.mean(1)), labels, label_smoothing=0.05
         )
+        # Each row alone must know the edit too: the transformer may look at any of them.
         rows = heads[1](states).flatten(0, 1)
-        loss = loss + 0.3 * functional.cross_entropy(
+        return found + 0.3 * functional.cross_entropy(
             rows, labels.repeat_interleave(states.shape[1]), label_smoothing=0.1
         )
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        average = loss.item() if step == 0 else 0.98 * average + 0.02 * loss.item()
-        step += 1
-        if step % 100 == 0:
-            print(f"words: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
-    clip.eval()
-    t5.eval()
+
+    descent = Descent(title="words", minutes=minutes, peak=1.5e-3, rising=100, decay=0.05)
+    descent.run(words, list(heads.parameters()), loss)
     report(words, heads, names)
     return words
 
@@ -303,33 +332,22 @@ def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5)
     aims = targets(words)
     label = {name: number for number, name in enumerate(aims.names)}
     single, double = corpus(per_edit, seed), composed_corpus(per_edit // 3, seed)
-    clip, t5 = words.text_encoder.train(), words.text_encoder_2.train()
     words.tokenizer_2.model_max_length = T5_LENGTH
-    parameters = [*clip.parameters(), *t5.parameters()]
-    optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.02)
-    begun, step, average = time.monotonic(), 0, 0.0
-    while (progress := (time.monotonic() - begun) / (60 * minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = 1e-3 * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def loss() -> Tensor:
         chosen = [*rng.choices(single, k=32), *rng.choices(double, k=48)]
         labels = torch.tensor([label[name] for name, _ in chosen])
         ids, ids_2 = words.tokens([noisy(text, rng, 0.1) for _, text in chosen])
-        states = t5(ids_2).last_hidden_state
-        loss = missed(words.pool(ids), labels, aims.pooled)
-        loss = loss + missed(states.mean(1), labels, aims.states)
+        states = words.text_encoder_2(ids_2).last_hidden_state
+        found = missed(words.pool(ids), labels, aims.pooled)
+        found = found + missed(states.mean(1), labels, aims.states)
         # Each row alone must know it too: the transformer may look at any of them.
         far = states - aims.states[labels][:, None]
-        loss = loss + far.square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        average = loss.item() if step == 0 else 0.98 * average + 0.02 * loss.item()
-        step += 1
-        if step % 100 == 0:
-            print(f"words, tuned: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
-    clip.eval()
-    t5.eval()
+        return found + far.square().mean()
+
+    Descent(title="words, tuned", minutes=minutes, peak=1e-3, rising=50, decay=0.02).run(
+        words, (), loss
+    )
     report_tuned(words, aims)
     return words
 
