@@ -3,20 +3,14 @@
 from dataclasses import replace
 
 from hypothesis import given
-from hypothesis import strategies as st
 
-from retouch.domain.edit import Edit
 from retouch.engine.ahead import Ahead
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
 from retouch.engine.scheduler import Policy
-from retouch.ports import Finished, Job, Stepped
+from retouch.ports import Finished, Stepped
 from retouch.testing import FakeClock
-from tests.unit.engine.hands import Hands
-
-
-def job(id: str, **fields) -> Job:
-    return Job(id, Edit(prompt=id, seed=1, **fields), ())
+from tests.unit.engine.hands import JOBS, Hands, job, pictures_by_job
 
 
 def make(warm=lambda *_: None, family=None, **engine):
@@ -128,23 +122,9 @@ def test_nothing_is_made_ready_without_memory_for_it():
         assert len(hands.given) == begun
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 4)), max_size=8))
+@given(JOBS)
 def test_whatever_is_ready_when_every_job_ends_as_it_would_without(jobs):
-    made = []
-    for is_ahead in (False, True):
-        hands = Hands()
-        ahead = Ahead(lambda *_: None, hands) if is_ahead else None
-        engine = StepEngine(ToyFamily(), clock=FakeClock(), ahead=ahead)
-        events = []
-        for number, (steps, count, ready) in enumerate(jobs):
-            engine.add(job(str(number), steps=steps, count=count))
-            events += engine.step()
-            for work in hands.given[:ready]:
-                work.result()
-        for _ in range(99):
-            events += engine.step()
-        made.append({e.id: e.pictures for e in events if isinstance(e, Finished)})
-        assert engine.idle
+    plain = pictures_by_job(StepEngine(ToyFamily(), clock=FakeClock()), Hands(), jobs)
 
-    assert len(made[0]) == len(jobs)
-    assert made[0] == made[1]
+    assert pictures_by_job(*make(), jobs) == plain
+    assert len(plain) == len(jobs)

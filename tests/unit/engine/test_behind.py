@@ -4,21 +4,15 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from retouch.domain.edit import Edit
 from retouch.domain.errors import EngineFailed, OutOfMemory
 from retouch.engine.behind import Behind
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
 from retouch.engine.scheduler import Policy
-from retouch.ports import Broken, Finished, Job, Stepped
+from retouch.ports import Broken, Finished, Stepped
 from retouch.testing import FakeClock
-from tests.unit.engine.hands import Hands
-
-
-def job(id: str, **fields) -> Job:
-    return Job(id, Edit(prompt=id, seed=1, **fields), ())
+from tests.unit.engine.hands import JOBS, Hands, job, pictures_by_job
 
 
 def make(family=None, decode=None, **engine):
@@ -169,23 +163,9 @@ def test_nothing_is_opened_in_the_memory_of_a_decoding():
     assert "new" in of(Stepped, engine.step())
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 4)), max_size=8))
+@given(JOBS)
 def test_whenever_it_is_decoded_every_job_ends_as_it_would_without(jobs):
-    made = []
-    for is_behind in (False, True):
-        hands, family = Hands(), ToyFamily()
-        behind = Behind(family.close, hands) if is_behind else None
-        engine = StepEngine(family, clock=FakeClock(), behind=behind)
-        events = []
-        for number, (steps, count, ready) in enumerate(jobs):
-            engine.add(job(str(number), steps=steps, count=count))
-            events += engine.step()
-            for work in hands.given[:ready]:
-                work.exception()
-        for _ in range(99):
-            events += engine.step()
-        made.append({e.id: e.pictures for e in events if isinstance(e, Finished)})
-        assert engine.idle
+    plain = pictures_by_job(StepEngine(ToyFamily(), clock=FakeClock()), Hands(), jobs)
 
-    assert len(made[0]) == len(jobs)
-    assert made[0] == made[1]
+    assert pictures_by_job(*make(), jobs) == plain
+    assert len(plain) == len(jobs)
