@@ -88,7 +88,7 @@ class Settings:
     device: str = setting("auto", "Device of the worker: auto, cpu, cuda, cuda:1, mps.")
     dtype: str = setting(
         "auto",
-        "Number format of the weights: auto, float32, bfloat16.",
+        "Number format of the weights: auto, float32, bfloat16, float16.",
         one_of("auto", "float32", "bfloat16", "float16"),
     )
     quantisation: str = setting(
@@ -111,6 +111,7 @@ class Settings:
     compile_blocks: str = setting(
         "auto",
         "Compiles the transformer's blocks at the start: auto, on CUDA only; on; off.",
+        one_of("auto", "on", "off"),
     )
     token_budget: int = setting(
         0,
@@ -252,7 +253,7 @@ class Settings:
     )
     log_level: str = setting(
         "info",
-        "Least severe log line written: debug, info, warning, error.",
+        "Least severe log line written: debug, info, warning, error, critical.",
         Rule(one_of(*LEVELS).words, lambda value: value.lower() in LEVELS),
     )
     log_format: str = setting(

@@ -38,6 +38,7 @@ def test_an_unknown_setting_names_its_source_and_the_nearest_known_one() -> None
         ("LOG_LEVEL", "loud"),
         ("DTYPE", "fp8"),
         ("OFFLOAD", "disk"),
+        ("COMPILE_BLOCKS", "maybe"),
         ("QUANTISATION", "int4"),
         ("PUBLIC_URL", "edit.example"),
         ("DATABASE", "retouch.db"),
