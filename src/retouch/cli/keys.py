@@ -92,7 +92,10 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             case "revoke":
                 if not await keys.revoke(arguments.id):
                     raise NotFound("key", arguments.id)
-                print(f"revoked {arguments.id}")
+                if arguments.json:
+                    print_json({"revoked": arguments.id})
+                else:
+                    print(f"revoked {arguments.id}")
     return 0
 
 

@@ -44,10 +44,16 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             case "cancel":
                 found = await _find(store, arguments.id)
                 moved = await store.advance(found.id, Cancel("operator"))
-                print(f"{found.id} {'canceled' if moved else f'is already {found.status}'}")
+                if arguments.json:
+                    print_json({"id": found.id, "canceled": moved is not None})
+                else:
+                    print(f"{found.id} {'canceled' if moved else f'is already {found.status}'}")
             case "delete":
                 gone = await open_eraser(settings, store).delete(arguments.id, None)
-                print(f"{arguments.id} {'deleted' if gone else 'was deleted before'}")
+                if arguments.json:
+                    print_json({"id": arguments.id, "deleted": gone})
+                else:
+                    print(f"{arguments.id} {'deleted' if gone else 'was deleted before'}")
     return 0
 
 
