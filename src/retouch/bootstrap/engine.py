@@ -128,9 +128,9 @@ def run_edit(
 
 
 def _read_picture(path: Path, settings: Settings) -> Picture:
-    from retouch.images.decode import Limits, decode_bytes
+    from retouch.images.decode import ImageLimits, decode_bytes
 
-    limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     try:
         return decode_bytes(path.read_bytes(), limits)
     except OSError as error:

@@ -23,7 +23,7 @@ from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer
 from retouch.domain.errors import RetouchError
 from retouch.engine.calibration import Calibration, calibrate
 from retouch.engine.engine import StepEngine
-from retouch.images.decode import Limits
+from retouch.images.decode import ImageLimits
 from retouch.images.process import ProcessDecoder
 from retouch.net.chat import ChatUpsampler
 from retouch.net.fetch import FetchPolicy, GuardedFetcher
@@ -83,7 +83,7 @@ def _measure(settings: Settings, family: Family) -> Calibration:
 async def _work(
     settings: Settings, name: str, engine: StepEngine, safety: Safety, ready: Callable[[], None]
 ) -> None:
-    limits = Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     meters = WorkerMeters(engine.free_bytes)
     decoder = ProcessDecoder(
         limits, memory_bytes=settings.decode_memory_bytes, on_death=meters.decoder_died

@@ -18,7 +18,7 @@ from PIL import (
 )
 
 from retouch.domain.errors import BadInput
-from retouch.images.decode import Limits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes
 from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
 
 PLUGINS = (
@@ -29,16 +29,16 @@ PLUGINS = (
 
 
 def main(arguments: list[str]) -> None:
-    """Serve; the arguments are memory in bytes, then `Limits` in order."""
+    """Serve; the arguments are memory in bytes, then `ImageLimits` in order."""
     memory_bytes, max_bytes, max_pixels, max_side = map(int, arguments)
-    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, max_side=max_side)
+    limits = ImageLimits(max_bytes=max_bytes, max_pixels=max_pixels, max_side=max_side)
     Image.preinit()  # else the first `open` imports these
     Image.MAX_IMAGE_PIXELS = None  # `limits` rule here, with a better sentence
     _confine(memory_bytes)
     serve(sys.stdin.buffer, sys.stdout.buffer, limits)
 
 
-def serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
+def serve(requests: IO[bytes], replies: IO[bytes], limits: ImageLimits) -> None:
     """Answer every request until there are no more."""
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
         (length,) = REQUEST.unpack(head)

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from retouch.domain.errors import BadInput
 from retouch.domain.picture import Picture
+from retouch.images.kind import kind_of
 
 WHITE = (255, 255, 255)
 """What shows through transparent pixels."""
@@ -32,7 +33,7 @@ _UPRIGHT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ImageLimits:
     """What an input image may be at most."""
 
     max_bytes: int = 25_000_000
@@ -40,11 +41,11 @@ class Limits:
     max_side: int = 16_384
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ImageLimits()
 
 
-def sniff(data: bytes, limits: Limits) -> str:
-    """The format's name by its first bytes; raises BadInput. Cheap enough for any thread."""
+def checked_kind(data: bytes, limits: ImageLimits) -> str:
+    """The kind of a file that is worth decoding; raises BadInput. Cheap enough for any thread."""
     if not data:
         raise BadInput("The input image is empty.")
     if len(data) > limits.max_bytes:
@@ -52,29 +53,24 @@ def sniff(data: bytes, limits: Limits) -> str:
             f"The input image is {_megabytes(len(data))}, "
             f"more than the {_megabytes(limits.max_bytes)} allowed."
         )
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "webp"
-    raise BadInput("The input image could not be decoded: not a jpeg, png, gif or webp.")
+    kind = kind_of(data)
+    if kind is None:
+        raise BadInput("The input image could not be decoded: not a jpeg, png, gif or webp.")
+    return kind
 
 
-def decode_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
     """The first frame: upright, 8-bit sRGB, transparency over white.
 
     Raises BadInput with a sentence for the user.
     """
-    name = sniff(data, limits)
-    if name == "webp":  # Pillow allocates two whole canvases merely to open one
+    kind = checked_kind(data, limits)
+    if kind == "webp":  # Pillow allocates two whole canvases merely to open one
         _judge(*_webp_size(data), limits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=[name.upper()]) as image:
+            with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
                 _judge(*image.size, limits)
                 upright = _upright_rgb(image)
     except BadInput:
@@ -85,12 +81,12 @@ def decode_bytes(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Picture:
         raise BadInput("The input image could not be decoded: it needs too much memory.") from None
     except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
         raise BadInput(
-            f"The input image could not be decoded: the {name} file is damaged or cut short."
+            f"The input image could not be decoded: the {kind} file is damaged or cut short."
         ) from None
     return Picture(upright.width, upright.height, upright.tobytes())
 
 
-def _judge(width: int, height: int, limits: Limits) -> None:
+def _judge(width: int, height: int, limits: ImageLimits) -> None:
     size = f"{width}x{height} pixels"
     if width < 1 or height < 1:
         raise BadInput("The input image has no pixels.")
@@ -102,7 +98,7 @@ def _judge(width: int, height: int, limits: Limits) -> None:
         raise _too_many_pixels(f"{size}, ", limits)
 
 
-def _too_many_pixels(size: str, limits: Limits) -> BadInput:
+def _too_many_pixels(size: str, limits: ImageLimits) -> BadInput:
     return BadInput(
         f"The input image is {size}more than the {limits.max_pixels / 1e6:g} megapixels allowed."
     )

@@ -20,7 +20,7 @@ from typing import IO
 
 from retouch.domain.errors import BadInput, Busy
 from retouch.domain.picture import Picture
-from retouch.images.decode import DEFAULT_LIMITS, Limits, sniff
+from retouch.images.decode import DEFAULT_LIMITS, ImageLimits, checked_kind
 from retouch.images.frame import FAILURE, MAX_SENTENCE, PICTURE, REPLY, REQUEST
 
 TRIES = 2
@@ -36,7 +36,7 @@ class ProcessDecoder:
 
     def __init__(
         self,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ImageLimits = DEFAULT_LIMITS,
         *,
         processes: int = 1,
         timeout_s: float = 20.0,
@@ -74,7 +74,7 @@ class ProcessDecoder:
 
         A cancelled call leaves its child to finish and be reused.
         """
-        sniff(data, self._limits)
+        checked_kind(data, self._limits)
         if self._is_stopped:
             raise Busy("The server is stopping.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, data)
@@ -130,7 +130,7 @@ class _Died(Exception):
 class _Child:
     """One decoding process and the pipe to it. Used by one thread at a time."""
 
-    def __init__(self, limits: Limits, memory_bytes: int) -> None:
+    def __init__(self, limits: ImageLimits, memory_bytes: int) -> None:
         numbers = (memory_bytes, limits.max_bytes, limits.max_pixels, limits.max_side)
         self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers for arguments
             [sys.executable, "-P", "-m", "retouch.images.child", *map(str, numbers)],

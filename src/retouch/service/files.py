@@ -5,24 +5,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from retouch.domain.errors import NotFound
+from retouch.images.kind import kind_of
 from retouch.ports import Blobs, Clock, Cursor, File, Files
 from retouch.protocols.base import Upload
 from retouch.service.identity import Entropy, draw_id
 from retouch.service.places import Places
 
-MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"GIF87a", 0, "image/gif"),
-    (b"GIF89a", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-)
 NAME_LIMIT = 200
 
 
-def sniff(data: bytes) -> str | None:
-    """The type of a picture by its first bytes; None when it is none we know."""
-    return next((kind for magic, at, kind in MAGIC if data[at : at + len(magic)] == magic), None)
+def picture_type(data: bytes) -> str | None:
+    """The media type of a picture by its first bytes; None when it is none we know."""
+    kind = kind_of(data)
+    return kind and f"image/{kind}"
 
 
 class Uploads:
@@ -54,7 +49,7 @@ class Uploads:
             id=id,
             owner=owner,
             name=_file_name(upload.name),
-            content_type=sniff(upload.data) or _plain_type(upload.content_type),
+            content_type=picture_type(upload.data) or _plain_type(upload.content_type),
             size_bytes=len(upload.data),
             sha256=sha256,
             md5=md5,

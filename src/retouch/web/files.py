@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from retouch.domain.errors import NotFound
-from retouch.service.files import sniff
+from retouch.service.files import picture_type
 from retouch.web.services import Services
 
 CONTENT_TYPES = {
@@ -73,7 +73,7 @@ def _range(first: str, last: str, size: int) -> tuple[int, int]:
 
 def _type_of(key: str, data: bytes) -> str:
     named = CONTENT_TYPES.get(key.rpartition(".")[2])
-    return named or sniff(data) or "application/octet-stream"
+    return named or picture_type(data) or "application/octet-stream"
 
 
 def _refused(status: int, detail: str) -> Response:

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from retouch.domain.errors import BadInput
 from retouch.domain.picture import Picture
-from retouch.images.decode import Limits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -269,13 +269,13 @@ def test_webp_sizes_are_read_from_plain_files(options: dict[str, object]) -> Non
     data = save(stripes(), "WEBP", **options)
 
     with pytest.raises(BadInput, match="24x8 pixels, more than"):
-        decode_bytes(data, Limits(max_pixels=191))
-    assert decode_bytes(data, Limits(max_pixels=192)).width == 24
+        decode_bytes(data, ImageLimits(max_pixels=191))
+    assert decode_bytes(data, ImageLimits(max_pixels=192)).width == 24
 
 
 def test_too_many_bytes_are_refused() -> None:
     with pytest.raises(BadInput, match=r"is 101 bytes, more than the 100 bytes allowed"):
-        decode_bytes(b"\xff\xd8\xff" + bytes(98), Limits(max_bytes=100))
+        decode_bytes(b"\xff\xd8\xff" + bytes(98), ImageLimits(max_bytes=100))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -310,7 +310,7 @@ def test_mutated_files_decode_or_are_refused_in_our_words(
     data = (seed[:at] + patch + seed[at + len(patch) :])[: int(end * len(seed))]
 
     try:
-        picture = decode_bytes(data, Limits(max_pixels=1_000_000))
+        picture = decode_bytes(data, ImageLimits(max_pixels=1_000_000))
     except BadInput as error:
         sentence = str(error)
     else:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from retouch.domain.errors import BadInput
-from retouch.images.decode import Limits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes
 from retouch.images.frame import FAILURE, PICTURE, REPLY
 from retouch.images.process import ProcessDecoder, read_reply
 
@@ -86,7 +86,7 @@ async def test_a_bomb_of_a_few_kilobytes_is_refused_by_its_size(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is Linux's")
 async def test_a_bomb_that_is_let_in_meets_the_limit_of_memory() -> None:
-    lax = ProcessDecoder(Limits(max_pixels=10**9), memory_bytes=128 << 20)
+    lax = ProcessDecoder(ImageLimits(max_pixels=10**9), memory_bytes=128 << 20)
 
     with pytest.raises(BadInput, match="too much memory"):
         await lax.decode(bomb(9_434))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from retouch.domain.errors import BadInput, Busy
-from retouch.images.decode import Limits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes
 from retouch.images.process import ProcessDecoder
 
 
@@ -82,7 +82,7 @@ async def test_a_time_out_is_a_sentence_and_the_next_child_is_fresh() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is Linux's")
 async def test_too_much_memory_is_a_sentence_and_the_next_image_is_fine() -> None:
-    limits = Limits(max_pixels=100_000_000)
+    limits = ImageLimits(max_pixels=100_000_000)
     decoder = ProcessDecoder(limits, memory_bytes=160 << 20)
     file = io.BytesIO()
     Image.new("L", (6000, 6000)).save(file, "PNG", compress_level=1)

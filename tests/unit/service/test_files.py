@@ -7,7 +7,7 @@ import pytest
 from retouch.blobs import ObstoreBlobs
 from retouch.domain.errors import NotFound
 from retouch.protocols.base import Upload
-from retouch.service.files import Uploads, sniff
+from retouch.service.files import Uploads, picture_type
 from retouch.service.janitor import Janitor
 from retouch.testing import FakeClock, MemoryStore
 
@@ -20,11 +20,12 @@ from retouch.testing import FakeClock, MemoryStore
         (b"GIF89a...", "image/gif"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
         (b"<svg/>", None),
+        (b"\x00" * 8 + b"WEBP", None),
         (b"", None),
     ],
 )
 def test_pictures_are_known_by_their_first_bytes(data: bytes, kind: str | None) -> None:
-    assert sniff(data) == kind
+    assert picture_type(data) == kind
 
 
 class Shelf:
