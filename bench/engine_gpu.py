@@ -27,7 +27,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from retouch.engine.families.blocks import Blocks
-from retouch.engine.families.packed import BLOCKS, Request, prepare, velocity
+from retouch.engine.families.packed import Request, velocity
+from retouch.engine.families.packed_flux1 import BLOCKS, prepare
 from retouch.engine.families.positions import position_ids
 
 KONTEXT_DEV: dict[str, Any] = {
@@ -224,17 +225,16 @@ def made(model: Any, scale: Scale, side: int, references: Sequence[int]) -> Made
     return Made(request, latents, stock, len(ids))
 
 
-def ours(model: Any, it: Made, blocks: Blocks | None = None) -> Tensor:
+def ours(model: Any, it: Made, blocks: Blocks = BLOCKS) -> Tensor:
     """A step of one request by the packed forward."""
     torch.compiler.cudagraph_mark_step_begin()  # lets graphs of the last step be reused
-    return velocity(model, [it.request], [it.latents], [0], blocks)[0]
+    return velocity(model, blocks, [it.request], [it.latents], [0])[0]
 
 
 def together(model: Any, pack: Sequence[Made]) -> list[Tensor]:
     """A step of several in one pass."""
-    return velocity(
-        model, [it.request for it in pack], [it.latents for it in pack], [0] * len(pack)
-    )
+    requests, latents = [it.request for it in pack], [it.latents for it in pack]
+    return velocity(model, BLOCKS, requests, latents, [0] * len(pack))
 
 
 def theirs(model: Any, it: Made) -> Tensor:

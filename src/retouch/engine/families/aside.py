@@ -57,6 +57,14 @@ def seen(
     return joined([pair[0] for pair in pairs]), joined([pair[1] for pair in pairs]), spans
 
 
+def looked(
+    look: Look | None, rows: Rows, key: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Spans]:
+    """The keys and values that are attended to, and whose is whose: a pass's own and no others,
+    unless it looks beside."""
+    return (key, value, rows.joint_spans) if look is None else look(key, value)
+
+
 def spans(beside: Sequence[Beside] | None, rows: Rows) -> Spans:
     """Whose is whose of the keys and values that `seen` gives, or of a pass's own."""
     if beside is None:

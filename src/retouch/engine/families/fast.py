@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from retouch.engine.families.aside import Beside, Pair
+from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.packed import Request, recalled_velocity
 from retouch.engine.families.recall import Recall, Recalled
 from retouch.engine.families.regional import Kind, Region, edited, kind_of
@@ -36,7 +37,11 @@ class _Part:
 
 
 def fast_steps(
-    model: Any, sessions: Sequence[Session], tolerance: float, likeness: float
+    model: Any,
+    blocks: Blocks,
+    sessions: Sequence[Session],
+    tolerance: float,
+    likeness: float,
 ) -> list[Moved]:
     """The step each session is at, in one pass; none has moved yet.
 
@@ -47,11 +52,15 @@ def fast_steps(
     parts = [_part(session) for session in sessions]
     return [
         _moved(session, part, step, likeness)
-        for session, part, step in zip(sessions, parts, _pass(model, parts, tolerance), strict=True)
+        for session, part, step in zip(
+            sessions, parts, _pass(model, blocks, parts, tolerance), strict=True
+        )
     ]
 
 
-def _pass(model: Any, parts: Sequence[_Part], tolerance: float) -> list[Recalled | None]:
+def _pass(
+    model: Any, blocks: Blocks, parts: Sequence[_Part], tolerance: float
+) -> list[Recalled | None]:
     """All parts in one pass; None for those without a row."""
     places = [place for place, part in enumerate(parts) if part.request.target_tokens]
     steps: list[Recalled | None] = [None] * len(parts)
@@ -61,6 +70,7 @@ def _pass(model: Any, parts: Sequence[_Part], tolerance: float) -> list[Recalled
     looks_beside = any(part.beside.is_needed for part in brought)
     found = recalled_velocity(
         model,
+        blocks,
         [part.request for part in brought],
         [part.latents for part in brought],
         [part.step for part in brought],

@@ -34,7 +34,8 @@ from retouch.engine.families.device import beside, check_device, finish, guarded
 from retouch.engine.families.fast import Moved, fast_steps
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed import BLOCKS, modulations, prepare, velocity
+from retouch.engine.families.packed import velocity
+from retouch.engine.families.packed_flux1 import BLOCKS, modulations, prepare
 from retouch.engine.families.positions import Grid, position_ids
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.engine.families.reference import reference_sizes, stitched_size
@@ -262,13 +263,15 @@ class Flux1Family:
 
     def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Moved]:
         if mode == "fast":
-            return fast_steps(self._model, sessions, self._fast_tolerance, self._fast_likeness)
+            return fast_steps(
+                self._model, BLOCKS, sessions, self._fast_tolerance, self._fast_likeness
+            )
         velocities = velocity(
             self._model,
+            self._blocks,
             [session.request for session in sessions],
             [session.latents for session in sessions],
             [session.index for session in sessions],
-            self._blocks,
         )
         return [Moved(each) for each in velocities]
 

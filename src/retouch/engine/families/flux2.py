@@ -34,13 +34,8 @@ from retouch.engine.families.checkpoint import (
 from retouch.engine.families.device import beside, check_device, finish, guarded
 from retouch.engine.families.footprint import with_footprint
 from retouch.engine.families.lora import LoraShelf
-from retouch.engine.families.packed_flux2 import (
-    BLOCKS,
-    Request,
-    prepare,
-    recalled_velocity,
-    velocity,
-)
+from retouch.engine.families.packed import Request, recalled_velocity, velocity
+from retouch.engine.families.packed_flux2 import BLOCKS, MODULATIONS, modulations_at, prepare
 from retouch.engine.families.positions import Grid, planes
 from retouch.engine.families.recall import Recall, Recalled, recall_bytes
 from retouch.engine.families.recipe import Recipe, read_recipe
@@ -178,7 +173,7 @@ class Flux2Family:
             seed=seed,
             tokens=(2 if _is_guided(guidance) else 1) * (recipe.max_sequence_length + rows),
         )
-        plan = with_footprint(plan, self._model, self._parts.vae)
+        plan = with_footprint(plan, self._model, self._parts.vae, MODULATIONS)
         return self._fast(plan) if edit.mode == "fast" else plan
 
     def open(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Session:
@@ -190,13 +185,14 @@ class Flux2Family:
             ids = planes(
                 self.recipe.max_sequence_length, target, [_grid(size) for size in plan.references]
             ).to(self._device)
+            mu = fitted_mu(target[0] * target[1], plan.steps)
+            sigmas = torch.from_numpy(shifted_sigmas(plan.steps, mu, self._parts.shift))
+            modulations = modulations_at(self._model, self._timesteps(sigmas))
+            texts = [self._encoded(prompt).to(self._dtype) for prompt in _prompts(plan, edit)]
             requests = tuple(
-                prepare(self._model, self._encoded(prompt).to(self._dtype), references, ids)
-                for prompt in _prompts(plan, edit)
+                prepare(self._model, text, references, ids, modulations) for text in texts
             )
-            tokens = target[0] * target[1]
-            sigmas = shifted_sigmas(plan.steps, fitted_mu(tokens, plan.steps), self._parts.shift)
-            session = Session(plan, requests, self._noise(plan), torch.from_numpy(sigmas))
+            session = Session(plan, requests, self._noise(plan), sigmas)
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             finish(self._device)
@@ -326,9 +322,9 @@ class Flux2Family:
     def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Moved]:
         requests = [request for session in sessions for request in session.requests]
         twins = [session for session in sessions for _ in session.requests]
-        latents, timesteps = [session.latents for session in twins], self._timesteps(twins)
+        latents, steps = [each.latents for each in twins], [each.index for each in twins]
         if mode == "exact":
-            velocities = iter(velocity(self._model, requests, latents, timesteps, self._blocks))
+            velocities = iter(velocity(self._model, self._blocks, requests, latents, steps))
             return [
                 Moved(guided([next(velocities) for _ in session.requests], session.plan.guidance))
                 for session in sessions
@@ -338,13 +334,13 @@ class Flux2Family:
             for session in sessions
             for recall in session.recalls or (None,) * len(session.requests)
         ]
-        steps = iter(
+        ends = iter(
             recalled_velocity(
-                self._model, requests, latents, timesteps, recalls, self._fast_tolerance
+                self._model, BLOCKS, requests, latents, steps, recalls, self._fast_tolerance
             )
         )
         return [
-            _moved([next(steps) for _ in session.requests], session.plan.guidance)
+            _moved([next(ends) for _ in session.requests], session.plan.guidance)
             for session in sessions
         ]
 
@@ -391,11 +387,11 @@ class Flux2Family:
         mean = norm.running_mean.view(1, -1, 1, 1).to(like)
         return mean, torch.sqrt(variance).to(like)
 
-    def _timesteps(self, sessions: Sequence[Session]) -> Tensor:
-        """Noise levels (B,) as the pipeline hands them over: t = 1000 sigma in the model's
+    def _timesteps(self, sigmas: Tensor) -> Tensor:
+        """Noise levels (steps,) as the pipeline hands them over: t = 1000 sigma in the model's
         precision, divided by 1000 there."""
-        now = torch.stack([session.sigmas[session.index] for session in sessions])
-        return (now * self._parts.shift.num_train_timesteps).to(self._device, self._dtype) / 1000
+        now = sigmas[:-1] * self._parts.shift.num_train_timesteps
+        return now.to(self._device, self._dtype) / 1000
 
 
 def _moved(steps: Sequence[Recalled], guidance: float | None) -> Moved:

@@ -9,6 +9,7 @@ from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import load_family
 from retouch.engine.families.packed import recalled_velocity, velocity
+from retouch.engine.families.packed_flux1 import BLOCKS
 from retouch.ports import Finished, Job
 from retouch.testing import FakeClock
 
@@ -78,13 +79,13 @@ def test_each_request_of_a_pass_is_judged_by_itself(weights):
     model, requests = family._model, [session.request for session in sessions]
     latents = [session.latents for session in sessions]
     with torch.inference_mode():
-        whole = recalled_velocity(model, requests, latents, [0] * 3, [None] * 3, 1e9)
+        whole = recalled_velocity(model, BLOCKS, requests, latents, [0] * 3, [None] * 3, 1e9)
         recalls = [whole[0].recall, None, whole[2].recall]
 
-        mixed = recalled_velocity(model, requests, latents, [3] * 3, recalls, 1e9)
+        mixed = recalled_velocity(model, BLOCKS, requests, latents, [3] * 3, recalls, 1e9)
 
-        exact = velocity(model, requests, latents, [3] * 3)
-        alone = recalled_velocity(model, requests[2:], latents[2:], [3], recalls[2:], 1e9)
+        exact = velocity(model, BLOCKS, requests, latents, [3] * 3)
+        alone = recalled_velocity(model, BLOCKS, requests[2:], latents[2:], [3], recalls[2:], 1e9)
     assert [step.is_reused for step in whole] == [False] * 3
     assert [step.is_reused for step in mixed] == [True, False, True]
     assert torch.equal(mixed[1].velocity, exact[1])

@@ -7,7 +7,8 @@ from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import load_family
-from retouch.engine.families.packed_flux2 import recalled_velocity, velocity
+from retouch.engine.families.packed import recalled_velocity, velocity
+from retouch.engine.families.packed_flux2 import BLOCKS
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from retouch.ports import Finished, Job
 from retouch.testing import FakeClock
@@ -71,23 +72,23 @@ def test_each_request_of_a_pass_is_judged_by_itself(folder):
     sessions = [opened(family, seed=seed, guidance=1.0) for seed in range(3)]
     requests = [session.requests[0] for session in sessions]
     latents = [session.latents for session in sessions]
-    early, late = torch.full((3,), 0.9), torch.full((3,), 0.5)
     with torch.inference_mode():
 
-        def recalled(places, times, recalls):
+        def recalled(places, step, recalls):
             return recalled_velocity(
                 family._model,
+                BLOCKS,
                 [requests[place] for place in places],
                 [latents[place] for place in places],
-                times[places].bfloat16(),
+                [step] * len(places),
                 recalls,
                 1e9,
             )
 
-        whole = recalled([0, 1, 2], early, [None] * 3)
-        mixed = recalled([0, 1, 2], late, [whole[0].recall, None, whole[2].recall])
-        alone = recalled([2], late, [whole[2].recall])
-        exact = velocity(family._model, requests, latents, late.bfloat16())
+        whole = recalled([0, 1, 2], 0, [None] * 3)
+        mixed = recalled([0, 1, 2], 3, [whole[0].recall, None, whole[2].recall])
+        alone = recalled([2], 3, [whole[2].recall])
+        exact = velocity(family._model, BLOCKS, requests, latents, [3] * 3)
 
     assert [step.is_reused for step in whole] == [False] * 3
     assert [step.is_reused for step in mixed] == [True, False, True]

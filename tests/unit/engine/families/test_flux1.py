@@ -242,10 +242,10 @@ def test_cancelling_midway_frees_every_tensor_and_the_room(family):
 
 
 def test_a_request_that_breaks_the_shared_pass_breaks_alone(family, engine, monkeypatch):
-    def velocity(model, requests, *rest):
+    def velocity(model, blocks, requests, *rest):
         if any(request.target_tokens == 6 for request in requests):
             raise RuntimeError("shape mismatch")
-        return true_velocity(model, requests, *rest)
+        return true_velocity(model, blocks, requests, *rest)
 
     true_velocity = flux1.velocity
     monkeypatch.setattr(flux1, "velocity", velocity)

@@ -9,6 +9,7 @@ from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine.families import load_family
 from retouch.engine.families.packed import velocity
+from retouch.engine.families.packed_flux1 import BLOCKS
 
 
 def photo(width: int, height: int) -> Picture:
@@ -60,7 +61,7 @@ def test_a_pass_equals_the_stock_forward(family):
         text = family._text.encode(edit.prompt)
         references = family._references(plan, REQUESTS[3][1])
         now = (session.sigmas[session.index] * 1000).to(family._dtype) / 1000
-        (ours,) = velocity(model, [session.request], [session.latents], [session.index])
+        (ours,) = velocity(model, BLOCKS, [session.request], [session.latents], [session.index])
         ids = session_ids(family, plan, edit)
         theirs = model(
             hidden_states=torch.cat([session.latents, references])[None],

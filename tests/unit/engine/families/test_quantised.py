@@ -12,6 +12,7 @@ from retouch.domain.edit import Edit, Lora, Size
 from retouch.domain.picture import Picture
 from retouch.engine.families import WHOLE, WeightsError, load_family, quantised
 from retouch.engine.families.packed import velocity
+from retouch.engine.families.packed_flux1 import BLOCKS
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from tests.unit.engine.families.test_lora import TARGETS, write_lora
@@ -171,7 +172,7 @@ def test_a_pass_is_that_of_diffusers_over_the_same_weights(weights, quantisation
     text = 24
     with torch.inference_mode():
         encoded = family._text.encode(edit.prompt)
-        (ours,) = velocity(family._model, [session.request], [session.latents], [0])
+        (ours,) = velocity(family._model, BLOCKS, [session.request], [session.latents], [0])
         ids = import_module("retouch.engine.families.positions").position_ids(
             text, (3, 4), [], layout="offset", origin="corner"
         )

@@ -13,6 +13,7 @@ from retouch.engine.engine import StepEngine
 from retouch.engine.families import fast, load_family
 from retouch.engine.families.aside import Beside, aside_bytes
 from retouch.engine.families.packed import recalled_velocity, velocity
+from retouch.engine.families.packed_flux1 import BLOCKS
 from retouch.engine.families.regional import Region, edited, kind_of
 from retouch.engine.scheduler import Policy
 from retouch.ports import Finished, Job
@@ -112,13 +113,15 @@ def test_at_the_step_it_was_noted_a_region_moves_as_in_a_whole_pass(family, is_e
     session = opened(family)
     model, request, latents = family._model, session.request, session.latents
     with torch.inference_mode():
-        (whole,) = velocity(model, [request], [latents], [3])
+        (whole,) = velocity(model, BLOCKS, [request], [latents], [3])
         notes = []
-        recalled_velocity(model, [request], [latents], [3], [None], 0, [Beside(notes=notes)])
+        recalled_velocity(
+            model, BLOCKS, [request], [latents], [3], [None], 0, [Beside(notes=notes)]
+        )
         region = Region.of(request, is_edited, notes, whole)
 
         (step,) = recalled_velocity(
-            model, [region.request], [latents[region.places]], [3], [None], 0,
+            model, BLOCKS, [region.request], [latents[region.places]], [3], [None], 0,
             [Beside(aside=region.aside)],
         )  # fmt: skip
 
