@@ -9,7 +9,6 @@ import time
 from retouch.cli import setting_flags
 from retouch.cli.numbers import whole
 from retouch.cli.table import moment, print_json, print_table
-from retouch.domain.errors import NotFound
 from retouch.domain.grant import ALL_SCOPES, UNITS_S, Grant, Rate, Scope
 from retouch.domain.prediction import Kept
 from retouch.ports import Key
@@ -34,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _grant_arguments(create.add_argument_group("what it permits"))
     listing = verbs.add_parser("list", help="list keys, without their secrets")
     revoke = verbs.add_parser("revoke", help="make a key useless at once")
-    revoke.add_argument("id", help="the key's id or its name")
+    revoke.add_argument("id", help="the key's id, or its name where no other has it")
     for verb in (create, listing, revoke):
         verb.add_argument("--json", action="store_true", help="print JSON")
         setting_flags(verb, "data", "database")
@@ -90,12 +89,11 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
                 else:
                     print_table(FIELDS, [[row[name] for name in FIELDS] for row in rows])
             case "revoke":
-                if not await keys.revoke(arguments.id):
-                    raise NotFound("key", arguments.id)
+                revoked = await keys.revoke(arguments.id)
                 if arguments.json:
-                    print_json({"revoked": arguments.id})
+                    print_json({"revoked": revoked})
                 else:
-                    print(f"revoked {arguments.id}")
+                    print(f"revoked {revoked}")
     return 0
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from functools import partial
 
+from retouch.domain.errors import NotFound, RetouchError
 from retouch.domain.grant import EVERYTHING, Grant
 from retouch.net.signing import key_matches, new_key, parse_key
 from retouch.ports import Clock, Key, Keys
@@ -13,6 +14,13 @@ from retouch.service.shared import Shared
 CACHE_S = 1.0
 """How long a key that was found is trusted without another look: a revocation takes effect then."""
 CACHE_SIZE = 1024
+
+
+class Ambiguous(RetouchError):
+    """Several keys have a name, so it says of none of them that it is meant."""
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        super().__init__(f"{len(ids)} keys have the name {name!r}; say an id: {', '.join(ids)}")
 
 
 class KeyService:
@@ -45,15 +53,20 @@ class KeyService:
         """Every key, oldest first, revoked ones included."""
         return await self._keys.list_keys()
 
-    async def revoke(self, id_or_name: str) -> bool:
-        """Revoke the key with this id, or every key with this name; False when there is none."""
+    async def revoke(self, id_or_name: str) -> str:
+        """Revoke the key with this id, or the only one with this name; which it was.
+
+        Raises NotFound, and Ambiguous where several have the name.
+        """
         keys = [key for key in await self._keys.list_keys() if key.revoked_at is None]
-        chosen = [key for key in keys if key.id == id_or_name]
-        chosen = chosen or [key for key in keys if key.name == id_or_name]
-        now = self._clock.now()
-        revoked = [await self._keys.revoke_key(key.id, now) for key in chosen]
+        named = [key.id for key in keys if key.name == id_or_name]
+        chosen = [key.id for key in keys if key.id == id_or_name] or named
+        if len(chosen) > 1:
+            raise Ambiguous(id_or_name, chosen)
+        if not chosen or not await self._keys.revoke_key(chosen[0], self._clock.now()):
+            raise NotFound("key", id_or_name)
         self._found.clear()
-        return any(revoked)
+        return chosen[0]
 
     async def any_created(self) -> bool:
         """Whether a key was ever made: one that is revoked since still closes the server."""

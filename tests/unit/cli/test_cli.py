@@ -149,12 +149,13 @@ def test_a_key_is_made_listed_without_its_secret_and_revoked_once(
     made = json.loads(capsys.readouterr().out)
     assert main(["keys", "list", "--json", *data]) == 0
     listed = capsys.readouterr().out
-    revoked = [main(["keys", "revoke", "anna", *data]) for _ in range(2)]
+    revoked = [main(["keys", "revoke", "anna", "--json", *data]) for _ in range(2)]
 
     assert made["key"].startswith("rt_")
     assert json.loads(listed)[0]["name"] == "anna"
     assert made["key"] not in listed
     assert revoked == [0, 1]
+    assert json.loads(capsys.readouterr().out) == {"revoked": made["id"]}
 
 
 def test_the_doctor_edits_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from retouch.service.keys import CACHE_S, KeyService
+from retouch.domain.errors import NotFound
+from retouch.service.keys import CACHE_S, Ambiguous, KeyService
 from retouch.testing import FakeClock, MemoryStore
 
 
@@ -95,12 +96,23 @@ async def test_a_key_revoked_elsewhere_ends_within_a_second(
 
 async def test_keys_are_revoked_by_id_or_name(keys: KeyService) -> None:
     first, _ = await keys.create("anna")
-    await keys.create("ben")
+    second, _ = await keys.create("ben")
 
-    assert await keys.revoke(first.id)
-    assert await keys.revoke("ben")
-    assert not await keys.revoke("ben")
+    assert await keys.revoke(first.id) == first.id
+    assert await keys.revoke("ben") == second.id
+    with pytest.raises(NotFound):
+        await keys.revoke("ben")
     assert all(key.revoked_at for key in await keys.list())
+
+
+async def test_a_name_that_several_keys_have_revokes_none_of_them(keys: KeyService) -> None:
+    old, _ = await keys.create("anna")
+    new, _ = await keys.create("anna")
+
+    with pytest.raises(Ambiguous, match=f"2 keys have the name 'anna'.*{old.id}, {new.id}"):
+        await keys.revoke("anna")
+    await keys.revoke(old.id)
+    assert await keys.revoke("anna") == new.id  # the only one left
 
 
 async def test_the_first_key_made_elsewhere_is_noticed_within_a_second(
