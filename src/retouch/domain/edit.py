@@ -1,7 +1,7 @@
 """The canonical edit request: what every protocol translates to and every model family reads."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -62,6 +62,18 @@ class FileImage:
 
 
 ImageSource = UrlImage | BlobImage | InlineImage | FileImage
+
+Marks = Literal["transparent", "white"]
+"""Which pixels of a mask say that the picture is to change there."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskImage:
+    """Where the first picture is to change, as a picture; everywhere else it stays as it is."""
+
+    image: ImageSource
+    marks: Marks
+    may_stretch: bool = False  # over the first picture, where it has another size
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +144,15 @@ class Edit:
     reference_layout: ReferenceLayout | None = None
     mode: Mode = "exact"
     loras: tuple[Lora, ...] = ()
+    mask: MaskImage | None = None  # of the first picture
+
+    @property
+    def sources(self) -> tuple[ImageSource, ...]:
+        """Every picture that came with it, the mask last."""
+        return self.images if self.mask is None else (*self.images, self.mask.image)
+
+    def with_sources(self, sources: tuple[ImageSource, ...]) -> "Edit":
+        """The same with other pictures for `sources`, in their order."""
+        if self.mask is None:
+            return replace(self, images=sources)
+        return replace(self, images=sources[:-1], mask=replace(self.mask, image=sources[-1]))

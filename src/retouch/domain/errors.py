@@ -151,7 +151,20 @@ class Stopping(Busy):
 class BadInput(RetouchError):
     """An input image could not be had or decoded. What a worker says of it begins like these."""
 
-    BEGINNINGS: ClassVar[tuple[str, ...]] = ("The input image", "The image URL")
+    MASK: ClassVar[str] = "The mask"
+    BEGINNINGS: ClassVar[tuple[str, ...]] = ("The input image", "The image URL", MASK)
+
+    def of_mask(self) -> "BadInput":
+        """The same said of a mask.
+
+        >>> str(BadInput("The image URL could not be fetched: it is late.").of_mask())
+        'The mask URL could not be fetched: it is late.'
+        """
+        words = str(self)
+        for beginning in ("The input image", "The image"):
+            if words.startswith(beginning):
+                return BadInput(self.MASK + words.removeprefix(beginning))
+        return self
 
 
 class Blocked(RetouchError):

@@ -1,4 +1,4 @@
-"""A decoded picture, as plain bytes so that every floor can hold one."""
+"""A decoded picture and its mask, as plain bytes so that every floor can hold them."""
 
 from dataclasses import dataclass
 
@@ -15,5 +15,22 @@ class Picture:
         if len(self.data) != self.width * self.height * 3:
             raise ValueError(
                 f"{self.width}x{self.height} needs {self.width * self.height * 3} bytes, "
+                f"got {len(self.data)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """How much of each pixel of a picture may change, 0 to 255: `data` is `height * width` bytes,
+    row by row."""
+
+    width: int
+    height: int
+    data: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.data) != self.width * self.height:
+            raise ValueError(
+                f"{self.width}x{self.height} needs {self.width * self.height} bytes, "
                 f"got {len(self.data)}"
             )

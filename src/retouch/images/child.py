@@ -18,8 +18,9 @@ from PIL import (
 )
 
 from retouch.domain.errors import BadInput
-from retouch.images.decode import ImageLimits, decode_bytes
-from retouch.images.frame import FAILURE, PICTURE, REPLY, REQUEST
+from retouch.domain.picture import Mask, Picture
+from retouch.images.decode import ImageLimits, decode_bytes, decode_mask
+from retouch.images.frame import FAILURE, MASK, MASKS, PICTURE, REPLY, REQUEST
 
 PLUGINS = (
     *(GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin),
@@ -41,20 +42,27 @@ def main(arguments: list[str]) -> None:
 def serve(requests: IO[bytes], replies: IO[bytes], limits: ImageLimits) -> None:
     """Answer every request until there are no more."""
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
-        (length,) = REQUEST.unpack(head)
+        wanted, length = REQUEST.unpack(head)
         data = requests.read(length)
         if len(data) < length:
             return
         try:
-            picture = decode_bytes(data, limits)
+            decoded = _decoded(wanted, data, limits)
         except BadInput as error:
             body = str(error).encode()
             replies.write(REPLY.pack(FAILURE, 0, 0, len(body)))
         else:
-            body = picture.data
-            replies.write(REPLY.pack(PICTURE, picture.width, picture.height, len(body)))
+            body, kind = decoded.data, PICTURE if isinstance(decoded, Picture) else MASK
+            replies.write(REPLY.pack(kind, decoded.width, decoded.height, len(body)))
         replies.write(body)
         replies.flush()
+
+
+def _decoded(wanted: bytes, data: bytes, limits: ImageLimits) -> Picture | Mask:
+    for marks, kind in MASKS.items():
+        if kind == wanted:
+            return decode_mask(data, marks, limits)
+    return decode_bytes(data, limits)
 
 
 def _confine(memory_bytes: int) -> None:

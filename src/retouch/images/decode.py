@@ -1,4 +1,4 @@
-"""Untrusted image bytes to a `Picture`, in this process.
+"""Untrusted image bytes to a `Picture` or a `Mask`, in this process.
 
 The bytes decide what a file is, never its name or its declared type. Sizes are read from the
 header and judged before any pixel is decoded. `process.ProcessDecoder` runs this in a child
@@ -7,13 +7,15 @@ process with a memory limit; call it directly only on bytes you made yourself.
 
 import io
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
+from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput
-from retouch.domain.picture import Picture
+from retouch.domain.picture import Mask, Picture
 from retouch.images.kind import kind_of
 
 WHITE = (255, 255, 255)
@@ -64,6 +66,26 @@ def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
 
     Raises BadInput with a sentence for the user.
     """
+    upright = _opened(data, limits, _upright_rgb)
+    return Picture(upright.width, upright.height, upright.tobytes())
+
+
+def decode_mask(data: bytes, marks: Marks, limits: ImageLimits = DEFAULT_LIMITS) -> Mask:
+    """What the first frame, upright, marks as to be changed: its transparency, or its brightness
+    over black.
+
+    Raises BadInput, as `decode_bytes`; also for a mask that marks nothing.
+    """
+    read = _transparency if marks == "transparent" else _brightness
+    marked = _opened(data, limits, read)
+    if marked.getextrema()[1] == 0:
+        raise BadInput(f"{BadInput.MASK} has no {marks} pixel: nothing would change.")
+    return Mask(marked.width, marked.height, marked.tobytes())
+
+
+def _opened(
+    data: bytes, limits: ImageLimits, read: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
     kind = checked_kind(data, limits)
     if kind == "webp":  # Pillow allocates two whole canvases merely to open one
         _judge(*_webp_size(data), limits)
@@ -72,7 +94,7 @@ def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
                 _judge(*image.size, limits)
-                upright = _upright_rgb(image)
+                return read(image)
     except BadInput:
         raise
     except Image.DecompressionBombError:
@@ -83,7 +105,6 @@ def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
         raise BadInput(
             f"The input image could not be decoded: the {kind} file is damaged or cut short."
         ) from None
-    return Picture(upright.width, upright.height, upright.tobytes())
 
 
 def _judge(width: int, height: int, limits: ImageLimits) -> None:
@@ -130,6 +151,28 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         backdrop.paste(rgb, mask=alpha)
         rgb = backdrop
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _transparency(image: Image.Image) -> Image.Image:
+    turn = _turn(image)
+    image.load()
+    alpha = _split(image)[1]
+    if alpha is None:
+        raise BadInput(
+            f"{BadInput.MASK} has no alpha channel: its transparent pixels say what to change."
+        )
+    marked = ImageChops.invert(alpha)
+    return marked if turn is None else marked.transpose(turn)
+
+
+def _brightness(image: Image.Image) -> Image.Image:
+    turn = _turn(image)
+    image.load()
+    colour, alpha = _split(image)
+    marked = colour.convert("L")
+    if alpha is not None:
+        marked = ImageChops.multiply(marked, alpha)
+    return marked if turn is None else marked.transpose(turn)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -16,12 +16,24 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO
+from functools import partial
+from typing import IO, TypeVar
 
+from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput, Busy
-from retouch.domain.picture import Picture
+from retouch.domain.picture import Mask, Picture
 from retouch.images.decode import DEFAULT_LIMITS, ImageLimits, checked_kind
-from retouch.images.frame import FAILURE, MAX_SENTENCE, PICTURE, REPLY, REQUEST
+from retouch.images.frame import (
+    FAILURE,
+    MASKS,
+    MAX_SENTENCE,
+    PICTURE,
+    PIXEL_BYTES,
+    REPLY,
+    REQUEST,
+)
+
+T = TypeVar("T", Picture, Mask)
 
 TRIES = 2
 """Children that may die at an image before it is refused."""
@@ -74,23 +86,33 @@ class ProcessDecoder:
 
         A cancelled call leaves its child to finish and be reused.
         """
+        return await self._run(partial(self._decode, data, PICTURE, Picture), data)
+
+    async def decode_mask(self, data: bytes, marks: Marks) -> Mask:
+        """What a mask marks; raises BadInput, in words that speak of a mask."""
+        try:
+            return await self._run(partial(self._decode, data, MASKS[marks], Mask), data)
+        except BadInput as error:
+            raise error.of_mask() from None
+
+    async def _run(self, decode: Callable[[], T], data: bytes) -> T:
         checked_kind(data, self._limits)
         if self._is_stopped:
             raise Busy("The server is stopping.")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, data)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, decode)
 
-    def _decode(self, data: bytes) -> Picture:
+    def _decode(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
         for _ in range(TRIES):
             with suppress(_Died):
-                return self._try(data)
+                return self._try(data, wanted, kind)
         raise BadInput(
             "The input image could not be decoded: it is damaged or needs too much memory."
         )
 
-    def _try(self, data: bytes) -> Picture:
+    def _try(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
         child = self._take()
         try:
-            return child.decode(data, self._timeout_s)
+            return child.decode(data, wanted, kind, self._timeout_s)
         except (BadInput, _Died):
             if self._is_stopped:  # not the image's fault
                 raise Busy("The server is stopping.") from None
@@ -148,7 +170,7 @@ class _Child:
     def is_alive(self) -> bool:
         return not self._is_broken and self._process.poll() is None
 
-    def decode(self, data: bytes, timeout_s: float) -> Picture:
+    def decode(self, data: bytes, wanted: bytes, kind: type[T], timeout_s: float) -> T:
         """Raises BadInput for a refusal or an overrun, _Died when there is no answer."""
         overran = threading.Event()
 
@@ -160,7 +182,7 @@ class _Child:
         timer.daemon = True
         timer.start()
         try:
-            return self._exchange(data)
+            return self._exchange(data, wanted, kind)
         except (OSError, EOFError):
             self.kill()
             if not overran.is_set():
@@ -173,14 +195,17 @@ class _Child:
         finally:
             timer.cancel()
 
-    def _exchange(self, data: bytes) -> Picture:
+    def _exchange(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
         to_child, from_child = self._process.stdin, self._process.stdout
         if to_child is None or from_child is None:
             raise EOFError
-        to_child.write(REQUEST.pack(len(data)))
+        to_child.write(REQUEST.pack(wanted, len(data)))
         to_child.write(data)
         to_child.flush()
-        return read_reply(from_child, self._max_pixels)
+        reply = read_reply(from_child, self._max_pixels)
+        if not isinstance(reply, kind):
+            raise EOFError
+        return reply
 
     def kill(self) -> None:
         self._is_broken = True
@@ -196,7 +221,7 @@ class _Child:
                     pipe.close()
 
 
-def read_reply(pipe: IO[bytes], max_pixels: int) -> Picture:
+def read_reply(pipe: IO[bytes], max_pixels: int) -> Picture | Mask:
     """A child's answer, which nothing is believed of: a hostile file may have taken it over.
 
     Raises BadInput for a refusal, EOFError for what no sound child says.
@@ -204,9 +229,13 @@ def read_reply(pipe: IO[bytes], max_pixels: int) -> Picture:
     kind, width, height, length = REPLY.unpack(_read(pipe, REPLY.size))
     if kind == FAILURE and length <= MAX_SENTENCE:
         raise BadInput(_read(pipe, length).decode("utf-8", "replace"))
-    if kind == PICTURE and 0 < width * height <= max_pixels and length == width * height * 3:
-        return Picture(width, height, _read(pipe, length))
-    raise EOFError
+    pixels = width * height
+    if kind not in PIXEL_BYTES or not 0 < pixels <= max_pixels:
+        raise EOFError
+    if length != pixels * PIXEL_BYTES[kind]:
+        raise EOFError
+    make = Picture if kind == PICTURE else Mask
+    return make(width, height, _read(pipe, length))
 
 
 def _read(pipe: IO[bytes], length: int) -> bytes:

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from retouch.domain.picture import Picture
+from retouch.domain.edit import Marks
+from retouch.domain.picture import Mask, Picture
 
 
 class Fetcher(Protocol):
@@ -20,3 +21,6 @@ class Decoder(Protocol):
 
         Raises Busy, and blames no image, once the decoder is stopping.
         """
+
+    async def decode_mask(self, data: bytes, marks: Marks) -> Mask:
+        """What such pixels mark as to be changed; raises BadInput and Busy, as `decode`."""

@@ -144,18 +144,18 @@ class Intake:
 
     async def _drop(self, prediction: Prediction) -> None:
         """Remove the pictures kept for a prediction that was not to be."""
-        for image in prediction.edit.images:
+        for image in prediction.edit.sources:
             if isinstance(image, BlobImage) and image.key.startswith(f"inputs/{prediction.id}/"):
                 await self._blobs.delete(image.key)
 
     async def _prediction(self, submission: Submission, sender: Sender) -> Prediction:
         id = draw_id(self._entropy)
-        found = [await self._resolve(image, sender.owner) for image in submission.edit.images]
+        found = [await self._resolve(image, sender.owner) for image in submission.edit.sources]
         inline = dict.fromkeys(it.data for it in found if isinstance(it, InlineImage))
         kept = {data: BlobImage(f"inputs/{id}/{n}") for n, data in enumerate(inline)}
         for data, image in kept.items():
             await self._blobs.put(image.key, data)
-        images = [kept[it.data] if isinstance(it, InlineImage) else it for it in found]
+        sources = tuple(kept[it.data] if isinstance(it, InlineImage) else it for it in found)
         edit, now = submission.edit, self._clock.now()
         limit_s, patience_s = submission.cancel_after_s, submission.start_within_s
         seed = draw_seed(self._entropy) if edit.seed is None else edit.seed
@@ -165,7 +165,7 @@ class Intake:
             protocol=sender.protocol,
             model=submission.model,
             input=_echo(submission.input, kept),
-            edit=replace(edit, images=tuple(images), seed=seed),
+            edit=replace(edit.with_sources(sources), seed=seed),
             created_at=now,
             cost=float(edit.count),
             priority=submission.priority,

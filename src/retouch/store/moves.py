@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from retouch.domain.edit import BlobImage, Edit
+from retouch.domain.edit import BlobImage, Edit, ImageSource
 from retouch.domain.prediction import (
     ARRIVES,
     ATTEMPTS,
@@ -131,14 +131,12 @@ def erased(prediction: Prediction, kept: Kept) -> Prediction:
     """What is left of a prediction once this is forgotten."""
     match kept:
         case Kept.INPUTS:
-            own = f"inputs/{prediction.id}/"
-            images = tuple(
-                it
-                for it in prediction.edit.images
-                if not (isinstance(it, BlobImage) and it.key.startswith(own))
-            )
+            own, edit = f"inputs/{prediction.id}/", prediction.edit
+            images = tuple(it for it in edit.images if not _is_own(own, it))
+            mask = None if edit.mask and _is_own(own, edit.mask.image) else edit.mask
             fields = {name: _without(own, it) for name, it in prediction.input.items()}
-            return replace(prediction, input=fields, edit=replace(prediction.edit, images=images))
+            left = replace(edit, images=images, mask=mask)
+            return replace(prediction, input=fields, edit=left)
         case Kept.OUTPUTS:
             return replace(prediction, outputs=(), data_removed=True)
         case Kept.RECORD:
@@ -154,6 +152,10 @@ def erased(prediction: Prediction, kept: Kept) -> Prediction:
                 progress=None,
                 data_removed=True,
             )
+
+
+def _is_own(own: str, image: ImageSource) -> bool:
+    return isinstance(image, BlobImage) and image.key.startswith(own)
 
 
 def _without(own: str, value: Any) -> Any:

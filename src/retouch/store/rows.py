@@ -20,6 +20,8 @@ from retouch.domain.edit import (
     ImageSource,
     InlineImage,
     Lora,
+    Marks,
+    MaskImage,
     Mode,
     OutputFormat,
     ReferenceLayout,
@@ -54,6 +56,12 @@ class _File(msgspec.Struct, tag="file", tag_field="kind"):
 _Image = _Url | _Blob | _Inline | _File
 
 
+class _Mask(msgspec.Struct, omit_defaults=True):
+    image: _Image
+    marks: Marks
+    may_stretch: bool = False
+
+
 class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
     """`Edit` as JSON: the same fields, each picture tagged with its kind."""
 
@@ -73,9 +81,10 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
     reference_layout: ReferenceLayout | None = None
     mode: Mode = "exact"
     loras: tuple[Lora, ...] = ()
+    mask: _Mask | None = None
 
 
-_EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name != "images")
+_EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name not in ("images", "mask"))
 _COLUMNS = tuple(column.name for column in predictions.columns)
 ID = _COLUMNS.index("id")
 """Where a row of `predictions` has its id: a look-up by attribute costs ten of these."""
@@ -106,14 +115,15 @@ def edit_to_json(edit: Edit) -> str:
     """An edit as JSON text; fields at their defaults are left out."""
     images = tuple(_stored_image(image) for image in edit.images)
     rest = {name: getattr(edit, name) for name in _EDIT_FIELDS}
-    return to_json(StoredEdit(images=images, **rest))
+    return to_json(StoredEdit(images=images, mask=_stored_mask(edit.mask), **rest))
 
 
 def edit_from_json(text: str) -> Edit:
     """The edit a JSON text says; raises msgspec.ValidationError when it is not one."""
     stored = _decode_edit(text)
     images = tuple(_image(image) for image in stored.images)
-    return Edit(images=images, **{name: getattr(stored, name) for name in _EDIT_FIELDS})
+    rest = {name: getattr(stored, name) for name in _EDIT_FIELDS}
+    return Edit(images=images, mask=_mask(stored.mask), **rest)
 
 
 def prediction_values(
@@ -276,6 +286,18 @@ def _stored_image(image: ImageSource) -> _Image:
             return _Inline(data)
         case FileImage(file_id):
             return _File(file_id)
+
+
+def _stored_mask(mask: MaskImage | None) -> _Mask | None:
+    if mask is None:
+        return None
+    return _Mask(_stored_image(mask.image), mask.marks, mask.may_stretch)
+
+
+def _mask(stored: _Mask | None) -> MaskImage | None:
+    if stored is None:
+        return None
+    return MaskImage(_image(stored.image), stored.marks, stored.may_stretch)
 
 
 def _image(stored: _Image) -> ImageSource:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from retouch.domain.edit import BlobImage, Edit, ImageSource, UrlImage
+from retouch.domain.edit import BlobImage, Edit, ImageSource, MaskImage, UrlImage
 from retouch.domain.errors import BadInput, Busy, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
@@ -28,6 +28,7 @@ from retouch.domain.prediction import (
     Succeed,
 )
 from retouch.images.encode import encode
+from retouch.images.masked import Masked
 from retouch.ports import (
     UNTRACED,
     Blobs,
@@ -82,6 +83,7 @@ class Held:
     previews: int = 0  # stored so far
     previewing: asyncio.Task[None] | None = None  # stores the newest, after those before it
     notes: str = ""  # lines of our own for the logs
+    masked: Masked | None = None  # what the pictures made are laid over
 
     @property
     def news(self) -> tuple[int, Progress | None]:
@@ -93,6 +95,12 @@ class Held:
         """The engine's lines with ours after the first, which names the seed."""
         first, newline, rest = engine.partition("\n")
         return f"{first}{newline}{self.notes}{rest}"
+
+    async def finished(self, picture: Picture) -> Picture:
+        """A picture of the engine's as its caller is to see it."""
+        if self.masked is None:
+            return picture
+        return await asyncio.to_thread(self.masked.restored, picture)
 
     @property
     def facts(self) -> dict[str, str | int]:
@@ -215,8 +223,11 @@ class Worker:
             held.notes = self._safety.told(tolerance)
             edit, said = await prompt.ready(prediction.edit, self._safety, self._upsampler)
             held.notes += said
-            images = await self._pictures(prediction.edit.images)
+            images = await self._pictures(edit.images)
             await self._safety.check_inputs(images, tolerance)
+            if edit.mask is not None:
+                held.masked = await self._masked(edit, edit.mask, images)
+                images[0] = held.masked.picture
         except RetouchError as error:
             self._waiting -= 1
             await self._settle(held, Fail(str(error), logs=held.notes))
@@ -240,14 +251,26 @@ class Worker:
         return found
 
     async def _picture(self, source: ImageSource) -> Picture:
+        return await self._decoder.decode(await self._bytes(source))
+
+    async def _masked(self, edit: Edit, mask: MaskImage, images: Sequence[Picture]) -> Masked:
+        if not images:
+            raise BadInput(f"{BadInput.MASK} has no input image that it is of.")
+        try:
+            data = await self._bytes(mask.image)
+        except BadInput as error:
+            raise error.of_mask() from None
+        decoded = await self._decoder.decode_mask(data, mask.marks)
+        return await asyncio.to_thread(Masked.of, images[0], decoded, edit)
+
+    async def _bytes(self, source: ImageSource) -> bytes:
         match source:
             case UrlImage(url):
-                data = await self._fetcher.fetch(url)
+                return await self._fetcher.fetch(url)
             case BlobImage(key):
-                data = await self._patiently(partial(self._blobs.open, key))
+                return await self._patiently(partial(self._blobs.open, key))
             case _:
                 raise TypeError(f"{type(source).__name__} must be resolved before it is queued")
-        return await self._decoder.decode(data)
 
     # -- the engine -------------------------------------------------------------------------------
 
@@ -302,13 +325,14 @@ class Worker:
         if held.previewing:  # so that whoever follows sees them before the result
             await held.previewing
         logs, tolerance = held.logs(done.logs), prediction.edit.safety_tolerance
+        pictures = [await held.finished(picture) for picture in done.pictures]
         try:
-            is_judged = await self._safety.check_results(done.pictures, tolerance)
+            is_judged = await self._safety.check_results(pictures, tolerance)
         except RetouchError as error:
             await self._settle(held, Fail(str(error), done.metrics, logs))
             return
         outputs = []
-        for n, picture in enumerate(done.pictures):
+        for n, picture in enumerate(pictures):
             key = f"{prediction.id}/{fence.attempt}/{n}.{prediction.edit.output_format.extension}"
             try:
                 output = await self._store_picture(key, picture, prediction)
@@ -336,6 +360,7 @@ class Worker:
         key = prediction.preview_key(held.previews)
         try:
             async with asyncio.timeout(self._options.preview_s):
+                picture = await held.finished(picture)
                 await self._safety.check_results([picture], prediction.edit.safety_tolerance)
                 data = await asyncio.to_thread(encode, picture, form, quality)
                 await self._blobs.put(key, data)

@@ -21,6 +21,7 @@ from retouch.domain.edit import (
     FileImage,
     InlineImage,
     Lora,
+    MaskImage,
     OutputFormat,
     Size,
     UrlImage,
@@ -232,6 +233,8 @@ def plain(value: Any) -> Any:
             return f"{width}:{height}"
         case Size(width, height):
             return f"{width}x{height}"
+        case MaskImage(image, marks, may_stretch):
+            return {"image": plain(image), "marks": marks, "may_stretch": may_stretch}
         case Lora(name, scale):
             return {"name": name, "scale": scale}
         case OutputFormat():

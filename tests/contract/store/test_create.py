@@ -12,6 +12,7 @@ from retouch.domain.edit import (
     Edit,
     FileImage,
     InlineImage,
+    MaskImage,
     OutputFormat,
     Size,
     UrlImage,
@@ -30,6 +31,7 @@ async def test_an_added_prediction_reads_back_equal(lab):
         guidance=2.5,
         reference_layout="stitch",
         mode="fast",
+        mask=MaskImage(BlobImage("m"), "white", may_stretch=True),
     )
     made = lab.make(edit=edit, input={"a": [1, 2.5, None, {"b": True}]}, priority=3, cost=0.25)
 

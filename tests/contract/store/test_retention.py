@@ -2,7 +2,7 @@
 
 import pytest
 
-from retouch.domain.edit import BlobImage, Edit, UrlImage
+from retouch.domain.edit import BlobImage, Edit, MaskImage, UrlImage
 from retouch.domain.prediction import Cancel, Fail, Fence, Kept, Output, Status, Succeed, Webhook
 from retouch.ports import Filter
 
@@ -90,6 +90,18 @@ async def test_forgotten_inputs_leave_the_words_and_the_result(lab):
     assert left.input == {"prompt": "make it snow", "image": None}
     assert left.edit.images == (UrlImage("https://pictures.example/cat.png"),)
     assert (left.outputs, left.data_removed) == (done.outputs, False)
+
+
+async def test_a_forgotten_mask_goes_with_the_inputs(lab):
+    for id, image in (("own", BlobImage("inputs/own/1")), ("far", UrlImage("https://m.example/"))):
+        await lab.add(id, edit=Edit(prompt="x", mask=MaskImage(image, "white")))
+        await lab.store.advance(id, Cancel("ada"))
+
+    await lab.store.erase(["own", "far"], Kept.INPUTS)
+
+    own, far = [await lab.store.get(id) for id in ("own", "far")]
+    assert own.edit.mask is None
+    assert far.edit.mask == MaskImage(UrlImage("https://m.example/"), "white")
 
 
 async def test_forgotten_outputs_are_told_of(lab):

@@ -112,6 +112,45 @@ async def test_a_failure_is_told_and_not_to_be_repeated(front: Any) -> None:
     assert answer.json()["error"]["code"] == "invalid_image_file"
 
 
+async def test_a_mask_is_kept_and_forgotten_as_the_pictures_are(front: Any) -> None:
+    sent = {"content": ("hole.png", b"a hole", "image/png")}
+    file = (await front.client.post("/v1/files", files=sent)).json()
+    image = {"image_url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
+    mask = {"file_id": file["id"]}
+
+    waiting = await held(front, json={"prompt": "x", "images": [image], "mask": mask})
+    done = await front.finish_one()
+    await waiting
+
+    assert done.edit.mask is not None
+    assert done.edit.mask.marks == "transparent"
+    assert await front.blobs.open(done.edit.mask.image.key) == b"a hole"
+    assert len(await front.blobs.list(f"inputs/{done.id}")) == 2
+    front.clock.advance(86_400)
+    await front.janitor.sweep()
+    assert await front.blobs.list("inputs") == []
+    assert (await front.store.get(done.id)).edit.mask is None
+
+
+async def test_a_mask_over_the_limit_is_refused(new_front: Any) -> None:
+    async with new_front(max_image_bytes=len(PNG)).serving() as front:
+        files = {**PICTURE, "mask": ("m.png", PNG + b"1")}
+        answer = await front.client.post(EDITS, data=FIELDS, files=files)
+
+    assert answer.status_code == 413
+
+
+async def test_a_fault_of_the_mask_is_told_by_its_name(front: Any) -> None:
+    waiting = await held(front, data=FIELDS, files={**PICTURE, "mask": ("m.png", PNG)})
+    words = "The mask is 8x4 pixels, but the first image is 8x8: they must have the same size."
+    await front.finish_one(error=words)
+    answer = await waiting
+
+    error = {"message": words, "type": "image_generation_user_error", "param": "mask"}
+    assert answer.status_code == 400
+    assert answer.json()["error"] == {**error, "code": "invalid_image_file"}
+
+
 async def test_a_client_that_hangs_up_loses_nothing(front: Any) -> None:
     waiting = await held(front)
     waiting.cancel()
@@ -237,7 +276,7 @@ async def test_refusals_name_the_field(front: Any) -> None:
         answer = await front.client.post(EDITS, **sent)
         return answer.status_code, answer.json()["error"]["param"]
 
-    assert await refused(data={"prompt": "x"}, files={"mask": PICTURE["image"]}) == (400, "mask")
+    assert await refused(data=FIELDS, files={**PICTURE, "mask": ("m.png", b"")}) == (400, "mask")
     assert await refused(data=FIELDS) == (400, None)  # neither JSON nor a form in parts
     partial = {**FIELDS, "stream": "true", "partial_images": "4"}
     assert await refused(data=partial, files=PICTURE) == (400, "partial_images")

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from openai import APIError, BadRequestError, NotFoundError, OpenAI
+from openai.types import ImagesResponse
 from PIL import Image
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
@@ -59,6 +60,41 @@ def every_field():
     is_picture(answer, b"\xff\xd8", 2)
     assert answer.size == "512x256", answer.size
     assert answer.quality == "high", answer.quality
+
+
+def hole(size):
+    """The bottom half may change."""
+    mask = Image.new("RGBA", size, "white")
+    mask.paste((0, 0, 0, 0), (0, size[1] // 2, *size))
+    file = io.BytesIO()
+    mask.save(file, "PNG")
+    return file.getvalue()
+
+
+def text(data):
+    return base64.b64encode(data).decode()
+
+
+def masked():
+    """Outside the mask the answer is the picture itself, scaled and nothing else."""
+    with Image.open(PICTURE) as picture:
+        original = picture.convert("RGB")
+    mask = hole(original.size)
+    image, hidden = ({"image_url": f"data:image/png;base64,{it}"} for it in map(text, (DATA, mask)))
+    by_json = {"prompt": "invert", "images": [image], "mask": hidden}
+    for answer in (
+        client.images.edit(model=MODEL, image=DATA, mask=("mask.png", mask), prompt="invert"),
+        client.post("/images/edits", body=by_json, cast_to=ImagesResponse),
+    ):
+        with Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))) as made:
+            scaled = original.resize(made.size, Image.Resampling.LANCZOS)
+            width, height = made.size
+            for part, is_kept in (
+                ((0, 0, width, height // 2), True),
+                ((0, height // 2 + 1, width, height), False),
+            ):
+                is_equal = made.crop(part).tobytes() == scaled.crop(part).tobytes()
+                assert is_equal is is_kept, part
 
 
 def generate():
@@ -148,9 +184,11 @@ def refusals():
     error = raised(BadRequestError, lambda: client.images.edit(image=DATA, prompt=""))
     assert error.param == "prompt", error
     error = raised(
-        BadRequestError, lambda: client.images.edit(image=DATA, prompt="x", mask=("m.png", DATA))
+        BadRequestError,
+        lambda: client.images.edit(image=DATA, prompt="x", mask=("m.png", hole((8, 4)))),
     )
     assert error.param == "mask", error
+    assert "8x4" in error.message, error
 
 
 def failed():
@@ -166,8 +204,8 @@ def base_urls():
 
 
 OPERATIONS = (
-    edit, several_pictures, every_field, generate, by_url, json_body, models, files, refusals,
-    failed, base_urls, stream, stream_failed,
+    edit, several_pictures, every_field, masked, generate, by_url, json_body, models, files,
+    refusals, failed, base_urls, stream, stream_failed,
 )  # fmt: skip
 
 for operation in OPERATIONS:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput
 from retouch.domain.picture import Picture
-from retouch.images.decode import ImageLimits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes, decode_mask
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -318,3 +319,57 @@ def test_mutated_files_decode_or_are_refused_in_our_words(
 
     assert sentence.startswith("The input image ")
     assert "/" not in sentence
+
+
+# -- masks ---------------------------------------------------------------------------------------
+
+
+def with_alpha(*alphas: int) -> bytes:
+    image = Image.new("RGBA", (len(alphas), 1), RED)
+    image.putalpha(Image.frombytes("L", image.size, bytes(alphas)))
+    return save(image, "PNG")
+
+
+def test_transparency_marks_what_is_to_change() -> None:
+    mask = decode_mask(with_alpha(0, 255, 128), "transparent")
+
+    assert (mask.width, mask.height, mask.data) == (3, 1, bytes([255, 0, 127]))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "P"])
+def test_white_marks_what_is_to_change(mode: str) -> None:
+    image = Image.frombytes("L", (2, 1), b"\xff\x00").convert(mode)
+
+    assert decode_mask(save(image, "PNG"), "white").data == b"\xff\x00"
+
+
+def test_white_that_cannot_be_seen_marks_nothing() -> None:
+    image = Image.new("RGBA", (2, 1), WHITE)
+    image.putpixel((1, 0), (*WHITE, 0))
+
+    assert decode_mask(save(image, "PNG"), "white").data == b"\xff\x00"
+
+
+def test_a_mask_is_turned_upright_like_the_picture_that_it_is_of() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.frombytes("L", (2, 1), b"\xff\x00")
+
+    mask = decode_mask(save(image, "PNG", exif=exif), "white")
+
+    assert (mask.width, mask.height, mask.data) == (1, 2, b"\xff\x00")
+
+
+@pytest.mark.parametrize(
+    ("data", "marks", "words"),
+    [
+        (with_alpha(255, 255), "transparent", "The mask has no transparent pixel: nothing would"),
+        (save(stripes(), "PNG"), "transparent", "The mask has no alpha channel: its transparent"),
+        (save(stripes(), "JPEG"), "transparent", "The mask has no alpha channel: its transparent"),
+        (save(Image.new("L", (2, 2)), "PNG"), "white", "The mask has no white pixel: nothing"),
+        (b"text", "white", "not a jpeg, png, gif or webp"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(data: bytes, marks: Marks, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        decode_mask(data, marks)

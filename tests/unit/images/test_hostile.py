@@ -19,7 +19,7 @@ from PIL import Image
 
 from retouch.domain.errors import BadInput
 from retouch.images.decode import ImageLimits, decode_bytes
-from retouch.images.frame import FAILURE, PICTURE, REPLY
+from retouch.images.frame import FAILURE, MASK, PICTURE, REPLY
 from retouch.images.process import ProcessDecoder, read_reply
 
 NOT_OURS = "not a jpeg, png, gif or webp"
@@ -281,6 +281,9 @@ async def test_a_child_that_hangs_is_ended() -> None:
         REPLY.pack(FAILURE, 0, 0, 1 << 62),
         REPLY.pack(FAILURE, 0, 0, 9),
         REPLY.pack(b"?", 1, 1, 3) + bytes(3),
+        REPLY.pack(b"?", 1, 1, 0),
+        REPLY.pack(MASK, 2, 2, 12) + bytes(12),
+        REPLY.pack(MASK, 2, 2, 4) + bytes(3),
     ],
 )
 def test_a_child_taken_over_is_not_believed(reply: bytes) -> None:

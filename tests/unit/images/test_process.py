@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from retouch.domain.errors import BadInput, Busy
-from retouch.images.decode import ImageLimits, decode_bytes
+from retouch.images.decode import ImageLimits, decode_bytes, decode_mask
 from retouch.images.process import ProcessDecoder
 
 
@@ -43,6 +43,17 @@ async def test_the_child_gives_the_same_picture_and_is_reused(decoder: ProcessDe
     assert second == decode_bytes(photo(300, 200))
     assert child_ids(decoder) == ids
     assert len(ids) == 1
+
+
+async def test_the_child_reads_masks_and_speaks_of_them_as_such(decoder: ProcessDecoder) -> None:
+    mask = await decoder.decode_mask(photo(), "white")
+
+    assert mask == decode_mask(photo(), "white")
+    for data in (photo()[:60], b"text"):
+        with pytest.raises(BadInput, match=r"^The mask could not be decoded: "):
+            await decoder.decode_mask(data, "white")
+    with pytest.raises(BadInput, match=r"^The mask has no alpha channel: "):
+        await decoder.decode_mask(photo(), "transparent")
 
 
 async def test_a_refusal_keeps_the_child(decoder: ProcessDecoder) -> None:

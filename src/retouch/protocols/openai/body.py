@@ -12,12 +12,12 @@ from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Part
 from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.openai.errors import invalid, refuse
-from retouch.protocols.openai.fields import IMAGE_FIELDS, SCHEMA
+from retouch.protocols.openai.fields import IMAGE_FIELDS, MASK, SCHEMA
 from retouch.protocols.pictures import inline
 from retouch.protocols.schema import is_uri, type_name
 from retouch.protocols.values import told
 
-IMAGE_PART = re.compile(rf"({'|'.join(IMAGE_FIELDS)})((?:\[\w*\])*)")
+IMAGE_PART = re.compile(rf"({'|'.join((*IMAGE_FIELDS, MASK))})((?:\[\w*\])*)")
 FILE_ID = re.compile(r"[\w-]{1,64}")
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 BOOLEANS = {"true": True, "false": False}
@@ -29,6 +29,7 @@ class Body:
 
     fields: Mapping[str, Any]
     images: tuple[ImageSource, ...]
+    mask: ImageSource | None = None
 
 
 def body_of(call: Call) -> Body:
@@ -45,8 +46,9 @@ def _from_json(body: Any) -> Body:
         value = body.get(name)
         items = value if isinstance(value, list) else [] if value is None else [value]
         images += [_named(name, item) for item in items]
-    fields = {name: value for name, value in body.items() if name not in IMAGE_FIELDS}
-    return Body(fields, tuple(images))
+    mask = None if body.get(MASK) is None else _named(MASK, body[MASK])
+    fields = {name: it for name, it in body.items() if name not in (*IMAGE_FIELDS, MASK)}
+    return Body(fields, tuple(images), mask)
 
 
 def _named(field: str, item: Any) -> ImageSource:
@@ -67,13 +69,17 @@ def _from_parts(parts: Sequence[Part]) -> Body:
     """A form's parts; no order is relied upon but that of the pictures among themselves."""
     fields: dict[str, Any] = {}
     images: list[ImageSource] = []
+    masks: list[ImageSource] = []
     for part in parts:
         place = IMAGE_PART.fullmatch(part.name)
         if place is None:
             _keep(fields, part)
         elif part.data or part.filename:  # a form's empty file input is neither
-            images.append(_sent(place[1], place[2], part))
-    return Body(fields, tuple(images))
+            sent = _sent(place[1], place[2], part)
+            (masks if place[1] == MASK else images).append(sent)
+    if len(masks) > 1:
+        refuse(invalid(MASK, "expected one picture", len(masks), "array_above_max_length"))
+    return Body(fields, tuple(images), masks[0] if masks else None)
 
 
 def _sent(field: str, place: str, part: Part) -> ImageSource:

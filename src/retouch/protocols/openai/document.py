@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MAX_IMAGES, SCHEMA
+from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MASK, MAX_IMAGES, SCHEMA
 from retouch.protocols.openai.pages import LONGEST_PAGE, PAGE
 from retouch.protocols.operation import (
     BINARY,
@@ -82,11 +82,20 @@ def _form() -> dict[str, Any]:
 
 INPUT, FORM_INPUT = _inputs(), _form()
 GENERATION = {**INPUT, "properties": {**INPUT["properties"], **dict.fromkeys(IMAGE_FIELDS, IMAGES)}}
+MASKING = {
+    "anyOf": [IMAGE, NULL],
+    "description": "Of the first picture's size; its transparent pixels say what is to change.",
+}
 EDIT = {
     **GENERATION,
+    "properties": {**GENERATION["properties"], MASK: MASKING},
     "anyOf": [{"required": [name], "properties": {name: SOME}} for name in IMAGE_FIELDS],
 }
-EDIT_FORM = {**FORM_INPUT, "required": ["prompt", "image"]}
+EDIT_FORM = {
+    **FORM_INPUT,
+    "required": ["prompt", "image"],
+    "properties": {**FORM_INPUT["properties"], MASK: BINARY},
+}
 
 SCHEMAS: Mapping[str, Schema] = {
     "Generation": GENERATION,

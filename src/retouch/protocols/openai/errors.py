@@ -135,7 +135,8 @@ def failed(it: Prediction) -> Answer:
         case Status.FAILED if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
             return problem(400, error, USER, "moderation_blocked", headers=FINAL)
         case Status.FAILED if error.startswith(BadInput.BEGINNINGS):
-            return problem(400, error, USER, "invalid_image_file", param="image", headers=FINAL)
+            param = "mask" if error.startswith(BadInput.MASK) else "image"
+            return problem(400, error, USER, "invalid_image_file", param=param, headers=FINAL)
         case Status.FAILED:
             return problem(500, error, SERVER, headers=FINAL)
         case _:

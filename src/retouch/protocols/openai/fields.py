@@ -11,6 +11,7 @@ HOSTS = frozenset({"api.openai.com"})
 
 MAX_IMAGES = 8
 IMAGE_FIELDS = ("image", "images", "url", "urls")
+MASK = "mask"
 PURPOSE = "vision"
 """What every file is for: to be an input picture."""
 

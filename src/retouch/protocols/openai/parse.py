@@ -10,15 +10,16 @@ from retouch.domain.edit import (
     FileImage,
     ImageSource,
     InlineImage,
+    MaskImage,
     OutputFormat,
     Size,
     UrlImage,
 )
 from retouch.domain.errors import InvalidEdit, Violation
 from retouch.protocols.base import Call, Submission
-from retouch.protocols.openai.body import body_of
+from retouch.protocols.openai.body import Body, body_of
 from retouch.protocols.openai.errors import invalid, missing, violation
-from retouch.protocols.openai.fields import DEFAULT, MAX_IMAGES, SCHEMA, model_of
+from retouch.protocols.openai.fields import DEFAULT, MASK, MAX_IMAGES, SCHEMA, model_of
 from retouch.protocols.schema import faults, known
 from retouch.protocols.values import told
 
@@ -28,7 +29,6 @@ MULTIPLE = 16
 MAX_SIDE = 4096
 MAX_PIXELS = 4 * 1024 * 1024
 UNSERVED = {
-    "mask": "masks are not served; say in the prompt what to change",
     "markup": "markup is not served; say in the prompt what to change",
 }
 """What would be lost without a word if it were ignored."""
@@ -46,13 +46,13 @@ def submission_of(call: Call) -> Submission:
         for name, words in UNSERVED.items()
         if said.get(name)
     ]
-    broken += _image_rules(call, body.images)
+    broken += _image_rules(call, body)
     if broken:
         raise InvalidEdit(tuple(broken))
     return Submission(
         model=model_of(fields.get("model", DEFAULT)),
-        input={**fields, **({"image": [_echo(it) for it in body.images]} if body.images else {})},
-        edit=_edit(fields, body.images),
+        input={**fields, **_pictures(body)},
+        edit=_edit(fields, body),
         wait_s=_wait_s(call),
         streams=fields.get("stream", False),
         is_retry=call.headers.get("x-stainless-retry-count", "0") not in ("", "0"),
@@ -87,13 +87,21 @@ def _broken_by(text: str) -> str:
     return ""
 
 
-def _image_rules(call: Call, images: tuple[ImageSource, ...]) -> list[Violation]:
-    if not images and call.path.endswith("/edits"):
+def _image_rules(call: Call, body: Body) -> list[Violation]:
+    if not body.images and call.path.endswith("/edits"):
         return [missing("image")]
-    if len(images) > MAX_IMAGES:
+    if not body.images and body.mask:
+        return [invalid(MASK, "it needs an 'image' that it is of")]
+    if len(body.images) > MAX_IMAGES:
         rule = f"expected at most {MAX_IMAGES} pictures"
-        return [invalid("image", rule, len(images), "array_above_max_length")]
+        return [invalid("image", rule, len(body.images), "array_above_max_length")]
     return []
+
+
+def _pictures(body: Body) -> dict[str, Any]:
+    """The pictures, as fields to record."""
+    images = {"image": [_echo(it) for it in body.images]} if body.images else {}
+    return {**images, **({MASK: _echo(body.mask)} if body.mask else {})}
 
 
 def _echo(image: ImageSource) -> Any:
@@ -109,7 +117,7 @@ def _echo(image: ImageSource) -> Any:
             return None
 
 
-def _edit(fields: Mapping[str, Any], images: tuple[ImageSource, ...]) -> Edit:
+def _edit(fields: Mapping[str, Any], body: Body) -> Edit:
     sides = SIZE.fullmatch(fields.get("size", "auto"))
     ratio = None if sides else fields.get("aspect_ratio")
     guidance = fields.get("guidance_scale")
@@ -119,7 +127,8 @@ def _edit(fields: Mapping[str, Any], images: tuple[ImageSource, ...]) -> Edit:
 
     return Edit(
         prompt=fields["prompt"],
-        images=images,
+        images=body.images,
+        mask=None if body.mask is None else MaskImage(body.mask, "transparent"),
         aspect_ratio=None if ratio is None else AspectRatio.parse(ratio),
         size=Size(int(sides[1]), int(sides[2])) if sides else None,
         output_format=OutputFormat(fields.get("output_format", "png")),
