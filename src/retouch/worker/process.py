@@ -11,14 +11,18 @@ import multiprocessing
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from retouch.worker.worker import Worker
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""What tells a process to stop."""
 
 WITNESS_GONE = 255
 """The exit status of a child whose fork server died: nobody knows whether it still lives."""
@@ -118,7 +122,8 @@ class Nursery:
             target=_begin,
             args=(self._main, *self._arguments, self._learned, writer),
         )
-        process.start()
+        with _signals_held():
+            process.start()
         writer.close()
         self._last = LocalWorker(process, reader)
         return self._last
@@ -126,7 +131,25 @@ class Nursery:
 
 def _begin(main: Callable[..., object], *arguments: object) -> None:
     gc.freeze()  # what the fork server imported is never garbage: no collection need look at it
+    # At a terminal the interrupt goes to every process; the parent decides when we drain.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     main(*arguments)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back in this thread what ends a process, until the block is left.
+
+    A process started meanwhile inherits that. The fork server keeps it: were it to end by a signal
+    that goes to the whole process group, its workers could not drain. It ends when we do.
+    """
+    resource_tracker.ensure_running()  # or it is started later, and undoes this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def beat(ready: "Connection[None, object]") -> None:
@@ -147,11 +170,9 @@ async def run_until_told(worker: Worker, ready: Callable[[], None]) -> None:
 def on_told(stop: Callable[[], None]) -> None:
     """Have SIGTERM and SIGINT call `stop`; in a child a dead parent ends the process at once."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
     parent = multiprocessing.parent_process()
+    # What `_begin` has a child ignore stays ignored.
+    for number in STOPPING if parent is None else (signal.SIGTERM,):
+        loop.add_signal_handler(number, stop)
     if parent is not None:
-        # At a terminal the interrupt goes to every process; the parent decides when we drain.
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.add_reader(parent.sentinel, os._exit, 1)

@@ -116,6 +116,25 @@ def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_start
     assert second.was_ready
 
 
+def test_a_signal_to_all_processes_leaves_the_fork_server_and_lets_the_worker_drain() -> None:
+    _, end = Pipe(duplex=False)
+    first = nursery_of(stay, end).spawn()
+    assert wait_for([first._ready], 30)
+    fork_server = forkserver._forkserver._forkserver_pid
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(fork_server, number)
+    os.kill(first.pid, signal.SIGINT)
+    second = nursery_of(find_out).spawn()
+    second.join(30)
+    first.terminate()
+    first.join(30)
+
+    assert second.was_ready
+    assert forkserver._forkserver._forkserver_pid == fork_server
+    assert first.exitcode == -signal.SIGTERM
+
+
 FORKED = """
 import json, os, signal, sys
 import retouch.bootstrap.worker, retouch.bootstrap.children, retouch.engine.families.toy
