@@ -25,9 +25,8 @@ from shared.aims import Aim, tell
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
-from retouch.engine.families import load_family
-from retouch.engine.families.flux1 import Flux1Family
-from retouch.engine.families.flux2 import Flux2Family
+from retouch.engine.families import latents_flux2, load_family
+from retouch.engine.families.flux import FluxFamily
 from retouch.engine.families.pixels import stretch
 from retouch.engine.families.positions import position_ids
 from retouch.engine.families.tiny import write_checkpoint
@@ -215,11 +214,11 @@ def flux2_pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[
                 latents=start.permute(2, 0, 1)[None],
                 output_type="latent",
             ).images
-            ours = family.unpacked(session.latents, size)
+            ours = latents_flux2.unpack(pipeline.vae, session.latents, session.grid)
             yield references, f"{size.width}x{size.height}", difference(ours, theirs)
 
 
-def packed_rows(family: Flux1Family | Flux2Family, side: int) -> Iterator[tuple[int, float]]:
+def packed_rows(family: FluxFamily, side: int) -> Iterator[tuple[int, float]]:
     """A step of requests in company against each alone: how many, difference."""
     for count in (2, 4, 8):
         together: list[Any] = []
@@ -246,7 +245,7 @@ def shapes(side: int) -> tuple[Size, ...]:
     return Size(side, side), Size(side + half, half), Size(half, side), Size(16, side)
 
 
-def opened(family: Flux1Family | Flux2Family, edit: Edit, images: list[Picture]) -> Any:
+def opened(family: FluxFamily, edit: Edit, images: list[Picture]) -> Any:
     """A session of an edit with these references."""
     sizes = [Size(image.width, image.height) for image in images]
     return family.open(family.plan(edit, sizes, edit.seed or 0), edit, images)

@@ -14,7 +14,7 @@ from PIL import Image  # noqa: E402
 
 from retouch.domain.edit import Edit, Size  # noqa: E402
 from retouch.domain.picture import Picture  # noqa: E402
-from retouch.engine.families import load_family, pixels  # noqa: E402
+from retouch.engine.families import latents_flux2, load_family, pixels  # noqa: E402
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint  # noqa: E402
 
 RECIPE = {"max_sequence_length": 40, "area": 128 * 128, "steps": 3}
@@ -71,7 +71,7 @@ def test_the_whole_loop_equals_the_pipeline(pair, references, size):
     for _ in range(session.plan.steps):
         family.step([session])
 
-    latent = family.unpacked(session.latents, session.plan.size)
+    latent = latents_flux2.unpack(family._parts.vae, session.latents, session.grid)
     assert (latent - theirs(pipeline, edit, images, "latent")).abs().max().item() <= 1e-5
     expected = np.asarray(theirs(pipeline, edit, images, "pil")[0], dtype=np.int16)
     got = np.frombuffer(family.close(session).data, dtype=np.uint8).reshape(expected.shape)

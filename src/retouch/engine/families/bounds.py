@@ -1,6 +1,8 @@
 """What an edit may ask of FLUX: each limit stated once, each breach named."""
 
-from retouch.domain.edit import Edit
+from collections.abc import Sequence
+
+from retouch.domain.edit import Edit, Size
 from retouch.domain.errors import Violation
 from retouch.domain.geometry import MEGAPIXEL, MULTIPLE
 
@@ -9,6 +11,8 @@ MAX_GUIDANCE = 20.0
 MAX_SIDE = 4096
 MAX_PIXELS = 4 * MEGAPIXEL
 MAX_REFERENCES = 8
+MIN_REFERENCE_SIDE = 64
+MAX_REFERENCE_RATIO = 8  # long side to short side
 
 
 def violations(edit: Edit, references: int, *, most: int = MAX_REFERENCES) -> tuple[Violation, ...]:
@@ -28,6 +32,23 @@ def violations(edit: Edit, references: int, *, most: int = MAX_REFERENCES) -> tu
         text = f"has {references} pictures, must have at most {most}"
         found.append(Violation("images", "range", text))
     return tuple(violation for violation in found if violation is not None)
+
+
+def reference_violations(images: Sequence[Size]) -> list[Violation]:
+    """Every rule the pictures of a FLUX.2 edit break by their sizes."""
+    found = []
+    for number, size in enumerate(images):
+        short, long = sorted((size.width, size.height))
+        if short < MIN_REFERENCE_SIDE:
+            text = f"is {size.width}x{size.height}, sides must be at least {MIN_REFERENCE_SIDE}"
+            found.append(Violation(f"images.{number}", "range", text))
+        elif long > MAX_REFERENCE_RATIO * short:
+            text = (
+                f"is {size.width}x{size.height}, its long side must be at most "
+                f"{MAX_REFERENCE_RATIO} times its short one"
+            )
+            found.append(Violation(f"images.{number}", "range", text))
+    return found
 
 
 def _outside(field: str, value: float | None, least: float, most: float) -> Violation | None:

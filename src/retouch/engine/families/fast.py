@@ -1,4 +1,4 @@
-"""A step of requests in fast mode: which rows each brings to the pass, and what comes of it.
+"""A step of pictures in fast mode: which rows each brings to the pass, and what comes of it.
 
 Two shortcuts meet here: `packed.recalled_velocity` leaves out blocks, `regional` leaves out rows.
 """
@@ -14,15 +14,7 @@ from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.packed import Request, recalled_velocity
 from retouch.engine.families.recall import Recall, Recalled
 from retouch.engine.families.regional import Kind, Region, edited, kind_of
-from retouch.engine.families.session import Session, Shortcuts
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A step of one request."""
-
-    velocity: Tensor  # of its whole target, (target tokens, C)
-    shortcuts: Shortcuts = Shortcuts()  # noqa: RUF009  (frozen)  for the next step
+from retouch.engine.families.session import Moved, Session, Shortcuts, guided
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +41,30 @@ def fast_steps(
     """
     for session in sessions:
         _leave_region(session)
-    parts = [_part(session) for session in sessions]
+    parts = [_parts(session) for session in sessions]
+    steps = iter(_pass(model, blocks, [part for each in parts for part in each], tolerance))
     return [
-        _moved(session, part, step, likeness)
-        for session, part, step in zip(
-            sessions, parts, _pass(model, blocks, parts, tolerance), strict=True
-        )
+        _moved(session, each, [next(steps) for _ in each], likeness)
+        for session, each in zip(sessions, parts, strict=True)
     ]
 
 
 def _pass(
     model: Any, blocks: Blocks, parts: Sequence[_Part], tolerance: float
-) -> list[Recalled | None]:
-    """All parts in one pass; None for those without a row."""
-    places = [place for place, part in enumerate(parts) if part.request.target_tokens]
-    steps: list[Recalled | None] = [None] * len(parts)
-    if not places:
-        return steps
-    brought = [parts[place] for place in places]
-    looks_beside = any(part.beside.is_needed for part in brought)
-    found = recalled_velocity(
+) -> Sequence[Recalled]:
+    if not parts:
+        return ()
+    looks_beside = any(part.beside.is_needed for part in parts)
+    return recalled_velocity(
         model,
         blocks,
-        [part.request for part in brought],
-        [part.latents for part in brought],
-        [part.step for part in brought],
-        [part.recall for part in brought],
+        [part.request for part in parts],
+        [part.latents for part in parts],
+        [part.step for part in parts],
+        [part.recall for part in parts],
         tolerance,
-        [part.beside for part in brought] if looks_beside else None,
+        [part.beside for part in parts] if looks_beside else None,
     )
-    for place, step in zip(places, found, strict=True):
-        steps[place] = step
-    return steps
 
 
 def _kind(session: Session) -> Kind:
@@ -95,50 +79,67 @@ def _leave_region(session: Session) -> None:
     Before the pass, which notes as much again. If it fails, nothing is lost: so will the next try.
     """
     if session.shortcuts.region is not None and _kind(session) != "regional":
-        session.shortcuts = replace(session.shortcuts, region=None, recall=None)
+        session.shortcuts = replace(session.shortcuts, region=None, recalls=())
 
 
-def _part(session: Session) -> _Part:
-    shortcuts, step = session.shortcuts, session.index
-    region = shortcuts.region
+def _parts(session: Session) -> list[_Part]:
+    """What a session brings, a part for each of its requests; none where its region is empty."""
+    latents, step, region = session.latents, session.index, session.shortcuts.region
+    recalls = session.shortcuts.recalls or (None,) * len(session.requests)
     if region is not None:
-        latents = session.latents[region.places]
-        return _Part(region.request, latents, step, shortcuts.recall, Beside(aside=region.aside))
+        if not len(region.places):
+            return []
+        return [
+            _Part(each.request, latents[region.places], step, recall, Beside(aside=each.aside))
+            for each, recall in zip(region.excerpts, recalls, strict=True)
+        ]
     if _kind(session) == "look":  # with no recall: only a whole pass has all to note
-        return _Part(session.request, session.latents, step, beside=Beside(notes=[]))
-    return _Part(session.request, session.latents, step, shortcuts.recall)
+        return [
+            _Part(request, latents, step, beside=Beside(notes=[])) for request in session.requests
+        ]
+    return [
+        _Part(request, latents, step, recall)
+        for request, recall in zip(session.requests, recalls, strict=True)
+    ]
 
 
-def _moved(session: Session, part: _Part, step: Recalled | None, likeness: float) -> Moved:
-    """What a pass made of a part; `step` is None where it brought no row."""
+def _moved(
+    session: Session, parts: Sequence[_Part], steps: Sequence[Recalled], likeness: float
+) -> Moved:
+    """What a pass made of a session's parts."""
     shortcuts, region = session.shortcuts, session.shortcuts.region
-    if step is not None:
-        reused = shortcuts.reused + step.is_reused
-        shortcuts = replace(shortcuts, recall=step.recall, reused=reused)
+    if not steps:
+        assert region is not None  # only a region may lack rows  # noqa: S101
+        return Moved(region.velocity, _counted(session, shortcuts, region))
+    velocity = guided([step.velocity for step in steps], session.plan.guidance)
+    recalls = tuple(step.recall for step in steps)
+    reused = shortcuts.reused + sum(step.is_reused for step in steps)
+    shortcuts = replace(shortcuts, recalls=recalls, reused=reused)
     if region is not None:
-        velocity = region.velocity if step is None else region.moved(step.velocity)
-        return Moved(velocity, _counted(session, shortcuts, region))
-    assert step is not None  # only a region may lack rows  # noqa: S101
-    if part.beside.notes is not None:
-        region = _looked(session, step.velocity, part.beside.notes, likeness)
-        recall = None if step.recall is None else region.recall(step.recall)
-        shortcuts = replace(shortcuts, region=region, recall=recall)
-    return Moved(step.velocity, shortcuts)
+        return Moved(region.moved(velocity), _counted(session, shortcuts, region))
+    notes = [part.beside.notes for part in parts if part.beside.notes is not None]
+    if notes:
+        region = _looked(session, velocity, notes, likeness)
+        recalls = tuple(region.recall(whole) for whole in recalls)
+        shortcuts = replace(shortcuts, region=region, recalls=recalls)
+    return Moved(velocity, shortcuts)
 
 
 def _counted(session: Session, shortcuts: Shortcuts, region: Region) -> Shortcuts:
     """With a step of a region counted."""
-    skipped = len(session.latents) + len(session.request.references) - len(region.places)
+    rows = len(session.latents) + len(session.requests[0].references)
     return replace(
         shortcuts,
         regional=shortcuts.regional + 1,
-        skipped_rows=shortcuts.skipped_rows + skipped,
+        skipped_rows=shortcuts.skipped_rows + rows - len(region.places),
     )
 
 
-def _looked(session: Session, velocity: Tensor, notes: list[Pair], likeness: float) -> Region:
-    """The region of the next steps, from a whole step's velocity and notes."""
+def _looked(
+    session: Session, velocity: Tensor, notes: Sequence[list[Pair]], likeness: float
+) -> Region:
+    """The region of the next steps, from a whole step's velocity and its passes' notes."""
     assert session.reference is not None  # nobody looks without one  # noqa: S101
     estimate = session.heads_for(velocity)
     is_edited = edited(estimate, session.reference, session.grid, likeness)
-    return Region.of(session.request, is_edited, notes, velocity)
+    return Region.of(session.requests, is_edited, notes, velocity)

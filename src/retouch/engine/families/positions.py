@@ -10,11 +10,24 @@ from math import pi
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import ReferenceLayout
+from retouch.domain.edit import ReferenceLayout, Size
+from retouch.domain.geometry import MULTIPLE
 from retouch.engine.families.recipe import PositionOrigin
 
 Grid = tuple[int, int]
 """Rows and columns of tokens; a token covers 16x16 pixels."""
+
+
+def grid(size: Size) -> Grid:
+    """The tokens of a picture whose sides are multiples of 16."""
+    return size.height // MULTIPLE, size.width // MULTIPLE
+
+
+def tokens(size: Size) -> int:
+    """How many they are."""
+    rows, columns = grid(size)
+    return rows * columns
+
 
 FOLD = 4 * pi * 557
 """What folded positions add above and to the left of the centre.

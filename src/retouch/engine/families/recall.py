@@ -58,7 +58,7 @@ def ended(
     ]
     whole = [number for number, short in enumerate(found) if short is None]
     for number, target in zip(whole, go_on(whole) if whole else (), strict=True):
-        recall = Recall(added[number], target - left[number])
+        recall = Recall(added[number], target - left[number]) if tolerance else None
         found[number] = Ended(target, recall, False)
     return [each for each in found if each is not None]
 

@@ -62,19 +62,15 @@ def why_whole(target: Grid, references: Sequence[Grid], steps: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """The places a request is stepped at, and what stands in for the others meanwhile."""
+class Excerpt:
+    """What a request brings of a region to a pass, and what stands in for its other rows."""
 
-    places: Tensor  # (places,), of the target's rows
-    request: Request  # with their rows only
+    request: Request  # with the region's rows only
     aside: Sequence[Pair]  # of all its other image rows
-    velocity: Tensor  # (target tokens, C), of the last whole pass
 
     @classmethod
-    def of(
-        cls, request: Request, is_edited: Tensor, notes: list[Pair], velocity: Tensor
-    ) -> "Region":
-        """From a whole pass, with what it noted; `is_edited` (target tokens,) is from `edited`."""
+    def of(cls, request: Request, is_edited: Tensor, notes: list[Pair]) -> "Excerpt":
+        """From what a whole pass of the request noted; `is_edited` (target tokens,)."""
         text, references = len(request.text), len(request.references)
         places = is_edited.nonzero()[:, 0]
         others = torch.cat([~is_edited, is_edited.new_ones(references)]).nonzero()[:, 0]
@@ -85,10 +81,37 @@ class Region:
             rope=request.rope[own],
             target_tokens=len(places),
         )
-        return cls(places, part, kept(notes, others), velocity)
+        return cls(part, kept(notes, others))
 
-    def recall(self, whole: Recall) -> Recall:
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The places a picture is stepped at, and what stands in for the others meanwhile."""
+
+    places: Tensor  # (places,), of the target's rows
+    excerpts: Sequence[Excerpt]  # of each of the picture's requests
+    velocity: Tensor  # (target tokens, C), of the last whole step
+
+    @classmethod
+    def of(
+        cls,
+        requests: Sequence[Request],
+        is_edited: Tensor,
+        notes: Sequence[list[Pair]],
+        velocity: Tensor,
+    ) -> "Region":
+        """From a whole step, with what the pass of each request noted; `is_edited` (target tokens,)
+        is from `edited`."""
+        excerpts = [
+            Excerpt.of(request, is_edited, noted)
+            for request, noted in zip(requests, notes, strict=True)
+        ]
+        return cls(is_edited.nonzero()[:, 0], excerpts, velocity)
+
+    def recall(self, whole: Recall | None) -> Recall | None:
         """What a whole pass is remembered by, at these places."""
+        if whole is None:
+            return None
         return Recall(whole.first[self.places], whole.rest[self.places])
 
     def moved(self, velocity: Tensor) -> Tensor:

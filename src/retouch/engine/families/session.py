@@ -1,5 +1,6 @@
-"""A FLUX.1 picture in the making, and the update every step ends with."""
+"""A picture in the making, and the update every step ends with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,11 +15,13 @@ from retouch.ports import Plan
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """What a request in fast mode remembers for its next steps, and what that has saved it."""
+    """What a picture in fast mode remembers for its next steps, and what that has saved it."""
 
-    recall: Recall | None = None  # of its last whole step, or of its last in this region
+    recalls: tuple[
+        Recall | None, ...
+    ] = ()  # of each request's last whole pass, or last of a region
     region: Region | None = None  # where its next steps go, unless they are whole
-    reused: int = 0  # steps cut short by the recall
+    reused: int = 0  # passes of its requests cut short by a recall
     regional: int = 0  # steps of a region
     skipped_rows: int = 0  # image rows that these left out
 
@@ -28,7 +31,7 @@ class Session:
     """A picture being made. Dropping the object frees everything it holds."""
 
     plan: Plan
-    request: Request
+    requests: tuple[Request, ...]  # with the prompt and, when guided by a second pass, without
     latents: Tensor  # (target tokens, C), in the model's precision
     sigmas: Tensor  # (steps + 1,), float32, on the CPU
     grid: Grid  # of the target
@@ -42,6 +45,23 @@ class Session:
     def heads_for(self, velocity: Tensor) -> Tensor:
         """The latents its path would end at, if it went straight on: x - sigma * velocity."""
         return euler(self.latents, velocity, self.sigmas[[self.index, -1]])
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A step of one session."""
+
+    velocity: Tensor  # of its whole target, (target tokens, C)
+    shortcuts: Shortcuts = Shortcuts()
+
+
+def guided(velocities: Sequence[Tensor], guidance: float | None) -> Tensor:
+    """The velocity of a session's only request, or that of the one with the prompt pushed away from
+    that of the one without."""
+    if len(velocities) == 1 or guidance is None:
+        return velocities[0]
+    prompted, plain = velocities
+    return plain + guidance * (prompted - plain)
 
 
 def euler(latents: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:

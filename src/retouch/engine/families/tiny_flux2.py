@@ -12,7 +12,7 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 
-from retouch.engine.families.flux2 import TEXT_LAYERS
+from retouch.engine.families.text_flux2 import LAYERS
 from retouch.engine.families.tiny import LETTERS, SCHEDULER
 
 INDEX = {
@@ -49,7 +49,7 @@ def write_flux2_checkpoint(
             num_single_layers=2,
             attention_head_dim=16,
             num_attention_heads=heads,
-            joint_attention_dim=len(TEXT_LAYERS) * text_width,
+            joint_attention_dim=len(LAYERS) * text_width,
             timestep_guidance_channels=16,
             axes_dims_rope=(4, 4, 4, 4),
             guidance_embeds=False,
@@ -100,7 +100,7 @@ def _write_qwen(folder: Path, width: int) -> None:
         vocab_size=len(words),
         hidden_size=width,
         intermediate_size=16,
-        num_hidden_layers=max(TEXT_LAYERS) + 3,
+        num_hidden_layers=max(LAYERS) + 3,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=4,

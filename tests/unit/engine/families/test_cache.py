@@ -96,8 +96,8 @@ def test_a_family_encodes_only_what_is_new(weights, monkeypatch, prompt, shade, 
     second = family.open(plan, Edit(prompt=prompt), [photo(shade)])
 
     assert seen == encoded
-    is_same = torch.equal(first.request.text, second.request.text) and torch.equal(
-        first.request.references, second.request.references
+    is_same = torch.equal(first.requests[0].text, second.requests[0].text) and torch.equal(
+        first.requests[0].references, second.requests[0].references
     )
     assert is_same is (not encoded)
 

@@ -1,6 +1,5 @@
 import mmap
 import platform
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 
 from retouch.domain.edit import Edit
 from retouch.domain.errors import EngineFailed, OutOfMemory
-from retouch.engine.families import WeightsError, load_family
+from retouch.engine.families import WeightsError, flux, load_family
 from retouch.engine.families.device import (
     DeviceMemory,
     choose,
@@ -79,8 +78,7 @@ def test_opening_and_stepping_return_when_the_device_is_done(
     write = write_checkpoint if kind == "flux1" else write_flux2_checkpoint
     family = load_family(write(tmp_path, recipe=recipe))
     stands = []
-    module = import_module(f"retouch.engine.families.{kind}")
-    monkeypatch.setattr(module, "finish", lambda device: stands.append(str(device)))
+    monkeypatch.setattr(flux, "finish", lambda device: stands.append(str(device)))
     edit = Edit(prompt="red", seed=1)
 
     session = family.open(family.plan(edit, [], 1), edit, [])

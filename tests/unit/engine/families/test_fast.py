@@ -76,7 +76,7 @@ def test_a_neighbour_in_fast_mode_changes_nothing_for_an_exact_request(weights):
 def test_each_request_of_a_pass_is_judged_by_itself(weights):
     family = load_family(weights, dtype="bfloat16")
     sessions = [opened(family, seed=seed) for seed in range(3)]
-    model, requests = family._model, [session.request for session in sessions]
+    model, requests = family._model, [session.requests[0] for session in sessions]
     latents = [session.latents for session in sessions]
     with torch.inference_mode():
         whole = recalled_velocity(model, BLOCKS, requests, latents, [0] * 3, [None] * 3, 1e9)
@@ -91,6 +91,19 @@ def test_each_request_of_a_pass_is_judged_by_itself(weights):
     assert torch.equal(mixed[1].velocity, exact[1])
     assert torch.equal(mixed[2].velocity, alone[0].velocity)
     assert not torch.equal(mixed[2].velocity, exact[2])
+
+
+def test_what_is_kept_for_it_is_in_the_plan(weights):
+    family = load_family(weights, **REUSE_ONLY)
+    fast, exact = (
+        family.plan(Edit(prompt="red", mode=mode), [Size(64, 64)], 1) for mode in ("fast", "exact")
+    )
+    session = opened(family)
+    family.step([session])
+
+    kept = sum(t.nbytes for each in session.shortcuts.recalls for t in (each.first, each.rest))
+    assert [fast.mode, exact.mode] == ["fast", "exact"]
+    assert fast.held_bytes - exact.held_bytes == kept > 0
 
 
 def test_what_was_reused_is_in_the_logs_and_the_metrics(weights):

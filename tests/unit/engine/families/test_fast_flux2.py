@@ -14,6 +14,9 @@ from retouch.ports import Finished, Job
 from retouch.testing import FakeClock
 
 RECIPE = {"name": "tiny", "max_sequence_length": 40, "area": 64 * 64, "steps": 5}
+REUSE_ONLY = {"fast_likeness": 0}
+"""Without regions, which have tests of their own."""
+
 PHOTO = Picture(64, 64, bytes(range(256)) * 48)
 
 
@@ -30,33 +33,33 @@ def opened(family, mode="fast", *, seed=1, guidance=4.0):
 
 
 def test_without_tolerance_every_step_is_whole_and_exact(folder):
-    family = load_family(folder, fast_tolerance=1e-9)
+    family = load_family(folder, fast_tolerance=1e-9, **REUSE_ONLY)
     fast, exact = opened(family), opened(family, "exact")
 
     for _ in range(5):
         family.step([fast])
         family.step([exact])
 
-    assert family.metrics(fast) == {"reused_steps": 0.0}
+    assert family.metrics(fast)["reused_steps"] == 0.0
     assert torch.equal(fast.latents, exact.latents)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0], ids=["one pass a step", "two"])
 def test_with_boundless_tolerance_only_the_first_step_is_whole(folder, guidance):
-    family = load_family(folder, fast_tolerance=1e9)
+    family = load_family(folder, fast_tolerance=1e9, **REUSE_ONLY)
     fast, exact = (opened(family, mode, guidance=guidance) for mode in ("fast", "exact"))
 
     for _ in range(5):
         family.step([fast])
         family.step([exact])
 
-    assert family.metrics(fast) == {"reused_steps": 4.0}
+    assert family.metrics(fast)["reused_steps"] == 4.0
     assert not torch.equal(fast.latents, exact.latents)
     torch.testing.assert_close(fast.latents, exact.latents, rtol=0, atol=1.0)
 
 
 def test_a_neighbour_in_fast_mode_changes_nothing_for_an_exact_request(folder):
-    family = load_family(folder, dtype="bfloat16", fast_tolerance=1e9)
+    family = load_family(folder, dtype="bfloat16", fast_tolerance=1e9, **REUSE_ONLY)
     alone, together, fast = opened(family, "exact"), opened(family, "exact"), opened(family)
 
     for _ in range(3):
@@ -64,7 +67,7 @@ def test_a_neighbour_in_fast_mode_changes_nothing_for_an_exact_request(folder):
         family.step([fast, together])
 
     assert torch.equal(together.latents, alone.latents)
-    assert (family.metrics(together), fast.reused) == ({}, 4)
+    assert (family.metrics(together), fast.shortcuts.reused) == ({}, 4)
 
 
 def test_each_request_of_a_pass_is_judged_by_itself(folder):
@@ -98,16 +101,16 @@ def test_each_request_of_a_pass_is_judged_by_itself(folder):
 
 
 def test_what_is_kept_for_it_is_in_the_plan(folder):
-    family = load_family(folder)
-    plans = [
+    family = load_family(folder, **REUSE_ONLY)
+    fast, exact = (
         family.plan(Edit(prompt="red", mode=mode), [Size(64, 64)], 1) for mode in ("fast", "exact")
-    ]
+    )
     session = opened(family)
     family.step([session])
 
-    kept = sum(t.nbytes for recall in session.recalls for t in (recall.first, recall.rest))
-    assert [plan.mode for plan in plans] == ["fast", "exact"]
-    assert plans[0].held_bytes - plans[1].held_bytes == kept
+    kept = sum(t.nbytes for each in session.shortcuts.recalls for t in (each.first, each.rest))
+    assert [fast.mode, exact.mode] == ["fast", "exact"]
+    assert fast.held_bytes - exact.held_bytes == kept > 0
 
 
 def test_distilled_weights_serve_such_an_edit_exact_and_say_why(tmp_path):

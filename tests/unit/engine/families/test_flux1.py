@@ -8,7 +8,7 @@ from retouch.domain.edit import AspectRatio, Edit, Size
 from retouch.domain.errors import EngineFailed, InvalidEdit
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
-from retouch.engine.families import flux1, load_family
+from retouch.engine.families import flux, load_family, pixels
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.ports import Broken, Finished, Job, Previewed
 from retouch.testing import FakeClock
@@ -163,7 +163,7 @@ def test_noise_is_drawn_on_the_cpu_in_float32_by_the_seed(family):
     session = family.open(plan, Edit(prompt="red"), [])
 
     noise = torch.randn(1, 16, 4, 8, generator=torch.Generator("cpu").manual_seed(11))
-    assert torch.equal(session.latents, flux1.pixels.pack(noise))
+    assert torch.equal(session.latents, pixels.pack(noise))
 
 
 def test_an_index_layout_with_folded_positions_fits_references_to_the_target(tmp_path):
@@ -232,7 +232,7 @@ def test_cancelling_midway_frees_every_tensor_and_the_room(family):
     engine.add(Job("a", Edit(prompt="red", seed=1), (photo(64, 64),)))
     engine.step()
     (session,) = engine._runs["a"].sessions.values()
-    tensors = [weakref.ref(session.latents), weakref.ref(session.request.references)]
+    tensors = [weakref.ref(session.latents), weakref.ref(session.requests[0].references)]
     del session
 
     engine.cancel("a")
@@ -247,8 +247,8 @@ def test_a_request_that_breaks_the_shared_pass_breaks_alone(family, engine, monk
             raise RuntimeError("shape mismatch")
         return true_velocity(model, blocks, requests, *rest)
 
-    true_velocity = flux1.velocity
-    monkeypatch.setattr(flux1, "velocity", velocity)
+    true_velocity = flux.velocity
+    monkeypatch.setattr(flux, "velocity", velocity)
     engine.add(Job("good", Edit(prompt="red", seed=1), ()))
     engine.add(Job("bad", Edit(prompt="red", seed=1, size=Size(48, 32)), ()))
     engine.add(Job("fine", Edit(prompt="red", seed=1), (photo(64, 64),)))
@@ -266,7 +266,7 @@ def test_running_out_of_memory_is_said_in_a_sentence(family, monkeypatch, error)
         raise error
 
     session = family.open(family.plan(Edit(prompt="red"), [], 0), Edit(prompt="red"), [])
-    monkeypatch.setattr(flux1, "velocity", velocity)
+    monkeypatch.setattr(flux, "velocity", velocity)
 
     with pytest.raises(EngineFailed, match="does not fit into the device's memory"):
         family.step([session])
@@ -279,7 +279,7 @@ def test_a_lost_device_is_not_one_requests_failure(family, monkeypatch):
         raise torch.AcceleratorError("device-side assert")
 
     session = family.open(family.plan(Edit(prompt="red"), [], 0), Edit(prompt="red"), [])
-    monkeypatch.setattr(flux1, "velocity", velocity)
+    monkeypatch.setattr(flux, "velocity", velocity)
 
     with pytest.raises(torch.AcceleratorError):
         family.step([session])

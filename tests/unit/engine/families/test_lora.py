@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from retouch.domain.edit import Edit, Lora, Size
 from retouch.domain.errors import EngineFailed, InvalidEdit
 from retouch.domain.picture import Picture
-from retouch.engine.families import load_family, lora
+from retouch.engine.families import latents_flux2, load_family, lora
+from retouch.engine.families.positions import grid
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
@@ -153,7 +154,7 @@ def test_the_whole_loop_equals_the_pipelines(shop, family, loras):
 
     wanted = theirs(shop, *loras)
     if wanted.ndim == 4:  # FLUX.2's pipeline unpacks them
-        latents = family.unpacked(latents, SIZE)
+        latents = latents_flux2.unpack(family._parts.vae, latents, grid(SIZE))
     assert (latents - wanted).abs().max().item() <= 1e-5
 
 

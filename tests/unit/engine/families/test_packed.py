@@ -61,7 +61,7 @@ def test_a_pass_equals_the_stock_forward(family):
         text = family._text.encode(edit.prompt)
         references = family._references(plan, REQUESTS[3][1])
         now = (session.sigmas[session.index] * 1000).to(family._dtype) / 1000
-        (ours,) = velocity(model, BLOCKS, [session.request], [session.latents], [session.index])
+        (ours,) = velocity(model, BLOCKS, [session.requests[0]], [session.latents], [session.index])
         ids = session_ids(family, plan, edit)
         theirs = model(
             hidden_states=torch.cat([session.latents, references])[None],

@@ -133,8 +133,7 @@ def test_rounded_weights_are_used_as_they_are(shop):
         if isinstance(linear, torch.nn.Linear):
             weight = rounded._model.get_submodule(name).weight
             linear.weight = torch.nn.Parameter(getattr(weight, "dequantize", lambda w=weight: w)())
-    encoder = "_text" if hasattr(plain, "_text") else "_parts"
-    setattr(rounded, encoder, getattr(plain, encoder))
+    rounded._text = plain._text
 
     assert error(moved(rounded), moved(plain)) < 1e-5
 
@@ -172,7 +171,7 @@ def test_a_pass_is_that_of_diffusers_over_the_same_weights(weights, quantisation
     text = 24
     with torch.inference_mode():
         encoded = family._text.encode(edit.prompt)
-        (ours,) = velocity(family._model, BLOCKS, [session.request], [session.latents], [0])
+        (ours,) = velocity(family._model, BLOCKS, [session.requests[0]], [session.latents], [0])
         ids = import_module("retouch.engine.families.positions").position_ids(
             text, (3, 4), [], layout="offset", origin="corner"
         )

@@ -13,12 +13,13 @@ from retouch.engine.engine import StepEngine
 from retouch.engine.families import fast, load_family
 from retouch.engine.families.aside import Beside, aside_bytes
 from retouch.engine.families.packed import recalled_velocity, velocity
-from retouch.engine.families.packed_flux1 import BLOCKS
 from retouch.engine.families.regional import Region, edited, kind_of
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from retouch.engine.scheduler import Policy
 from retouch.ports import Finished, Job
 from retouch.testing import FakeClock
 
+RECIPE = {"name": "tiny", "max_sequence_length": 40, "area": 64 * 64}
 PHOTO = Picture(64, 64, bytes(range(256)) * 48)
 STEPS = 8
 CORNER = torch.zeros(4, 4, dtype=torch.bool)
@@ -26,10 +27,20 @@ CORNER[:2, :3] = True
 CORNER = CORNER.view(-1)
 
 
+@pytest.fixture(scope="module", params=["flux1", "flux2"])
+def folder(request, weights, tmp_path_factory):
+    """Weights of many steps: FLUX.1, and FLUX.2 of the base kind, with two passes a step."""
+    if request.param == "flux1":
+        return weights
+    return write_flux2_checkpoint(
+        tmp_path_factory.mktemp("base"), is_distilled=False, recipe=RECIPE
+    )
+
+
 @pytest.fixture(scope="module")
-def family(weights):
+def family(folder):
     """With the shortcut of rows only."""
-    return load_family(weights, fast_tolerance=0)
+    return load_family(folder, fast_tolerance=0)
 
 
 @pytest.fixture
@@ -111,22 +122,24 @@ def test_a_place_on_the_rim_needs_no_neighbour_outside():
 @pytest.mark.parametrize("is_edited", [CORNER, torch.ones(16, dtype=torch.bool)])
 def test_at_the_step_it_was_noted_a_region_moves_as_in_a_whole_pass(family, is_edited):
     session = opened(family)
-    model, request, latents = family._model, session.request, session.latents
+    model, blocks = family._model, family._blocks
+    request, latents = session.requests[0], session.latents
     with torch.inference_mode():
-        (whole,) = velocity(model, BLOCKS, [request], [latents], [3])
+        (whole,) = velocity(model, blocks, [request], [latents], [3])
         notes = []
         recalled_velocity(
-            model, BLOCKS, [request], [latents], [3], [None], 0, [Beside(notes=notes)]
+            model, blocks, [request], [latents], [3], [None], 0, [Beside(notes=notes)]
         )
-        region = Region.of(request, is_edited, notes, whole)
+        region = Region.of([request], is_edited, [notes], whole)
+        (excerpt,) = region.excerpts
 
         (step,) = recalled_velocity(
-            model, BLOCKS, [region.request], [latents[region.places]], [3], [None], 0,
-            [Beside(aside=region.aside)],
+            model, blocks, [excerpt.request], [latents[region.places]], [3], [None], 0,
+            [Beside(aside=excerpt.aside)],
         )  # fmt: skip
 
     assert notes == []
-    assert len(region.aside[0][0]) == 16 - len(region.places) + 16
+    assert len(excerpt.aside[0][0]) == 16 - len(region.places) + 16
     torch.testing.assert_close(step.velocity, whole[is_edited], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(region.moved(step.velocity), whole, rtol=1e-5, atol=1e-5)
 
@@ -173,8 +186,8 @@ def test_nothing_edited_costs_nothing(family, monkeypatch):
 
 @pytest.mark.usefixtures("corner")
 @pytest.mark.parametrize("tolerance", [0, 1e9])
-def test_company_changes_nothing_for_a_request_with_regions(weights, tolerance):
-    family = load_family(weights, dtype="bfloat16", fast_tolerance=tolerance)
+def test_company_changes_nothing_for_a_request_with_regions(folder, tolerance):
+    family = load_family(folder, dtype="bfloat16", fast_tolerance=tolerance)
     alone = [opened(family, seed=seed) for seed in range(3)]
     together = [opened(family, seed=seed) for seed in range(3)]
     exact = opened(family, "exact", seed=5)
@@ -194,8 +207,8 @@ def test_company_changes_nothing_for_a_request_with_regions(weights, tolerance):
 
 
 @pytest.mark.usefixtures("corner")
-def test_both_shortcuts_work_together(weights):
-    family = load_family(weights, fast_tolerance=1e9)
+def test_both_shortcuts_work_together(folder):
+    family = load_family(folder, fast_tolerance=1e9)
 
     session = run(family, opened(family), STEPS)
 
@@ -257,10 +270,12 @@ def test_what_is_kept_aside_is_in_the_plan(family):
     session = run(family, opened(family), 2)
     region = session.shortcuts.region
 
-    aside = sum(x.nbytes for pair in region.aside for x in pair)
-    rows = len(region.aside[0][0])
-    assert aside == aside_bytes(family._model, rows)
-    assert quick.held_bytes - exact.held_bytes == aside_bytes(family._model, 32) >= aside
+    for excerpt in region.excerpts:
+        aside = sum(x.nbytes for pair in excerpt.aside for x in pair)
+        rows = len(excerpt.aside[0][0])
+        assert aside == aside_bytes(family._model, rows)
+    most = len(region.excerpts) * aside_bytes(family._model, 32)
+    assert quick.held_bytes - exact.held_bytes == most >= len(region.excerpts) * aside
     assert quick.notes == ()
 
 
