@@ -46,8 +46,8 @@ def test_what_became_of_a_prediction(data: list[str], capsys: pytest.CaptureFixt
 
 
 def test_which_key_was_revoked(data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    main(["keys", "create", "anna", *data])
-    capsys.readouterr()
+    main(["keys", "create", "anna", "--json", *data])
+    made = json.loads(capsys.readouterr().out)
 
     assert main(["keys", "revoke", "anna", "--json", *data]) == 0
-    assert json.loads(capsys.readouterr().out) == {"revoked": "anna"}
+    assert json.loads(capsys.readouterr().out) == {"revoked": made["id"]}
