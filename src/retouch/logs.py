@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 _SECRET_NAMES = re.compile(
-    r"authorization|x-key|x-api-key|api_key|token|secret|password|signature", re.I
+    r"authorization|x-key|x-api-key|api_key|token|secret|password|signature", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(
     r"rt_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{20,}|whsec_\S+|(?<=signature=)[^&\s\"']+"

@@ -54,7 +54,7 @@ def url_of(*beginnings: str) -> Rule:
     return Rule(f"empty, or an address that begins with {' or '.join(beginnings)}", holds)
 
 
-ANYTHING = Rule("anything", lambda value: True)
+ANYTHING = Rule("anything", lambda _: True)
 SOME = Rule("1 or more", lambda value: value >= 1)
 NOT_NEGATIVE = Rule("0 or more", lambda value: value >= 0)
 POSITIVE = Rule("more than 0", lambda value: value > 0)

@@ -31,22 +31,22 @@ def test_the_page_lists_every_figure_with_its_meaning() -> None:
         if it.name.startswith("retouch_")
     }
 
-    listed = re.findall(r"^\| `(retouch_\w+)` \|.*?\|.*?\| (.+?) \|$", PAGE, re.M)
+    listed = re.findall(r"^\| `(retouch_\w+)` \|.*?\|.*?\| (.+?) \|$", PAGE, re.MULTILINE)
 
     assert dict(listed) == found
     assert len(listed) == len(found)
 
 
 def test_the_page_names_figures_and_settings_that_exist() -> None:
-    listed = set(re.findall(r"^\| `(retouch_\w+)`", PAGE, re.M))
+    listed = set(re.findall(r"^\| `(retouch_\w+)`", PAGE, re.MULTILINE))
     named = {
         re.sub(r"_(bucket|count|sum)$", "", it) for it in re.findall(r"\bretouch_[a-z_]+\b", PAGE)
     }
-    settings = re.search(r"## Settings that matter.*?## ", PAGE, re.S)
+    settings = re.search(r"## Settings that matter.*?## ", PAGE, re.DOTALL)
 
     assert named <= listed
     assert settings
-    rows = re.findall(r"^\| (`.+?`) \|", settings[0], re.M)
+    rows = re.findall(r"^\| (`.+?`) \|", settings[0], re.MULTILINE)
     for name in re.findall(r"`(\w+)`", " ".join(rows)):
         assert f"RETOUCH_{name.upper()}" in NAMES
 
@@ -62,6 +62,7 @@ def test_systemd_takes_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
     ):
         done = subprocess.run(  # noqa: S603
             ["systemd-analyze", *verb, str(here)],  # noqa: S607
+            check=False,
             capture_output=True,
             text=True,
             timeout=60,
@@ -70,14 +71,14 @@ def test_systemd_takes_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
 
 
 def test_the_unit_waits_for_the_drain() -> None:
-    wait = re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.M)
+    wait = re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
 
     assert wait
     assert int(wait[1]) >= DRAIN_S + 10
 
 
 def test_the_unit_has_a_server_that_hangs_started_again() -> None:
-    said = dict(re.findall(r"^(\w+)=(.+)$", UNIT, re.M))
+    said = dict(re.findall(r"^(\w+)=(.+)$", UNIT, re.MULTILINE))
 
     assert said["Type"] == "notify"
     assert said["WatchdogSignal"] == "SIGKILL"  # one that is stopped heeds no other
@@ -96,7 +97,7 @@ def test_the_image_runs_as_nobody_special_and_knows_its_health() -> None:
     assert "/readyz" in last["HEALTHCHECK"]
     assert last["CMD"] == '["retouch", "serve"]'
     assert set(re.findall(r"\bRETOUCH_\w+(?==)", text)) <= NAMES
-    for sources in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M):
+    for sources in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE):
         assert all((ROOT / source).exists() for source in sources.split())
 
 

@@ -111,7 +111,7 @@ def run_edit(
     engine: "StepEngine",
     edit: Edit,
     images: tuple[Picture, ...],
-    show: Callable[[int, int], None] = lambda step, steps: None,
+    show: Callable[[int, int], None] = lambda _step, _steps: None,
 ) -> tuple[Picture, str]:
     """Drive an engine through one edit: its first picture and its logs. Raises EngineFailed."""
     engine.add(Job("edit", edit, images))

@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from retouch import logs
-from retouch.blobs.store import ObstoreBlobs as ObstoreBlobs
+from retouch.blobs.store import ObstoreBlobs  # noqa: F401  imported for the forks
 from retouch.bootstrap.engine import build_engine
 from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer
 from retouch.domain.errors import RetouchError
@@ -33,7 +33,7 @@ from retouch.service.meters import WorkerMeters
 from retouch.service.safety import Safety
 from retouch.service.words import WordList
 from retouch.settings import Settings, SettingsError
-from retouch.store import SqlStore as SqlStore
+from retouch.store import SqlStore  # noqa: F401  imported for the forks
 from retouch.worker.process import run_until_told
 from retouch.worker.watchdog import Watchdog
 from retouch.worker.worker import Worker, WorkerOptions
@@ -68,7 +68,7 @@ def work(
     except (RetouchError, SettingsError) as error:
         if ready is None:
             raise
-        log.error("worker.cannot_start", reason=str(error))
+        log.error("worker.cannot_start", reason=str(error))  # noqa: TRY400  the reason is enough
         sys.exit(1)
     tell = partial(ready.send, learned) if ready else _nothing
     asyncio.run(_work(settings, name, engine, safety, tell))

@@ -101,7 +101,7 @@ def _opened(
         raise _too_many_pixels("", limits) from None
     except MemoryError:
         raise BadInput("The input image could not be decoded: it needs too much memory.") from None
-    except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
+    except Exception:  # noqa: BLE001  Pillow's parsers raise nearly anything on hostile bytes
         raise BadInput(
             f"The input image could not be decoded: the {kind} file is damaged or cut short."
         ) from None

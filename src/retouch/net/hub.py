@@ -119,7 +119,7 @@ class Hub:
         repo: str,
         files: Sequence[RemoteFile],
         revision: str = "main",
-        show: Callable[[Pulled], None] = lambda pulled: None,
+        show: Callable[[Pulled], None] = lambda _: None,
     ) -> Path:
         """Have these files in the cache; the folder they are in. Raises HubError.
 

@@ -45,7 +45,7 @@ class Looks(Generic[K, V]):
                     for found in asking:
                         if not found.done():
                             found.set_result(values.get(key))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  raised to everybody who asked
                 for found in _unanswered(batch):
                     found.set_exception(error)
             finally:
@@ -110,7 +110,7 @@ class Batcher(Generic[T]):
         outcome: Exception | None = None
         try:
             refused = await self._commit([item for item, _ in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  raised to whoever submitted
             if len(batch) > 1 and not isinstance(error, Busy):
                 for entry in batch:
                     await self._settle([entry])

@@ -253,7 +253,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
 def _connections(url: URL, most: int, *more: str) -> sa.Engine:
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=most, max_overflow=0)
 
-    def set_pragmas(connection: Any, record: Any) -> None:
+    def set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         for pragma in (*_PRAGMAS, *more):
             cursor.execute(f"PRAGMA {pragma}")

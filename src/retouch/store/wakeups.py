@@ -138,7 +138,7 @@ class PostgresBell(Bell):
     async def _serve(self, raw: Any) -> None:
         own = raw.get_server_pid()
 
-        def heard(connection: Any, pid: int, channel: str, payload: str) -> None:
+        def heard(_connection: Any, pid: int, _channel: str, _payload: str) -> None:
             if pid != own:
                 self.ring()
 

@@ -1,7 +1,6 @@
 """The Blobs port, over every store we can run here."""
 
 import asyncio
-import os
 import stat
 import sys
 import time
@@ -136,9 +135,11 @@ async def test_a_folder_syncs_the_file_and_then_every_folder(
 ) -> None:
     blobs = ObstoreBlobs.at(tmp_path.as_uri())
     synced: list[str] = []
-    monkeypatch.setattr(
-        module.os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}"))
-    )
+
+    def sync(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+
+    monkeypatch.setattr(module.os, "fsync", sync)
 
     await blobs.put("a/b/c", b"x")
 
@@ -161,12 +162,12 @@ async def test_a_failed_write_leaves_the_old_blob_and_says_busy(
 
     assert str(tmp_path) not in str(caught.value)
     assert await blobs.open(KEY) == b"old"
-    assert os.listdir(tmp_path / "p_1/2") == ["0.png"]
+    assert [path.name for path in (tmp_path / "p_1/2").iterdir()] == ["0.png"]
 
 
 async def test_a_folder_taken_away_is_busy_not_a_missing_blob(tmp_path: Path) -> None:
     blobs = ObstoreBlobs.at((tmp_path / "blobs").as_uri())
-    os.rmdir(tmp_path / "blobs")
+    (tmp_path / "blobs").rmdir()
 
     with pytest.raises(Busy):
         await blobs.put(KEY, b"x")

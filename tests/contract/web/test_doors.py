@@ -120,8 +120,8 @@ async def test_every_loopback_name_is_local(front: Any, name: str) -> None:
 async def test_with_a_key_every_address_asks_for_it(front: Any) -> None:
     await front.key()
     without, wrong = {}, {}
-    for method, path in ADDRESSES:
-        path = re.sub(r"\{.*?\}", "x", path)
+    for method, template in ADDRESSES:
+        path = re.sub(r"\{.*?\}", "x", template)
         headers = {"authorization": f"Bearer rt_abcdefgh_{'x' * 43}"}
         without[method, path] = await front.client.request(method, path)
         wrong[method, path] = await front.client.request(method, path, headers=headers)

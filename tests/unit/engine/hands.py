@@ -24,7 +24,7 @@ class Work(Future[Any]):
         if self.set_running_or_notify_cancel():
             try:
                 self.set_result(self._task())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  raised to whoever waits
                 self.set_exception(error)
 
     def result(self, timeout: float | None = None) -> Any:

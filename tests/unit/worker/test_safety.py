@@ -36,8 +36,8 @@ async def test_a_refused_prompt_never_reaches_the_engine() -> None:
     async with working(store, family=ToyFamily(breaks=breaks), safety=Safety(WordList.built_in())):
         done = await ended(store)
 
-    assert done.error == "The prompt or an input picture was refused by a safety check. " \
-        "Found: nudity."  # fmt: skip
+    refusal = "The prompt or an input picture was refused by a safety check. Found: nudity."
+    assert done.error == refusal
     assert done.progress is None
 
 

@@ -24,9 +24,9 @@ def test_a_child_says_in_a_line_why_it_cannot_start() -> None:
         work(UNABLE, "a", None, writer)
 
     assert ended.value.code == 1
+    fault = "[Errno 2] No such file or directory: 'no/such/list'"
     assert [line["reason"] for line in lines if line["event"] == "worker.cannot_start"] == [
-        "setting 'safety_words' is 'no/such/list': "
-        "[Errno 2] No such file or directory: 'no/such/list'"
+        f"setting 'safety_words' is 'no/such/list': {fault}"
     ]
     reader.close()
     writer.close()

@@ -18,7 +18,7 @@ from retouch.ports import Plan
 Stage = Literal["open", "step", "preview", "close"]
 
 
-def never(stage: Stage, prompt: str) -> bool:
+def never(_stage: Stage, _prompt: str) -> bool:
     """The toy that does not break."""
     return False
 

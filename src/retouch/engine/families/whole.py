@@ -93,7 +93,7 @@ class Run:
                 self._result = self._pipeline(
                     **self._arguments, callback_on_step_end=self._pause
                 ).images[0]
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits
             self._error = error
         self._came.release()
 

@@ -74,7 +74,7 @@ class Bfl(Dialect):
         return Answer(status=200, body=body, headers=NO_STORE)
 
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
-        return notification(call, view, notice)
+        return notification(view, notice)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         if topic == "usage":

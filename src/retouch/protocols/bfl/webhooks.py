@@ -35,7 +35,7 @@ def webhook_of(call: Call, fields: Mapping[str, Any]) -> Webhook | None:
     )
 
 
-def notification(call: Call, view: View, notice: Notice) -> Notification:
+def notification(view: View, notice: Notice) -> Notification:
     """The end of a task; signed if the caller brought a secret, as the vendor does."""
     it = view.prediction
     polled = result_body(view)

@@ -126,7 +126,7 @@ class Replicate(Dialect):
         return [ServerEvent(name, f"{at}:{n}", data) for n, (name, data) in enumerate(events)]
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        return upload_of(call, parts)
+        return upload_of(parts)
 
     def uploaded(self, call: Call, file: File) -> Answer:
         return Answer(status=201, body=file_body(call, file))

@@ -13,7 +13,7 @@ from retouch.protocols.replicate.errors import mistyped, refuse
 from retouch.protocols.replicate.render import rfc3339
 
 
-def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
+def upload_of(parts: Sequence[Part]) -> Upload:
     """The `content` part, and metadata in any of the three spellings clients send."""
     content = next((part for part in parts if part.name == "content"), None)
     if content is None:

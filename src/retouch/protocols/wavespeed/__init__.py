@@ -107,7 +107,7 @@ class WaveSpeed(Dialect):
         return success(page_body(call, views, is_last=after is None))
 
     def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        return upload_of(call, parts)
+        return upload_of(parts)
 
     def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
         return success(file_body(file, link))

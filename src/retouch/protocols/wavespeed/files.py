@@ -48,7 +48,7 @@ def place_body(call: Call, place: Place) -> dict[str, Any]:
     }
 
 
-def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
+def upload_of(parts: Sequence[Part]) -> Upload:
     """The part named `file`."""
     part = next((part for part in parts if part.name == "file"), None)
     if part is None:

@@ -22,12 +22,12 @@ class Now(sa.sql.expression.FunctionElement[float]):
 
 
 @compiles(Now, "postgresql")
-def _now_postgresql(element: Now, compiler: Any, **options: Any) -> str:
+def _now_postgresql(_element: Now, _compiler: Any, **_options: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
 @compiles(Now, "sqlite")
-def _now_sqlite(element: Now, compiler: Any, **options: Any) -> str:
+def _now_sqlite(_element: Now, _compiler: Any, **_options: Any) -> str:
     # unixepoch('subsec') needs SQLite 3.42; a Julian day is exact to the millisecond.
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
