@@ -26,6 +26,9 @@ HERE = Path(__file__).parent
 LAST_WORDS = 300
 """Characters of a broken script's last words that are worth showing."""
 
+QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+"""Keeps the libraries' progress bars and advice out of what a script prints."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -45,7 +48,11 @@ def ran(script: Path, flags: Sequence[str]) -> Ran:
     command = [sys.executable, str(script), *flags]
     lines: list[str] = []
     with subprocess.Popen(  # noqa: S603  a file of this folder
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **QUIET},
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
