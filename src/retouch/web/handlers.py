@@ -29,13 +29,11 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.service.intake import Sender, fingerprint
-from retouch.web import places
+from retouch.web import places, sse
 from retouch.web.auth import Caller
 from retouch.web.files import serve_bytes
 from retouch.web.reading import is_gone, is_multipart, parts_of, with_body, with_parts
 from retouch.web.services import Services
-from retouch.web.sse import follow as follow_changes
-from retouch.web.sse import stream
 
 Reply = Answer | Response
 Handler = Callable[["Visit"], Awaitable[Reply]]
@@ -116,7 +114,7 @@ async def submit(visit: Visit) -> Reply:
         prediction = await visit.services.intake.accept(submission, sender)
         create.accepted.set()
         if submission.streams:
-            return _changes(visit, prediction)
+            return _followed(visit, prediction)
         if submission.wait_s is not None:
             await visit.services.predictions.wait(prediction.id, submission.wait_s)
             prediction = await visit.services.predictions.get(prediction.id, visit.owner)
@@ -193,24 +191,24 @@ async def list_predictions(visit: Visit) -> Reply:
     return visit.dialect.page(visit.call, [visit.view(it) for it in page], following)
 
 
-async def follow(visit: Visit) -> Reply:
-    """Server-sent events of one prediction; the ticket in the path is the permission."""
+async def stream(visit: Visit) -> Reply:
+    """Server-sent events of one prediction's end; the ticket in the path is the permission."""
     id = visit.services.tickets.read(visit.call.params["ticket"])
     if id is None:
         raise NotFound("stream", visit.call.params["ticket"])
     prediction = await visit.services.predictions.get(id, None)
-    return stream(visit.dialect, visit.call, prediction, visit.services)
+    return sse.stream(visit.dialect, visit.call, prediction, visit.services)
 
 
-async def changes(visit: Visit) -> Reply:
+async def follow(visit: Visit) -> Reply:
     """Server-sent events of one prediction's every change."""
     id = visit.dialect.prediction_id(visit.call)
-    return _changes(visit, await visit.services.predictions.get(id, visit.owner))
+    return _followed(visit, await visit.services.predictions.get(id, visit.owner))
 
 
-def _changes(visit: Visit, prediction: Prediction) -> Response:
+def _followed(visit: Visit, prediction: Prediction) -> Response:
     services, view_of = visit.services, visit.current_view
-    return follow_changes(visit.dialect, visit.call, prediction, services, view_of)
+    return sse.follow(visit.dialect, visit.call, prediction, services, view_of)
 
 
 async def upload(visit: Visit) -> Reply:
@@ -279,8 +277,8 @@ HANDLERS: Mapping[Verb, Handler] = {
     Verb.DELETE: delete,
     Verb.DELETE_MANY: delete_many,
     Verb.LIST: list_predictions,
-    Verb.STREAM: follow,
-    Verb.FOLLOW: changes,
+    Verb.STREAM: stream,
+    Verb.FOLLOW: follow,
     Verb.UPLOAD: upload,
     Verb.FILE: file,
     Verb.FILES: list_files,
