@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from retouch import __version__
-from retouch.domain.errors import RetouchError
+from retouch.domain.errors import Busy, RetouchError, cause_of
 from retouch.settings import Settings, SettingsError, describe, let_idle_threads_sleep, load
 
 
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         let_idle_threads_sleep()
         return _module(arguments.command).run(arguments, settings)
     except (RetouchError, SettingsError) as error:
-        print(f"retouch: {error}", file=sys.stderr)
+        cause = cause_of(error) if isinstance(error, Busy) else ""
+        print(f"retouch: {error}{cause and f' ({cause})'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -180,3 +180,15 @@ class EngineFailed(RetouchError):
 
 class OutOfMemory(EngineFailed):
     """The device's memory did not suffice for an edit in this company."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Of what others said that led to an error its kind and first line, for operators.
+
+    Empty where nothing did, and where it is an error of ours, which says all in its message.
+    """
+    cause = error.__cause__
+    if cause is None or isinstance(cause, RetouchError):
+        return ""
+    first = (str(cause).splitlines() or [""])[0]
+    return f"{type(cause).__name__}: {first[:300]}"

@@ -3,7 +3,6 @@
 Each answers every method, so that a wrong one is refused in the shape its caller understands.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from retouch.web.auth import NOBODY, Caller, Gate
 from retouch.web.forwarding import Forwarding
 from retouch.web.handlers import HANDLERS, Reply, Visit, respond, scope_of
 from retouch.web.reading import call_of, limited
+from retouch.web.refusals import note
 from retouch.web.services import Services
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,7 @@ class Address:
         try:
             return await self._serve(entry, call, scope, receive)
         except RetouchError as error:
-            scope["retouch.refusal"] = kind_of(error)
+            note(scope, error)
             return respond(entry.dialect.refuse(call, error))
         except ClientDisconnect:  # in the middle of its body; nobody reads what we say
             scope["retouch.refusal"] = "disconnected"
@@ -157,7 +157,7 @@ class Address:
         try:
             return await HANDLERS[entry.route.verb](visit)
         except RetouchError as error:
-            request.scope["retouch.refusal"] = kind_of(error)
+            note(request.scope, error)
             return entry.dialect.refuse(visit.call, error)
 
     def _has_ticket(self, entry: Entry, call: Call) -> bool:
@@ -170,15 +170,6 @@ class Address:
             limit = entry.dialect.upload_limit_bytes
             return limited(receive, call.headers, "file", limit, UPLOAD_SLACK_BYTES)
         return limited(receive, call.headers, "the request body", self._desk.max_body_bytes)
-
-
-def kind_of(error: RetouchError) -> str:
-    """The kind of an error, for figures: `not_found`, `throttled`.
-
-    >>> kind_of(NotFound("model", "x"))
-    'not_found'
-    """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 def joined(first: Reply, second: Reply) -> Reply:

@@ -1,13 +1,15 @@
 """Signed links to pictures, and sending bytes: ranges, tags, and nothing a browser may run."""
 
 import hashlib
+import math
 import re
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from retouch.domain.errors import NotFound
+from retouch.domain.errors import Busy, NotFound
 from retouch.service.files import picture_type
+from retouch.web.refusals import note
 from retouch.web.services import Services
 
 CONTENT_TYPES = {
@@ -37,6 +39,11 @@ async def signed_file(request: Request, services: Services) -> Response:
         data = await services.blobs.open(key)
     except NotFound:
         return _refused(404, "This file is no longer kept.")
+    except Busy as error:
+        note(request.scope, error)
+        answer = _refused(503, str(error))
+        answer.headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        return answer
     # A blob never changes under its key, so the key is tag enough.
     tag = hashlib.sha256(key.encode()).hexdigest()[:32]
     return serve_bytes(request, data, content_type=_type_of(key, data), tag=tag)

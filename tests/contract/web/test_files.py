@@ -3,7 +3,10 @@
 from typing import Any
 
 import httpx2
+import pytest
+from structlog.testing import capture_logs
 
+from retouch.domain.errors import Busy
 from retouch.web.files import CONTENT_TYPES
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -202,6 +205,39 @@ async def test_a_link_to_a_lost_file_says_so(front: Any) -> None:
 
     assert answer.status_code == 404
     assert answer.json() == {"detail": "This file is no longer kept.", "status": 404}
+
+
+async def test_a_link_while_the_storage_is_away_may_be_tried_again(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, _ = await result(front)
+
+    async def away(_key: str) -> bytes:
+        raise Busy("The file store cannot be used now.") from OSError(28, "No space left")
+
+    monkeypatch.setattr(front.blobs, "open", away)
+    with capture_logs() as lines:
+        answer = await front.client.get(link)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json() == {"detail": "The file store cannot be used now.", "status": 503}
+    assert lines[-1]["cause"] == "OSError: [Errno 28] No space left"
+
+
+async def test_the_line_of_a_request_that_met_an_outage_tells_its_cause(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_key: str, _data: bytes) -> None:
+        raise Busy("The file store cannot be used now.") from OSError(28, "No space left")
+
+    monkeypatch.setattr(front.blobs, "put", away)
+    with capture_logs() as lines:
+        answer = await front.client.post("/v1/files", files={"content": ("a.png", PNG)})
+
+    assert answer.status_code == 503
+    assert "space" not in answer.text
+    assert lines[-1]["refusal"] == "busy"
+    assert lines[-1]["cause"] == "OSError: [Errno 28] No space left"
 
 
 async def test_a_form_without_any_part_is_refused(front: Any) -> None:

@@ -69,6 +69,27 @@ def test_a_data_folder_that_cannot_be_is_named(
     assert capsys.readouterr().err == f"retouch: {tmp_path}/file/data: Not a directory\n"
 
 
+def test_a_backup_onto_a_full_disk_says_so_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_folder: Path, _key: str, _data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    data, to = tmp_path / "data", tmp_path / "copies" / "monday"
+    to.parent.mkdir()
+    assert main(["keys", "create", "anna", "--data", str(data)]) == 0
+    (data / "blobs").mkdir()
+    (data / "blobs" / "a.png").touch()
+    capsys.readouterr()
+    monkeypatch.setattr("retouch.blobs.store._write", full)
+
+    assert main(["backup", str(to), "--data", str(data)]) == 1
+
+    said = "The file store cannot be used now. (OSError: [Errno 28] No space left on device)"
+    assert capsys.readouterr().err == f"retouch: {said}\n"
+    assert list(to.parent.iterdir()) == []
+
+
 def test_keys_of_no_server_are_not_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
