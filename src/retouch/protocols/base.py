@@ -5,6 +5,7 @@ one *means* (a verb), reads a call into our words, and writes our words as its o
 web floor drives all of them with one set of handlers that know verbs and no vendor.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from retouch.domain.edit import Edit
-from retouch.domain.errors import InvalidEdit, NotFound, RetouchError, Violation
+from retouch.domain.errors import Busy, InvalidEdit, NotFound, RetouchError, Throttled, Violation
 from retouch.domain.prediction import Prediction, Webhook
 from retouch.ports import Cursor, File, Filter
 from retouch.protocols.operation import Description
@@ -96,6 +97,11 @@ class Call:
 
 NO_STORE = {"cache-control": "no-store"}
 """The header of answers that change."""
+
+
+def retry_after(error: Busy | Throttled) -> int:
+    """The `Retry-After` of a refusal: whole seconds, at least one."""
+    return max(1, math.ceil(error.retry_after_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

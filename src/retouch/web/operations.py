@@ -1,6 +1,5 @@
 """The addresses that operators and their machines read: health and figures."""
 
-import math
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -9,6 +8,7 @@ from starlette.types import Scope as HttpScope
 
 from retouch.domain.errors import Busy, Forbidden, Throttled, Unauthenticated
 from retouch.domain.grant import Scope
+from retouch.protocols.base import retry_after
 from retouch.service import meters
 from retouch.service.readiness import HEARD_S, Startup
 from retouch.web.auth import Gate
@@ -58,7 +58,7 @@ class Operations:
             headers = {"www-authenticate": "Bearer"}
             return JSONResponse(_KEY_WANTED, status_code=401, headers=headers)
         except Throttled as error:
-            wait = {"retry-after": str(math.ceil(error.retry_after_s))}
+            wait = {"retry-after": str(retry_after(error))}
             body = {"detail": str(error), "status": 429}
             return JSONResponse(body, status_code=429, headers=wait)
         except Forbidden as error:

@@ -3,7 +3,6 @@
 One client shows `detail`, another `message`: every error carries both.
 """
 
-import math
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
@@ -18,7 +17,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import NO_STORE, Answer, Call
+from retouch.protocols.base import NO_STORE, Answer, Call, retry_after
 from retouch.protocols.bfl.fields import UNKNOWN
 from retouch.protocols.bfl.render import task_body
 from retouch.protocols.schema import Fault
@@ -86,16 +85,12 @@ def refused(call: Call, error: RetouchError) -> Answer:
             body = task_body(call.query.get("id", ""), "Pending")
             return Answer(status=200, body=body, headers=NO_STORE)
         case Throttled():
-            return problem(429, f"Too many requests: {error}.", retry_after=_whole(error))
+            return problem(429, f"Too many requests: {error}.", retry_after=str(retry_after(error)))
         case Busy():
             words = f"The server is overloaded: {error}."
-            return problem(503, words, retry_after=_whole(error))
+            return problem(503, words, retry_after=str(retry_after(error)))
         case _:
             return problem(500, "Internal server error")
-
-
-def _whole(error: Busy | Throttled) -> str:
-    return str(max(1, math.ceil(error.retry_after_s)))
 
 
 def _invalid(error: InvalidEdit) -> Answer:

@@ -1,7 +1,6 @@
 """The error tables: broken rules, refused calls and failed predictions in fal's words."""
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -22,7 +21,7 @@ from retouch.domain.errors import (
 )
 from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import NOT_STARTED, Prediction, Status
-from retouch.protocols.base import Answer, Call
+from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import after, as_json, told
 
@@ -181,7 +180,7 @@ def _limit(it: Violation) -> Any:
 def refused(call: Call, error: RetouchError) -> Answer:
     match error:
         case Stopping():
-            wait = str(round(error.retry_after_s))
+            wait = str(retry_after(error))
             return flat(call, 503, "The server is stopping.", retry_after=wait)
         case InvalidEdit():
             return listed(call, 422, error.violations)
@@ -211,7 +210,7 @@ def refused(call: Call, error: RetouchError) -> Answer:
         case Throttled() | Busy():
             # 429 for both: this status alone has every client of fal's come back by itself.
             kind = "concurrent_requests_limit" if getattr(error, "in_flight", False) else ""
-            wait = str(max(1, math.ceil(error.retry_after_s)))
+            wait = str(retry_after(error))
             more = {"retry_after": wait, "x_fal_needs_retry": "1"}
             return flat(call, 429, f"{str(error).capitalize()}.", kind, **more)
         case _:

@@ -4,7 +4,6 @@ A client repeats 408, 409, 429 and 5xx by itself, unless `x-should-retry` says o
 wherever work was spent, or one failing edit would be made three times.
 """
 
-import math
 from typing import NoReturn
 
 from retouch.domain.errors import (
@@ -22,7 +21,7 @@ from retouch.domain.errors import (
     Violation,
 )
 from retouch.domain.prediction import Prediction, Status
-from retouch.protocols.base import Answer, Call
+from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import Bare, Told, spelled
 
@@ -123,7 +122,7 @@ def refused(call: Call, error: RetouchError) -> Answer:
 
 
 def _wait(error: Busy | Throttled) -> dict[str, str]:
-    return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    return {"retry-after": str(retry_after(error))}
 
 
 def failed(it: Prediction) -> Answer:

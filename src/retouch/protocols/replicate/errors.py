@@ -1,7 +1,6 @@
 """The error table: every error of ours in the words Replicate's clients know."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -17,7 +16,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import Answer, Call
+from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.pictures import texts_in
 from retouch.protocols.schema import Fault, type_name
 from retouch.protocols.values import as_json, told
@@ -92,10 +91,10 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(415, f"{str(error).capitalize()}.")
         case Throttled():
             words = f"Request was throttled. Your rate limit ({error}) resets in ~{{wait}}s."
-            return _later(429, words, error.retry_after_s)
+            return _later(429, words, retry_after(error))
         case Busy():
             words = f"The server cannot take the request now: {error}."
-            return _later(503, words, error.retry_after_s)
+            return _later(503, words, retry_after(error))
         case _:
             return problem(500, "An unexpected error occurred.", "Internal server error")
 
@@ -132,9 +131,8 @@ def _lost_file(call: Call, file_id: str) -> Violation:
     return Violation(field, "file_not_found", "File not found; it may have expired")
 
 
-def _later(status: int, words: str, wait_s: float) -> Answer:
+def _later(status: int, words: str, wait: int) -> Answer:
     """A refusal that a client may well repeat: nothing was made, or the repetition gets it."""
-    wait = max(1, math.ceil(wait_s))
     answer = problem(status, words.replace("{wait}", str(wait)), retry_after=wait)
     headers = {"content-type": answer.headers["content-type"], "retry-after": str(wait)}
     return Answer(status=status, body=answer.body, headers=headers)

@@ -5,7 +5,6 @@ Two numbers stand in it: `code` repeats the HTTP status, `error_code` is the tas
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from typing import NoReturn
@@ -22,7 +21,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import NO_STORE, Answer, Call
+from retouch.protocols.base import NO_STORE, Answer, Call, retry_after
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import Told, spelled
 from retouch.protocols.wavespeed.fields import TaskCode
@@ -71,16 +70,14 @@ def refuse(broken: Violation) -> NoReturn:
     raise InvalidEdit((broken,))
 
 
-def problem(
-    status: int, message: str, code: TaskCode | None = None, *, retry_after_s: float = 0
-) -> Answer:
+def problem(status: int, message: str, code: TaskCode | None = None, *, wait: int = 0) -> Answer:
     """The envelope of a refusal. Its text stands twice: older front ends read `error`."""
     body = {"code": status, "message": message, "data": None, "error": message}
     if code is not None:
         body["error_code"] = code.value
     headers = dict(NO_STORE)
-    if retry_after_s:
-        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+    if wait:
+        headers["retry-after"] = str(wait)
     return Answer(status=status, body=body, headers=headers)
 
 
@@ -106,13 +103,13 @@ def refused(call: Call, error: RetouchError) -> Answer:
             return problem(415, str(error))
         case Throttled():
             words = f"HTTP 429: too many requests: {error}; please try again"
-            return problem(429, words, retry_after_s=error.retry_after_s)
+            return problem(429, words, wait=retry_after(error))
         case Busy():
             return problem(
                 503,
                 "HTTP 503: the server cannot take the request now; please try again",
                 TaskCode.UNAVAILABLE,
-                retry_after_s=error.retry_after_s,
+                wait=retry_after(error),
             )
         case _:
             return problem(500, "internal error", TaskCode.INTERNAL)
