@@ -115,6 +115,10 @@ def build_catalogue(settings: Settings) -> "Catalogue":
 
 
 def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
+    """What signs links and webhooks, the newest first: the setting's, or the folder's own.
+
+    Raises SettingsError for one that is too short.
+    """
     found = tuple(secret.encode() for secret in settings.secret) or folder.secrets()
     if not found or min(map(len, found)) < MIN_SECRET_BYTES:
         raise SettingsError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")

@@ -131,7 +131,7 @@ class PostgresBell(Bell):
                             await connection.invalidate()
             except Exception as error:
                 if not is_outage(error):
-                    log.exception("listening for changes failed; polling goes on")
+                    log.exception("store.listen_failed")  # who waits goes on polling
             await asyncio.sleep(_RECONNECT_S)
             self.ring()
 

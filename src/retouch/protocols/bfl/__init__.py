@@ -20,8 +20,8 @@ from retouch.protocols.base import (
     View,
 )
 from retouch.protocols.bfl.document import DESCRIPTION
-from retouch.protocols.bfl.errors import POLL, POLL_ID, problem, refuse, refused
-from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME, UNKNOWN
+from retouch.protocols.bfl.errors import problem, refuse, refused
+from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME, POLL, POLL_ID, UNKNOWN
 from retouch.protocols.bfl.parse import submission_of, usage_body
 from retouch.protocols.bfl.render import result_body, submitted_body
 from retouch.protocols.bfl.webhooks import notification

@@ -1,10 +1,11 @@
 """BFL's part of its OpenAPI document: what each address takes and answers."""
 
-from retouch.protocols.bfl.errors import POLL, POLL_ID
 from retouch.protocols.bfl.fields import (
     IMAGES,
     MODELS,
     MODERATED_WORDS,
+    POLL,
+    POLL_ID,
     SCHEMA,
     STATUS_WORDS,
     UNKNOWN,

@@ -18,7 +18,7 @@ from retouch.domain.errors import (
     Violation,
 )
 from retouch.protocols.base import NO_STORE, Answer, Call, retry_after
-from retouch.protocols.bfl.fields import UNKNOWN
+from retouch.protocols.bfl.fields import POLL, POLL_ID, UNKNOWN
 from retouch.protocols.bfl.render import task_body
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import after, as_json, told
@@ -36,8 +36,6 @@ RULE_WORDS = {
 """Schema keyword to error type and words: those of the validator the vendor uses."""
 
 TYPE_NAMES = {"integer": "int", "boolean": "bool", "number": "float", "string": "string"}
-POLL = "/get_result"
-POLL_ID = "id"
 
 
 def violation(fault: Fault) -> Violation:

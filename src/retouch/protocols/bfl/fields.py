@@ -18,6 +18,10 @@ HOSTS = frozenset(
     }
 )
 
+POLL = "/get_result"
+POLL_ID = "id"
+"""The address that tells how far an edit is, and the parameter of its query that names it."""
+
 IMAGES = ("input_image", "input_image_2", "input_image_3", "input_image_4")
 RATIO = "^[0-9]{1,5}:[0-9]{1,5}$"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from retouch.domain.prediction import Prediction, Status, Webhook
 from retouch.protocols.base import Call, View
-from retouch.protocols.bfl.fields import MODERATED_WORDS, STATUS_WORDS, UNKNOWN
+from retouch.protocols.bfl.fields import MODERATED_WORDS, POLL, POLL_ID, STATUS_WORDS, UNKNOWN
 
 
 def submitted_body(call: Call, view: View, webhook: Webhook | None = None) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def submitted_body(call: Call, view: View, webhook: Webhook | None = None) -> di
         "id": id,
         **told,
         # The ticket lets in who follows the address without a key, as the vendor does.
-        "polling_url": call.url(f"/get_result?id={id}&ticket={view.ticket}"),
+        "polling_url": call.url(f"{POLL}?{POLL_ID}={id}&ticket={view.ticket}"),
         "cost": 0.0,  # nothing is charged here
         "input_mp": None,
         "output_mp": None,

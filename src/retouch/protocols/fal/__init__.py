@@ -28,7 +28,16 @@ from retouch.protocols.base import (
 )
 from retouch.protocols.fal.document import DESCRIPTION
 from retouch.protocols.fal.errors import KINDS, flat, headers_of, refused
-from retouch.protocols.fal.fields import HOSTS, MODELS, NAME, PREFIX
+from retouch.protocols.fal.fields import (
+    HOSTS,
+    MODELS,
+    NAME,
+    PAYLOADS,
+    PREFIX,
+    PROXY,
+    REQUEST,
+    SENDING,
+)
 from retouch.protocols.fal.parse import id_of, is_run, submission_of, target_of
 from retouch.protocols.fal.render import (
     result_answer,
@@ -50,11 +59,6 @@ from retouch.protocols.fal.webhooks import KEYS_MAX_AGE_S, key_set, notification
 
 MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
 """One prefix for each of the vendor's host names; without one, the queue is meant."""
-
-REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
-PAYLOADS = "/models/requests/{id}/payloads"  # on the vendor's platform host, under a version
-PROXY = "/api/fal/proxy"  # a call here means another address, or nothing
-SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 ROUTES = (
     Route("GET", f"{REQUEST}/status", Verb.STATUS),

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from retouch.protocols.fal.errors import KINDS
-from retouch.protocols.fal.fields import MODELS, PREFIX, STATUS_WORDS
+from retouch.protocols.fal.fields import (
+    MODELS,
+    PAYLOADS,
+    PREFIX,
+    PROXY,
+    REQUEST,
+    SENDING,
+    STATUS_WORDS,
+)
 from retouch.protocols.fal.storage import MAX_PARTS, PLACE_FIELDS
 from retouch.protocols.operation import (
     BINARY,
@@ -38,9 +46,6 @@ from retouch.protocols.operation import (
 from retouch.protocols.schema import published
 
 NUMBERS_AS_TEXT = "Numbers and flags may come as text too."
-REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
-PAYLOADS = "/models/requests/{id}/payloads"
-SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 
 def _input(schema: Schema) -> dict[str, Any]:
@@ -350,7 +355,7 @@ STORAGE = {
     f"PUT {SENDING}/{{part}}": (SENT_PART,),
 }
 
-PROXY = Operation(
+PROXIED = Operation(
     summary="A browser's call to the address that `X-Fal-Target-Url` names.",
     replies={400: told("The header names no address of ours.", ref("Problem"))},
 )
@@ -367,7 +372,7 @@ OTHERS = {
             replies={200: told("A JSON Web Key Set.", ref("Keys"))},
         ),
     ),
-    **{f"{method} /api/fal/proxy": (PROXY,) for method in ("GET", "POST", "PUT")},
+    **{f"{method} {PROXY}": (PROXIED,) for method in ("GET", "POST", "PUT")},
 }
 
 DESCRIPTION = Description(

@@ -146,6 +146,11 @@ LORA_TEXT = _schema(
 )
 
 PREFIX = "fal-ai"
+REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
+PAYLOADS = "/models/requests/{id}/payloads"  # on the vendor's platform host, under a version
+PROXY = "/api/fal/proxy"  # a call here means another address, or nothing
+SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
+
 MODELS = tuple(
     Model(name=f"{PREFIX}/{name}", description=description, schema=schema)
     for name, description, schema in (
