@@ -13,18 +13,20 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import Flux2KleinPipeline, FluxKontextPipeline
+from diffusers import Flux2KleinPipeline, FluxKontextInpaintPipeline, FluxKontextPipeline
 from diffusers.pipelines.flux.pipeline_flux_kontext import calculate_shift
 from PIL import Image
 from shared.aims import Aim, tell
 
-from retouch.domain.edit import Edit, Size
-from retouch.domain.picture import Picture
+from retouch.domain.edit import Edit, MaskImage, Size, UrlImage
+from retouch.domain.geometry import preferred_size
+from retouch.domain.picture import Mask, Picture
 from retouch.engine.families import latents_flux2, load_family
 from retouch.engine.families.flux import FluxFamily
 from retouch.engine.families.pixels import stretch
@@ -64,6 +66,10 @@ def main() -> None:
                 for references, size, value in pipeline_rows(weights, dtype, side):
                     what = f"{references} references, {size}, {embeds} guidance"
                     report(figures, "flux1", "pipeline", dtype, what, value)
+                for what, value in (
+                    masked_rows(weights, side) if guided and dtype == "float32" else ()
+                ):
+                    report(figures, "flux1", "pipeline", dtype, f"{what}, {embeds} guidance", value)
                 for references, size, value in model_rows(weights, dtype, side):
                     what = f"{references} references, {size}, {embeds} guidance"
                     report(figures, "flux1", "model", dtype, what, value)
@@ -125,6 +131,45 @@ def pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, s
                 _auto_resize=False,
             ).images[0]
             yield references, f"{size.width}x{size.height}", difference(session.latents, theirs)
+
+
+def masked_rows(weights: Path, side: int) -> Iterator[tuple[str, float]]:
+    """Our masked loop against FluxKontextInpaintPipeline's in float32: what, difference.
+
+    In other precisions it draws its noise in them, and is not to be given any at some strengths.
+    """
+    family = load_family(weights)
+    pipeline = FluxKontextInpaintPipeline.from_pretrained(weights)
+    pipeline.set_progress_bar_config(disable=True)
+    tall = preferred_size(Size(1, 2), side * side)  # which neither of us resizes
+    picture, other = noise(side, side), noise(tall.width, tall.height)
+    drawn = Image.new("L", (side, side))
+    drawn.paste(255, (8, 24, side // 2, side - 8))  # of whole latents
+    masked = replace(picture, mask=Mask(side, side, drawn.tobytes()))
+    for strength, reference in ((1.0, None), (0.5, None), (0.88, other)):
+        said = MaskImage(UrlImage(""), "white", strength=strength, hides=reference is not None)
+        edit = Edit(prompt="make it 7 times as red", seed=3, guidance=3.0, mask=said)
+        session = opened(family, edit, [masked] if reference is None else [masked, reference])
+        for _ in range(session.plan.steps):
+            family.step([session])
+        theirs = pipeline(
+            prompt=edit.prompt,
+            image=as_image(picture),
+            image_reference=reference and as_image(reference),
+            mask_image=drawn,
+            strength=strength,
+            height=side,
+            width=side,
+            max_area=side * side,
+            num_inference_steps=session.plan.skipped + session.plan.steps,
+            guidance_scale=edit.guidance,
+            max_sequence_length=TEXT_TOKENS,
+            output_type="latent",
+            _auto_resize=False,
+            generator=torch.Generator("cpu").manual_seed(3),
+        ).images[0]
+        beside = "" if reference is None else ", a reference beside"
+        yield f"masked, strength {strength}{beside}", difference(session.latents, theirs)
 
 
 def model_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
@@ -254,6 +299,11 @@ def opened(family: FluxFamily, edit: Edit, images: list[Picture]) -> Any:
 def noise(width: int, height: int) -> Picture:
     """A picture of random pixels, the same for the same width."""
     return Picture(width, height, random.Random(width).randbytes(width * height * 3))  # noqa: S311  no secret
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """For diffusers."""
+    return Image.frombytes("RGB", (picture.width, picture.height), picture.data)
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:

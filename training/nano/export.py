@@ -53,6 +53,7 @@ def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
         "reference_layout": "index",
         "reference_fit": "target",
         "position_origin": "folded",
+        "puts_back": False,
         "vocabulary": [
             {"edit": edit.name, "images": edit.images, "example": EXAMPLES[edit.name]}
             for edit in edits

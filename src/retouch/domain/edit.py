@@ -74,6 +74,8 @@ class MaskImage:
     image: ImageSource
     marks: Marks
     may_stretch: bool = False  # over the first picture, where it has another size
+    strength: float = 1.0  # part of the steps that are made, from the picture under so much noise
+    hides: bool = False  # whether the first picture is no reference where there are others
 
 
 @dataclass(frozen=True, slots=True)

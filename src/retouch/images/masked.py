@@ -4,7 +4,7 @@ The mask says how much of each pixel may change. Where it is 0 the answer has th
 pixels, scaled to the answer's size and nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageFilter
 
@@ -25,6 +25,11 @@ class Masked:
 
     picture: Picture
     mask: Mask
+
+    @property
+    def reference(self) -> Picture:
+        """Both, as the engine takes them."""
+        return replace(self.picture, mask=self.mask)
 
     @classmethod
     def of(cls, picture: Picture, mask: Mask, edit: Edit) -> "Masked":

@@ -95,6 +95,7 @@ class Plan:
     mode: Mode = "exact"  # as served: the edit's is a hint
     held_bytes: int = 0  # what its session keeps between steps, as estimated; 0 is not known
     peak_bytes: int = 0  # the most one of its stages takes on top
+    skipped: int = 0  # steps of its path left out before the first, which are not in `steps`
     notes: tuple[str, ...] = ()  # what of the edit's wishes is not done and why, for the logs
 
     @property

@@ -60,6 +60,8 @@ class _Mask(msgspec.Struct, omit_defaults=True):
     image: _Image
     marks: Marks
     may_stretch: bool = False
+    strength: float = 1.0
+    hides: bool = False
 
 
 class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -85,6 +87,7 @@ class StoredEdit(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _EDIT_FIELDS = tuple(field.name for field in fields(Edit) if field.name not in ("images", "mask"))
+_MASK_FIELDS = tuple(field.name for field in fields(MaskImage) if field.name != "image")
 _COLUMNS = tuple(column.name for column in predictions.columns)
 ID = _COLUMNS.index("id")
 """Where a row of `predictions` has its id: a look-up by attribute costs ten of these."""
@@ -291,13 +294,14 @@ def _stored_image(image: ImageSource) -> _Image:
 def _stored_mask(mask: MaskImage | None) -> _Mask | None:
     if mask is None:
         return None
-    return _Mask(_stored_image(mask.image), mask.marks, mask.may_stretch)
+    rest = {name: getattr(mask, name) for name in _MASK_FIELDS}
+    return _Mask(_stored_image(mask.image), **rest)
 
 
 def _mask(stored: _Mask | None) -> MaskImage | None:
     if stored is None:
         return None
-    return MaskImage(_image(stored.image), stored.marks, stored.may_stretch)
+    return MaskImage(_image(stored.image), **{it: getattr(stored, it) for it in _MASK_FIELDS})
 
 
 def _image(stored: _Image) -> ImageSource:

@@ -227,7 +227,7 @@ class Worker:
             await self._safety.check_inputs(images, tolerance)
             if edit.mask is not None:
                 held.masked = await self._masked(edit, edit.mask, images)
-                images[0] = held.masked.picture
+                images[0] = held.masked.reference
         except RetouchError as error:
             self._waiting -= 1
             await self._settle(held, Fail(str(error), logs=held.notes))

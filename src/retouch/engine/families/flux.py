@@ -26,13 +26,14 @@ from retouch.engine.families.blocks import Blocks, compiles
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.device import beside, finish, guarded
 from retouch.engine.families.fast import fast_steps
+from retouch.engine.families.inpaint import Canvas
 from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed import Request, velocity
 from retouch.engine.families.positions import grid
 from retouch.engine.families.recall import recall_bytes
 from retouch.engine.families.recipe import Recipe
 from retouch.engine.families.regional import why_whole
-from retouch.engine.families.session import Moved, Session, euler, guided
+from retouch.engine.families.session import Moved, Session, guided
 from retouch.ports import Plan
 
 
@@ -84,9 +85,11 @@ class FluxFamily(ABC):
             sigmas = self._sigmas(plan)
             requests = self._requests(plan, edit, references, self._timesteps(sigmas))
             noise = self._noise(plan).to(self._device, self._dtype)
-            session = Session(plan, requests, noise, sigmas, grid(plan.size))
+            canvas = self._canvas(plan, images, noise)
+            latents = noise if canvas is None else canvas.noised(sigmas[0])
+            session = Session(plan, requests, latents, sigmas, grid(plan.size), canvas=canvas)
             if plan.mode == "fast" and not self._why_whole(plan):
-                session.reference = references
+                session.reference = references if canvas is None else canvas.original
             session.is_watched = edit.previews > 0
             session.loras = edit.loras
             finish(self._device)
@@ -113,12 +116,7 @@ class FluxFamily(ABC):
         with guarded():
             steps = self._passes(sessions)
             moved = [
-                euler(
-                    session.latents,
-                    step.velocity,
-                    session.sigmas[session.index : session.index + 2],
-                )
-                for session, step in zip(sessions, steps, strict=True)
+                session.moved(step.velocity) for session, step in zip(sessions, steps, strict=True)
             ]
             for session, step in zip(sessions, steps, strict=True):
                 if session.is_watched:
@@ -185,7 +183,8 @@ class FluxFamily(ABC):
 
     @abstractmethod
     def _latents(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
-        """A reference's packed latents at a size, (tokens, C)."""
+        """A reference's packed latents at a size, (tokens, C); one with a mask is stretched to it
+        whole, or else it would not lie under its mask."""
 
     @abstractmethod
     def _decoded(self, session: Session, latents: Tensor) -> Picture:
@@ -199,6 +198,10 @@ class FluxFamily(ABC):
         """The pictures that its references are made of."""
         return images
 
+    def _canvas(self, plan: Plan, images: Sequence[Picture], noise: Tensor) -> Canvas | None:
+        """What a masked path is put back to, for a class that can. Noise is (target tokens, C)."""
+        return None
+
     # -- what a session is made of ---------------------------------------------------------------
 
     def _encoded(self, prompt: str) -> tuple[Tensor, ...]:
@@ -209,9 +212,13 @@ class FluxFamily(ABC):
         empty = torch.empty(0, self._model.config.in_channels)
         tokens = [empty.to(self._device, self._dtype)]
         for image, size in zip(images, plan.references, strict=True):
-            key = (sha256(image.data).digest(), image.width, size)
-            tokens += self._cache.of(key, partial(self._latents, image, size))
+            tokens += self._reference(image, size)
         return torch.cat(tokens)
+
+    def _reference(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
+        """A reference's packed latents, (tokens, C), from the cache if they are there."""
+        key = (sha256(image.data).digest(), image.width, size, image.mask is not None)
+        return self._cache.of(key, partial(self._latents, image, size))
 
     def _timesteps(self, sigmas: Tensor) -> Tensor:
         """Noise levels (steps,) as the pipeline hands them over: t = 1000 sigma in the model's

@@ -6,6 +6,7 @@ cli_kontext.py) and diffusers' `FluxKontextPipeline`.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from retouch.engine.families.checkpoint import Parts, Placement, read_parts
 from retouch.engine.families.device import check_device
 from retouch.engine.families.flux import FluxFamily
 from retouch.engine.families.footprint import with_footprint
+from retouch.engine.families.inpaint import Canvas, changeable, skipped_steps
 from retouch.engine.families.packed import Request
 from retouch.engine.families.packed_flux1 import BLOCKS, modulations, prepare
 from retouch.engine.families.positions import grid, position_ids, tokens
@@ -28,6 +30,8 @@ from retouch.engine.families.reference import reference_sizes, stitched_size
 from retouch.engine.families.session import Session
 from retouch.engine.families.text import Text, TextEncoder
 from retouch.ports import Plan
+
+T = TypeVar("T")
 
 
 class Flux1Family(FluxFamily):
@@ -64,19 +68,22 @@ class Flux1Family(FluxFamily):
         broken = [*violations(edit, len(images)), *self._shelf.violations(edit.loras)]
         if broken:
             raise InvalidEdit(tuple(broken))
-        recipe = self.recipe
+        recipe, shown = self.recipe, _shown(edit, images)
         size = target_size(edit, images[0] if images else None, recipe.area)
-        if self._stitches(edit, images):
+        if self._stitches(edit, shown):
             references: tuple[Size, ...] = (
-                stitched_size(images, size, recipe.reference_fit, recipe.area),
+                stitched_size(shown, size, recipe.reference_fit, recipe.area),
             )
         else:
-            references = reference_sizes(images, size, recipe.reference_fit, recipe.area)
+            references = reference_sizes(shown, size, recipe.reference_fit, recipe.area)
+        steps = recipe.steps if edit.steps is None else edit.steps
+        skipped = 0 if edit.mask is None else skipped_steps(steps, edit.mask.strength)
         guidance = recipe.guidance if edit.guidance is None else edit.guidance
         plan = Plan(
             size=size,
             references=references,
-            steps=recipe.steps if edit.steps is None else edit.steps,
+            steps=steps - skipped,
+            skipped=skipped,
             guidance=guidance if self._takes_guidance else None,
             seed=seed,
             tokens=recipe.max_sequence_length + sum(map(tokens, (size, *references))),
@@ -95,8 +102,9 @@ class Flux1Family(FluxFamily):
     # -- what a session is made of ---------------------------------------------------------------
 
     def _sigmas(self, plan: Plan) -> Tensor:
-        sigmas = schedule.sigmas(plan.steps, tokens(plan.size), self._parts.shift)
-        return torch.from_numpy(sigmas)
+        steps = plan.skipped + plan.steps
+        sigmas = schedule.sigmas(steps, tokens(plan.size), self._parts.shift)
+        return torch.from_numpy(sigmas[plan.skipped :])
 
     def _requests(
         self, plan: Plan, edit: Edit, references: Tensor, timesteps: Tensor
@@ -131,13 +139,24 @@ class Flux1Family(FluxFamily):
         return text.tokens, text.pooled
 
     def _latents(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
-        fit = pixels.stretch if self.recipe.reference_fit == "own" else pixels.cover
+        is_stretched = self.recipe.reference_fit == "own" or image.mask is not None
+        fit = pixels.stretch if is_stretched else pixels.cover
         tensor = pixels.to_tensor(fit(image, size)).to(self._device, self._dtype)
         return (pixels.pack(pixels.encode(self._parts.vae, tensor)),)
 
     def _decoded(self, session: Session, latents: Tensor) -> Picture:
         latent = pixels.unpack(latents, *session.grid)
         return pixels.to_picture(pixels.decode(self._parts.vae, latent))
+
+    def _canvas(self, plan: Plan, images: Sequence[Picture], noise: Tensor) -> Canvas | None:
+        if not images or images[0].mask is None:
+            return None
+        (original,) = self._reference(images[0], plan.size)
+        may_change = None
+        if self.recipe.puts_back:
+            may_change = changeable(images[0].mask, plan.size, noise.shape[1] // 4)
+            may_change = may_change.to(self._device)
+        return Canvas(original, noise, may_change)
 
     # -- how references are laid out -------------------------------------------------------------
 
@@ -148,6 +167,13 @@ class Flux1Family(FluxFamily):
         return self._layout(edit) == "stitch" and len(images) > 1
 
     def _shown(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> Sequence[Picture]:
+        images = _shown(edit, images)
         if not self._stitches(edit, images):
             return images
         return [pixels.stitch(images, plan.references[0])]
+
+
+def _shown(edit: Edit, images: Sequence[T]) -> Sequence[T]:
+    """Those of the pictures, or of their sizes, that the model sees."""
+    is_hidden = edit.mask is not None and edit.mask.hides and len(images) > 1
+    return images[1:] if is_hidden else images

@@ -160,7 +160,10 @@ class Flux2Family(FluxFamily):
         return (self._text.encode(prompt),)
 
     def _latents(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
-        fitted = pixels.cut(pixels.capped(image, self.recipe.area), size)
+        if image.mask is None:
+            fitted = pixels.cut(pixels.capped(image, self.recipe.area), size)
+        else:
+            fitted = pixels.stretch(image, size)
         tensor = pixels.to_tensor(fitted).to(self._device, self._dtype)
         return (latents_flux2.encode(self._parts.vae, tensor),)
 

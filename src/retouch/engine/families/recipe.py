@@ -41,6 +41,7 @@ class Recipe:
     reference_layout: ReferenceLayout = "offset"
     reference_fit: ReferenceFit = "own"  # stretched to its own training size, or as the target
     position_origin: PositionOrigin = "corner"  # folded: outwards from the centre, see positions
+    puts_back: bool = True  # after each step of a masked edit what may not change, see inpaint
     vocabulary: tuple[Skill, ...] = ()  # what it can do, for people; empty: anything
 
 
@@ -122,6 +123,7 @@ _RULES = (
         " or ".join(get_args(PositionOrigin)),
         lambda value: value in get_args(PositionOrigin),
     ),
+    ("puts_back", "true or false", lambda value: isinstance(value, bool)),
     (
         "vocabulary",
         "a list of objects with edit, images and example",

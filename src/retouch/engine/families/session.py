@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from retouch.domain.edit import Lora
+from retouch.engine.families.inpaint import Canvas
 from retouch.engine.families.packed import Request
 from retouch.engine.families.positions import Grid
 from retouch.engine.families.recall import Recall
@@ -41,6 +42,13 @@ class Session:
     is_watched: bool = False  # whether somebody wants previews
     estimate: Tensor | None = None  # where a watched path ends if it goes straight on, as latents
     loras: tuple[Lora, ...] = ()
+    canvas: Canvas | None = None  # where a part of the picture only may change
+
+    def moved(self, velocity: Tensor) -> Tensor:
+        """The latents one step further, (target tokens, C)."""
+        sigmas = self.sigmas[self.index : self.index + 2]
+        latents = euler(self.latents, velocity, sigmas)
+        return latents if self.canvas is None else self.canvas.put_back(latents, sigmas[1])
 
     def heads_for(self, velocity: Tensor) -> Tensor:
         """The latents its path would end at, if it went straight on: x - sigma * velocity."""

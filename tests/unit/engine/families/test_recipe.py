@@ -57,6 +57,7 @@ def test_an_unknown_field_is_named_with_a_suggestion(tmp_path):
         ("reference_layout", "diagonal"),
         ("reference_fit", "crop"),
         ("position_origin", "centre"),
+        ("puts_back", 1),
         ("vocabulary", "sepia"),
         ("vocabulary", [{"edit": "sepia"}]),
     ],
