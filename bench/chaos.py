@@ -32,11 +32,11 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from shared import FINAL_NAMES, finished
 from shared.aims import Aim, tell
 from shared.callers import CREATORS, Creators, Receiver
 from shared.postgres import NotInstalled, throwaway
 from shared.site import Site
+from shared.watching import FINAL_NAMES, finished
 
 from retouch.bootstrap.parts import open_blobs, open_store
 from retouch.domain.errors import NotFound

@@ -23,8 +23,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from shared import FINAL_NAMES, finished, worker_pid
 from shared.aims import Aim, tell
+from shared.watching import FINAL_NAMES, finished, worker_pid
 
 from retouch.bootstrap.parts import open_store
 from retouch.domain.prediction import Prediction

@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 
 from PIL import Image
 from shared.aims import Aim, tell
+from shared.watching import memory_mb, worker_pid
 
 from retouch.running import RunningServer, running_server
 
@@ -33,14 +34,6 @@ AIMS = (
     Aim("worker_peak_mb", "<=", 1500),
     Aim("edit_s_median", "<=", 2),
 )
-
-
-def resident_mb(pid: int, field: str = "VmRSS") -> float:
-    """Resident (or, with VmHWM, peak resident) memory of a process in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise ValueError(f"no {field} for process {pid}")
 
 
 def help_s(runs: int) -> float:
@@ -73,11 +66,6 @@ def edit(server: RunningServer, photo: str) -> tuple[float, float]:
     return time.monotonic() - started, prediction["metrics"]["predict_time"]
 
 
-def worker_pid(server: RunningServer) -> int:
-    lines = [json.loads(line) for line in server.log if '"worker.started"' in line]
-    return int(lines[-1]["pid"])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -92,9 +80,9 @@ def main() -> None:
             figures["web_ready_s"] = server.ready_s
             edit(server, photo)  # warms the worker
             times = [edit(server, photo) for _ in range(runs)]
-            figures["web_resident_mb"] = resident_mb(server.process.pid)
-            figures["worker_resident_mb"] = resident_mb(worker_pid(server))
-            figures["worker_peak_mb"] = resident_mb(worker_pid(server), "VmHWM")
+            figures["web_resident_mb"] = memory_mb(server.process.pid)
+            figures["worker_resident_mb"] = memory_mb(worker_pid(server))
+            figures["worker_peak_mb"] = memory_mb(worker_pid(server), "VmHWM")
             figures["edit_s_median"] = statistics.median(at_caller for at_caller, _ in times)
             figures["edit_engine_s_median"] = statistics.median(inside for _, inside in times)
     figures = {name: round(value, 3) for name, value in figures.items()}

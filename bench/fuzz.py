@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared import worker_pid
 from shared.aims import Aim, tell
 from shared.hostile_images import hostile_image
 from shared.hostile_requests import Request, hostile_request
+from shared.watching import memory_mb, worker_pid
 
 from retouch.domain.errors import BadInput
 from retouch.images.process import ProcessDecoder
@@ -52,15 +52,6 @@ AIMS = (
 )
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(rb'"(?:id|request_id)":\s?"([0-9a-z]{26})"')
-
-
-def memory_mb(pid: int | str, what: str = "VmRSS") -> float:
-    """Resident memory of a process, now or (`VmHWM`) at its most; 0 once it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(what)), 0.0)
 
 
 def rate_of(count: int, since: float) -> float:

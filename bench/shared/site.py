@@ -13,8 +13,8 @@ from pathlib import Path
 
 from retouch.running import RunningServer
 from retouch.settings import Settings
-from shared import logged_pids
 from shared.postgres import Postgres
+from shared.watching import logged_pids
 
 LEASE_S = 2.0
 
