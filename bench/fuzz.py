@@ -228,7 +228,7 @@ async def fuzz_requests(server: RunningServer, count: int, seed: int) -> dict[st
 async def first_worker(server: RunningServer) -> int:
     """The process id of the worker, once it has started."""
     async with asyncio.timeout(60):
-        while (pid := worker_pid(server)) is None:  # noqa: ASYNC110 - its log is all there is
+        while (pid := worker_pid(server)) is None:  # noqa: ASYNC110  its log is all there is
             await asyncio.sleep(0.1)
         return pid
 

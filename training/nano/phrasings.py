@@ -412,7 +412,7 @@ def held_out_compositions(name: str) -> list[str]:
     held-out phrasings of both parts under held-out joiners.
     """
     look, arrangement = name.split(" + ")
-    rng = random.Random(name)  # noqa: S311 (repeatable draws)
+    rng = random.Random(name)  # noqa: S311  repeatable draws
     texts = list(HELD_OUT_COMPOSITIONS.get(name, ()))
     for place, joiner in enumerate(rng.sample(HELD_OUT_JOINERS, 2)):
         parts = [rng.choice(HELD_OUT[look]), rng.choice(HELD_OUT[arrangement])]
@@ -452,7 +452,7 @@ def corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
     """Distinct (edit name, phrasing) pairs, up to `per_edit` for each edit, held-out texts
     excluded.
     """
-    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    rng = random.Random(seed)  # noqa: S311  repeatable draws
     forbidden = {plain(text) for texts in HELD_OUT.values() for text in texts}
     pairs: list[tuple[str, str]] = []
     for name in PATTERNS:
@@ -469,7 +469,7 @@ def corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
 
 def composed_corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
     """As `corpus`, for the compositions."""
-    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    rng = random.Random(seed)  # noqa: S311  repeatable draws
     forbidden = {plain(text) for texts in HELD_OUT_COMPOSITIONS.values() for text in texts}
     pairs = []
     for look in LOOK_WORDS:

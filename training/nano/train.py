@@ -145,7 +145,7 @@ def start(options: Options) -> Run:
         model,
         {name: value.detach().clone() for name, value in model.state_dict().items()},
         optimisers(model, options.muon),
-        random.Random(options.seed),  # noqa: S311 (repeatable draws)
+        random.Random(options.seed),  # noqa: S311  repeatable draws
         torch.Generator().manual_seed(options.seed),
     )
     checkpoint = options.out / "checkpoint.pt"

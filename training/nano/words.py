@@ -143,7 +143,7 @@ def t5_tokenizer(texts: Sequence[str]) -> T5Tokenizer:
     trainer = trainers.UnigramTrainer(
         vocab_size=T5_VOCABULARY,
         special_tokens=["<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",  # noqa: S106 (a token of text)
+        unk_token="<unk>",  # noqa: S106  a token of text
         initial_alphabet=letters,
         show_progress=False,
     )
@@ -233,7 +233,7 @@ class Descent:
 def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
     """Tokenizers from the corpus, then both encoders against one linear head each."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    rng = random.Random(seed)  # noqa: S311  repeatable draws
     names = list(EXAMPLES)
     pairs = corpus(per_edit, seed)
     # Every spelling that training will meet, so that capitals and slips have pieces of their own.
@@ -328,7 +328,7 @@ def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5)
     before.
     """
     torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311 (repeatable draws)
+    rng = random.Random(seed)  # noqa: S311  repeatable draws
     aims = targets(words)
     label = {name: number for number, name in enumerate(aims.names)}
     single, double = corpus(per_edit, seed), composed_corpus(per_edit // 3, seed)

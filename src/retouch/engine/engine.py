@@ -77,9 +77,9 @@ class StepEngine:
         *,
         clock: Clock,
         max_jobs: int = 8,
-        policy: Policy = Policy(),  # noqa: B008  (frozen)
-        pace: Pace = Pace(),  # noqa: B008  (frozen)
-        memory: Memory = NoMemory(),  # noqa: B008  (stateless)
+        policy: Policy = Policy(),  # noqa: B008  frozen
+        pace: Pace = Pace(),  # noqa: B008  frozen
+        memory: Memory = NoMemory(),  # noqa: B008  stateless
         ahead: Ahead | None = None,
         behind: Behind | None = None,
         draw_seed: Callable[[], int] = lambda: randbelow(2**32),

@@ -154,7 +154,7 @@ class _Child:
 
     def __init__(self, limits: ImageLimits, memory_bytes: int) -> None:
         numbers = (memory_bytes, limits.max_bytes, limits.max_pixels, limits.max_side)
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, numbers for arguments
+        self._process = subprocess.Popen(  # noqa: S603  our own module, numbers for arguments
             [sys.executable, "-P", "-m", "retouch.images.child", *map(str, numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -121,7 +121,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
         *,
         limit: int,
         after: Cursor | None = None,
-        where: Filter = Filter(),  # noqa: B008  (frozen)
+        where: Filter = Filter(),  # noqa: B008  frozen
     ) -> Sequence[Prediction]:
         found = await self._all(reading.page(owner, limit, after, where))
         return [rows.prediction_of(row) for row in found]

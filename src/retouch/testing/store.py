@@ -130,7 +130,7 @@ class MemoryStore(MemoryOutbox, MemoryRoster, MemoryKeys, MemoryFiles, Store):
         *,
         limit: int,
         after: Cursor | None = None,
-        where: Filter = Filter(),  # noqa: B008  (frozen)
+        where: Filter = Filter(),  # noqa: B008  frozen
     ) -> Sequence[Prediction]:
         newest_first = sorted(self._rows.values(), key=_age, reverse=True)
         kept = [

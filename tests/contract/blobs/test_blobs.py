@@ -187,7 +187,7 @@ async def test_a_bucket_that_does_not_answer_is_busy() -> None:
         endpoint="http://127.0.0.1:9",
         region="nowhere",
         access_key_id="a",
-        secret_access_key="b",  # noqa: S106 - opens nothing
+        secret_access_key="b",  # noqa: S106  opens nothing
         client_options={"allow_http": True},
         retry_config={"max_retries": 0},
     )

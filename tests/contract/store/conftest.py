@@ -59,7 +59,7 @@ class Lab:
         return prediction
 
 
-class _opened:  # noqa: N801  (used as a function)
+class _opened:  # noqa: N801  used as a function
     def __init__(self, store: AnyStore) -> None:
         self._store = store
 

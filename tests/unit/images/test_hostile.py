@@ -218,7 +218,7 @@ async def decoding_in_a_frozen_child(decoder: ProcessDecoder) -> tuple[int, asyn
     (pid,) = child_ids(decoder)
     os.kill(pid, signal.SIGSTOP)
     decoding = asyncio.ensure_future(decoder.decode(saved(SMALL, "PNG")))
-    while not decoder._busy:  # noqa: ASYNC110 - a thread tells nobody
+    while not decoder._busy:  # noqa: ASYNC110  a thread tells nobody
         await asyncio.sleep(0)
     return pid, decoding
 
@@ -312,7 +312,7 @@ for name, verb in {
     except OSError:
         print(name)
 """
-    done = subprocess.run(  # noqa: S603 - our own module
+    done = subprocess.run(  # noqa: S603  our own module
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
 

@@ -134,7 +134,7 @@ async def test_two_children_serve_many_callers() -> None:
 async def test_stopping_during_a_decode_does_not_blame_the_image() -> None:
     decoder = ProcessDecoder()
     decoding = asyncio.ensure_future(decoder.decode(photo(3000, 3000)))
-    while not decoder._busy:  # noqa: ASYNC110 - a thread tells nobody
+    while not decoder._busy:  # noqa: ASYNC110  a thread tells nobody
         await asyncio.sleep(0)
 
     await decoder.stop()
@@ -144,7 +144,7 @@ async def test_stopping_during_a_decode_does_not_blame_the_image() -> None:
 
 
 def test_a_child_ends_with_its_standard_input() -> None:
-    done = subprocess.run(  # noqa: S603 - our own module
+    done = subprocess.run(  # noqa: S603  our own module
         [sys.executable, "-m", "retouch.images.child", str(2 << 30), "9", "9", "9"],
         input=b"",
         timeout=20,
@@ -156,7 +156,7 @@ def test_a_child_ends_with_its_standard_input() -> None:
 
 def test_a_child_imports_pillow_and_little_else() -> None:
     code = "import sys, retouch.images.child; print(*sys.modules)"
-    found = subprocess.run(  # noqa: S603 - our own module
+    found = subprocess.run(  # noqa: S603  our own module
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20
     ).stdout.split()
 

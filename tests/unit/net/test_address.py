@@ -16,13 +16,13 @@ PRIVATE = """
 2001:0:4136:e378:8000:63bf:3fff:fdd2 2001:10::1 2001:db8::1 2002:7f00:1:: 2002:a00:1::1
 2002:a9fe:a9fe:: 2002:c0a8:101::1 3fff::1 4000::1 5f00::1 2606:4700::5efe:7f00:1
 2606:4700::200:5efe:a00:1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%1 fec0::1 ff02::1 ff0e::1 ffff::1
-""".split()  # noqa: SIM905 - a table reads better
+""".split()  # noqa: SIM905  a table reads better
 
 PUBLIC = """
 1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.32.0.1 192.0.1.1 198.20.0.1 223.255.255.254
 2606:4700:4700::1111 2a00:1450:4001::200e 2001:4860:4860::8888 64:ff9b::8.8.8.8 ::ffff:8.8.8.8
 2002:808:808::1 2606:4700::5efe:808:808
-""".split()  # noqa: SIM905 - a table reads better
+""".split()  # noqa: SIM905  a table reads better
 
 
 @pytest.mark.parametrize("address", PRIVATE)

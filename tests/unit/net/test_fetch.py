@@ -151,7 +151,7 @@ http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/ http://[2606:4700::5efe:10.0.0.1]
 http://127.0.0.1./ https://127.0.0.1/ HTTP://127.0.0.1/
 http://localhost/ http://LOCALHOST./ http://a.localhost/ http://redis:6379/ http://nas.local/
 http://metadata.google.internal/ http://router.home.arpa/ http://intranet.corp/
-""".split()  # noqa: SIM905 - a table reads better
+""".split()  # noqa: SIM905  a table reads better
 
 
 @pytest.mark.parametrize("url", BLOCKED)
@@ -190,7 +190,7 @@ http://[fe80::1%25eth0]/ http://[2606:4700::1111%25lo]/ http://[::1%251]/ http:/
 http://127.0.0.1%0d%0aHost:x/ http://example.com%0d%0a/ http://\u2460\u2461\u2466.0.0.1/
 http://\U0001d7cf\U0001d7d0\U0001d7d5.0.0.1/ http://[0:0:0:0:0:ffff:127.1]/ http://0b1111111.0.0.1/
 http://0x7f000001./ http://00000177.1/ http://4294967296/ http://1.2.3.4.5/ ws://example.com/
-""".split()  # noqa: SIM905 - a table reads better
+""".split()  # noqa: SIM905  a table reads better
 
 
 @pytest.mark.parametrize("url", ["", " ", "http://exa mple.com/", "http://a\r\nb/", *ODD])
@@ -474,7 +474,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("openssl makes the certificate")
     file = tmp_path_factory.mktemp("tls") / "pair.pem"
     options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
-    subprocess.run(  # noqa: S603 - fixed arguments
+    subprocess.run(  # noqa: S603  fixed arguments
         [openssl, *options.split(), "-addext", "subjectAltName=DNS:pictures.example",
          "-keyout", file, "-out", f"{file}.crt"],
         check=True, capture_output=True,

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-from retouch.engine.families.codec import DctCodec  # noqa: E402 (needs torch)
-from training.nano import detail  # noqa: E402 (needs torch)
-from training.nano.evaluate import photographs  # noqa: E402 (needs torch)
+from retouch.engine.families.codec import DctCodec  # noqa: E402  needs torch
+from training.nano import detail  # noqa: E402  needs torch
+from training.nano.evaluate import photographs  # noqa: E402  needs torch
 
 ROOT = Path(__file__).parents[3]
 

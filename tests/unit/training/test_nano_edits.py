@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit  # noqa: E402 (needs torch)
-from training.nano.pictures import crops, pool  # noqa: E402 (needs torch)
+from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit  # noqa: E402  needs torch
+from training.nano.pictures import crops, pool  # noqa: E402  needs torch
 
 
 def pictures(count: int) -> list[torch.Tensor]:

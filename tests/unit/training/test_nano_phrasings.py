@@ -44,7 +44,7 @@ def test_the_corpus_is_disjoint_from_the_held_out_phrasings() -> None:
 
 
 def test_covers_recognises_what_expand_makes() -> None:
-    rng = random.Random(2)  # noqa: S311 (repeatable draws)
+    rng = random.Random(2)  # noqa: S311  repeatable draws
 
     for name, patterns in PATTERNS.items():
         for pattern in patterns:
@@ -71,6 +71,6 @@ def test_a_composition_is_told_in_plain_words() -> None:
 
 
 def test_slips_leave_a_text_behind() -> None:
-    rng = random.Random(4)  # noqa: S311 (repeatable draws)
+    rng = random.Random(4)  # noqa: S311  repeatable draws
 
     assert all(noisy("make it black and white", rng, rate=1.0) for _ in range(50))

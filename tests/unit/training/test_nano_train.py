@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-from retouch.engine.families.codec import DctCodec  # noqa: E402 (needs torch)
-from training.nano import curriculum, words  # noqa: E402 (needs torch)
-from training.nano import train as training  # noqa: E402 (needs torch)
-from training.nano.edits import BY_NAME  # noqa: E402 (needs torch)
-from training.nano.network import (  # noqa: E402 (needs torch)
+from retouch.engine.families.codec import DctCodec  # noqa: E402  needs torch
+from training.nano import curriculum, words  # noqa: E402  needs torch
+from training.nano import train as training  # noqa: E402  needs torch
+from training.nano.edits import BY_NAME  # noqa: E402  needs torch
+from training.nano.network import (  # noqa: E402  needs torch
     FIRST,
     FLIP,
     MIRROR,
@@ -34,8 +34,8 @@ from training.nano.network import (  # noqa: E402 (needs torch)
     unpack,
     velocity,
 )
-from training.nano.optimiser import orthogonalised  # noqa: E402 (needs torch)
-from training.nano.phrasings import EXAMPLES  # noqa: E402 (needs torch)
+from training.nano.optimiser import orthogonalised  # noqa: E402  needs torch
+from training.nano.phrasings import EXAMPLES  # noqa: E402  needs torch
 
 ROOT = Path(__file__).parents[3]
 
@@ -154,7 +154,7 @@ def test_muon_updates_have_singular_values_about_one() -> None:
 def test_a_batch_mixes_single_edits_and_compositions() -> None:
     edits = [BY_NAME[name] for name in ("invert", "mirror", "invert + mirror", "sepia + mirror")]
 
-    drawn = curriculum.draw(edits, {}, 200, random.Random(1))  # noqa: S311 (repeatable draws)
+    drawn = curriculum.draw(edits, {}, 200, random.Random(1))  # noqa: S311  repeatable draws
 
     assert 60 <= sum(bool(edit.parts) for edit in drawn) <= 100
     assert drawn == sorted(drawn, key=lambda edit: edit.name)

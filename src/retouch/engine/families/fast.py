@@ -25,7 +25,7 @@ class _Part:
     latents: Tensor
     step: int
     recall: Recall | None = None
-    beside: Beside = Beside()  # noqa: RUF009  (frozen)
+    beside: Beside = Beside()  # noqa: RUF009  frozen
 
 
 def fast_steps(

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from retouch.engine.families.codec import DctCodec, zigzag  # noqa: E402 (needs torch)
+from retouch.engine.families.codec import DctCodec, zigzag  # noqa: E402  needs torch
 
 
 def test_all_coefficients_give_the_picture_back() -> None:
