@@ -93,6 +93,7 @@ ID = _COLUMNS.index("id")
 """Where a row of `predictions` has its id: a look-up by attribute costs ten of these."""
 
 _INPUT = _COLUMNS.index("input")
+_KEPT_S = {kept: f"{kept}_kept_s" for kept in Kept}
 SHORT_INPUT = 4096
 """Up to this many characters of input a prediction that was read is kept for the next look."""
 
@@ -164,7 +165,7 @@ def prediction_values(
         "once": once,
         "request": prediction.request or None,
         "trace": prediction.trace or None,
-        **{f"{kept}_kept_s": prediction.keep_s.get(kept) for kept in Kept},
+        **{column: prediction.keep_s.get(kept) for kept, column in _KEPT_S.items()},
     }
 
 

@@ -29,6 +29,7 @@ from retouch.store import rows
 from retouch.store.admission import Admission
 from retouch.store.batch import Batcher, Looks
 from retouch.store.database import Database, Sqlite, open_database
+from retouch.store.inserts import insert
 from retouch.store.moves import CREATED, claimable, delivery_of, erased, event_of
 from retouch.store.outbox import SqlOutbox
 from retouch.store.roster import SqlRoster
@@ -43,6 +44,7 @@ from retouch.store.statements import (
     terms,
     webhooks,
 )
+from retouch.store.tables import events, predictions
 from retouch.store.wakeups import Bell, PostgresBell, SqliteBell
 
 _Adding = tuple[rows.Values, Limits]
@@ -332,7 +334,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
     async def _add(self, batch: Sequence[_Adding]) -> Mapping[int, Exception]:
         wanted = [(values["owner"], limits) for values, limits in batch]
 
-        def insert(connection: sa.Connection) -> Mapping[int, Exception]:
+        def admit(connection: sa.Connection) -> Mapping[int, Exception]:
             refused = self._admission.refusals(connection, wanted)
             admitted = [values for place, (values, _) in enumerate(batch) if place not in refused]
             if admitted:
@@ -340,7 +342,7 @@ class SqlStore(SqlOutbox, SqlRoster, Store, Keys, Files):
             return refused
 
         try:
-            refused = await self._database.write(insert)
+            refused = await self._database.write(admit)
         except IntegrityError as error:
             raise ValueError(f"prediction {batch[0][0]['id']!r} or its once exists") from error
         if len(refused) < len(batch):
@@ -360,19 +362,18 @@ def _insert_predictions(connection: sa.Connection, batch: Sequence[rows.Values])
     once = [values["once"] for values in batch if values["once"] is not None]
     if once:
         connection.execute(creating.forget_once, {"lapsed": once})
-    connection.execute(creating.insert_predictions, _tagged(connection, batch))
+    insert(connection, predictions, _tagged(connection, batch))
     created = [rows.event_values(v["id"], CREATED, v["created_at"], {}) for v in batch]
-    connection.execute(creating.insert_events, created)
+    insert(connection, events, created)
 
 
 def _tagged(connection: sa.Connection, batch: Sequence[rows.Values]) -> list[rows.Values]:
     """The batch with each one's fair tag, by start-time fair queueing: the virtual clock or
     where its owner's last one ends, whichever is later. It ends its cost after it starts."""
     whose = sorted({(values["priority"], values["owner"]) for values in batch})
-    found_lanes = connection.execute(
-        creating.lane_tags, {"priorities": sorted({lane for lane, _ in whose})}
-    )
-    lanes: dict[int, float] = {row.priority: row.tag for row in found_lanes}
+    lanes: dict[int, float] = {
+        row.priority: row.tag for row in connection.execute(creating.lane_tags)
+    }
     found_turns = connection.execute(creating.turn_tags, {"whose": whose})
     ends = {(row.priority, row.owner): row.tag for row in found_turns}
     tagged = []
@@ -407,7 +408,7 @@ def _record(
         if delivery is not None:
             told.append(rows.delivery_values(delivery))
     if lines:
-        connection.execute(creating.insert_events, lines)
+        insert(connection, events, lines)
     if told:
         connection.execute(webhooks.insert_deliveries, told)
 

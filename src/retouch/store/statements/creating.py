@@ -7,16 +7,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert  # SQLite compiles t
 
 from retouch.ports import ONCE_WITHIN_S
 from retouch.store.statements.terms import NOW, p, several
-from retouch.store.tables import UNFINISHED, events, lanes, meters, predictions, turns
+from retouch.store.tables import UNFINISHED, lanes, meters, predictions, turns
 
-insert_predictions = sa.insert(predictions)
-insert_events = sa.insert(events)
-
-
-lane_tags = sa.select(lanes.c.priority, lanes.c.tag).where(
-    lanes.c.priority.in_(several("priorities"))
-)
-"""The virtual clock of each of `priorities`."""
+lane_tags = sa.select(lanes.c.priority, lanes.c.tag)
+"""The virtual clock of each priority, of which there are few."""
 
 turn_tags = (
     sa.select(turns.c.priority, turns.c.owner, turns.c.tag)
