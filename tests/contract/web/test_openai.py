@@ -226,6 +226,25 @@ async def test_files_are_listed_for_both_protocols_at_one_address(front: Any) ->
     assert (own["data"][0]["id"], own["has_more"]) == (file["id"], False)
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"model": "dall-e-3"}, "url"),
+        ({"model": "dall-e-2"}, "url"),
+        ({"model": "dall-e-3", "response_format": "b64_json"}, "b64_json"),
+        ({"model": "gpt-image-1"}, "b64_json"),
+        ({}, "b64_json"),
+    ],
+)
+async def test_callers_of_the_older_models_are_sent_links_unless_they_say_otherwise(
+    front: Any, fields: dict[str, str], kind: str
+) -> None:
+    waiting = await held(front, GENERATIONS, json={"prompt": "a red kite", **fields})
+    await front.finish_one()
+
+    assert list((await waiting).json()["data"][0]) == [kind]
+
+
 @pytest.mark.parametrize("path", ["/v1/files", "/openai/v1/files"])
 async def test_files_are_read_page_by_page(front: Any, path: str) -> None:
     for name in "abc":

@@ -81,7 +81,7 @@ const operations = {
     isPng(await client.images.edit({ model, image, prompt: "side by side", n: 2 }), 2);
   },
   async generate() {
-    isPng(await client.images.generate({ model: "dall-e-3", prompt: "a red kite", size: "256x256" }));
+    isPng(await client.images.generate({ model: "gpt-image-1", prompt: "a red kite", size: "256x256" }));
   },
   async by_url() {
     const body = { model, prompt: "a red kite", response_format: "url" };

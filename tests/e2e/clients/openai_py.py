@@ -98,12 +98,15 @@ def masked():
 
 
 def generate():
-    is_picture(client.images.generate(model="dall-e-3", prompt="a red kite", size="256x256"))
+    is_picture(client.images.generate(model=MODEL, prompt="a red kite", size="256x256"))
 
 
 def by_url():
     answer = client.images.generate(model=MODEL, prompt="a kite", response_format="url")
     assert answer.data[0].url.startswith(BASE), answer
+    for older in ("dall-e-2", "dall-e-3"):
+        linked = client.images.generate(model=older, prompt="a kite", size="256x256")
+        assert linked.data[0].url.startswith(BASE), linked
     with urllib.request.urlopen(answer.data[0].url) as found:  # noqa: S310  the server under test
         assert found.read().startswith(b"\x89PNG")
 

@@ -25,7 +25,7 @@ from retouch.protocols.base import (
 )
 from retouch.protocols.openai.document import DESCRIPTION
 from retouch.protocols.openai.errors import failed, problem, refused
-from retouch.protocols.openai.fields import HOSTS, MODELS, NAME
+from retouch.protocols.openai.fields import HOSTS, LINKED, MODELS, NAME
 from retouch.protocols.openai.pages import listing_of
 from retouch.protocols.openai.parse import submission_of
 from retouch.protocols.openai.render import (
@@ -64,9 +64,12 @@ class OpenAI(Dialect):
     shows_previews = True
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
-        chosen = call.query.get("response_format") or prediction.input.get("response_format")
+        said = prediction.input
+        chosen = call.query.get("response_format") or said.get("response_format")
+        if chosen is None and said.get("model") in LINKED:
+            chosen = "url"
         # A stream's events have no field for an address.
-        return chosen != "url" or (call.method == "POST" and prediction.input.get("stream") is True)
+        return chosen != "url" or (call.method == "POST" and said.get("stream") is True)
 
     def parse(self, call: Call) -> Submission:
         return submission_of(call)

@@ -36,7 +36,6 @@ INPUTS: dict[str, Any] = {
     "response_format": {
         "type": "string",
         "enum": ["url", "b64_json"],
-        "default": "b64_json",
     },
     "stream": {"type": "boolean", "default": False},
     "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
@@ -55,6 +54,9 @@ SCHEMA: dict[str, Any] = {
         name: {"x-order": order, **rules} for order, (name, rules) in enumerate(INPUTS.items())
     },
 }
+
+LINKED = ("dall-e-2", "dall-e-3")
+"""Models whose callers read links unless they ask for bytes."""
 
 DEFAULT = "flux-kontext"
 MODELS = (
