@@ -39,7 +39,8 @@ def configure(level: str, form: str, *, for_good: bool = False, gathered: bool =
     if gathered:
         stream = Gathered(sys.stderr)
         atexit.register(stream.pour)
-    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    is_seen = sys.stderr.isatty()
+    as_json = form == "json" or (form == "auto" and not is_seen)
     shared: list[Any] = [
         name_request,
         structlog.stdlib.add_log_level,
@@ -47,7 +48,7 @@ def configure(level: str, form: str, *, for_good: bool = False, gathered: bool =
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer = _as_json if as_json else structlog.dev.ConsoleRenderer()
+    renderer = _as_json if as_json else structlog.dev.ConsoleRenderer(colors=is_seen)
     # Straight to stderr: by way of the standard library a line would cost three times as much.
     structlog.configure(
         processors=[*shared, renderer],

@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 
-from retouch.logs import Gathered, redact, stamp
+from retouch.logs import Gathered, configure, redact, stamp
 
 
 class Writes(io.StringIO):
@@ -52,6 +53,15 @@ def test_a_line_outside_of_a_loop_is_written_at_once_with_what_a_dead_loop_left(
     say(lines, "after\n")
 
     assert "".join(writes.seen) == "left\nafter\n"
+
+
+def test_text_that_no_terminal_shows_has_no_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "text")
+    structlog.get_logger().info("a.line", number=1)
+
+    said = capsys.readouterr().err
+    assert "a.line" in said
+    assert "\x1b" not in said
 
 
 def test_a_line_says_when_to_the_microsecond_in_utc() -> None:
