@@ -6,7 +6,7 @@ only some of these rows, and attention sees the others as they were noted.
 Shapes: h heads of D.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ from retouch.engine.families.rows import Rows, joined
 Pair = tuple[Tensor, Tensor]
 """Keys, rotated, and values of the same rows in one block, (rows, h, D) each."""
 
-Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Spans]]
-"""From a block's own keys and values to those that are attended to."""
+OWN, ASIDE = range(2)
+"""The kinds of rows that attention sees, in the order it sees a request's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +40,65 @@ class Beside:
         return len(self.aside[0][0]) if self.aside else 0
 
 
-def seen(
-    beside: Sequence[Beside], block: int, rows: Rows, spans: Spans, key: Tensor, value: Tensor
-) -> tuple[Tensor, Tensor, Spans]:
-    """Keys and values with those beside them, request by request; notes what is to be noted.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the attention of a block sees beyond the rows of a pass. Data only: it goes into
+    compiled blocks."""
 
-    `key` and `value` are the joint rows' of a pass, in the `block` of that number.
-    """
-    pairs = []
-    own = zip(torch.split(key, rows.joints), torch.split(value, rows.joints), strict=True)
-    for (mine, its), text, each in zip(own, rows.texts, beside, strict=True):
-        pairs += [(mine, its), *each.aside[block : block + 1]]
-        if each.notes is not None:
-            # Copies: a view would hold on to the rows of the whole pass.
-            each.notes.append((mine[text:].clone(), its[text:].clone()))
-    return joined([pair[0] for pair in pairs]), joined([pair[1] for pair in pairs]), spans
+    aside: Pair  # of all requests
+    places: Tensor  # in [all own | all aside], of what is seen request by request
+    spans: Spans  # of that
+    is_alone: bool  # one request: it is in order already
 
-
-def looked(
-    look: Look | None, rows: Rows, key: Tensor, value: Tensor
-) -> tuple[Tensor, Tensor, Spans]:
-    """The keys and values that are attended to, and whose is whose: a pass's own and no others,
-    unless it looks beside."""
-    return (key, value, rows.joint_spans) if look is None else look(key, value)
+    def widened(self, own: Tensor, aside: Tensor) -> Tensor:
+        """A pass's own rows and those beside them, request by request."""
+        both = torch.cat([own, aside])
+        return both if self.is_alone else both[self.places]
 
 
-def spans(beside: Sequence[Beside] | None, rows: Rows) -> Spans:
-    """Whose is whose of the keys and values that `seen` gives, or of a pass's own."""
-    if beside is None:
-        return rows.joint_spans
-    lengths = [joint + each.rows() for joint, each in zip(rows.joints, beside, strict=True)]
-    return Spans.of(lengths, rows.joint_of.device)
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the requests of a pass see beyond its rows, and what they note of them."""
+
+    beside: Sequence[Beside]
+    places: Tensor  # as `Look` has them
+    spans: Spans
+
+    @classmethod
+    def of(cls, beside: Sequence[Beside], rows: Rows) -> "Surroundings":
+        """For the requests of these rows."""
+        device = rows.joint_of.device
+        asides = [each.rows() for each in beside]
+        kinds = torch.tensor([OWN, ASIDE]).repeat(len(beside))
+        kind = torch.repeat_interleave(kinds, torch.tensor([rows.joints, asides]).T.flatten())
+        apart = torch.cat([(kind == OWN).nonzero()[:, 0], (kind == ASIDE).nonzero()[:, 0]])
+        lengths = [own + aside for own, aside in zip(rows.joints, asides, strict=True)]
+        return cls(beside, apart.argsort().to(device), Spans.of(lengths, device))
+
+    def look(self, block: int) -> Look | None:
+        """What a block, counted over the whole model, sees; None where it is the pass's rows."""
+        asides = [each.aside[block] for each in self.beside if each.aside]
+        if not asides:
+            return None
+        keys, values = zip(*asides, strict=True)
+        return Look((joined(keys), joined(values)), self.places, self.spans, len(self.beside) == 1)
+
+    def note(self, rows: Rows, own: Pair) -> None:
+        """Note what a block had of the image rows of those that want it noted."""
+        pairs = zip(*(torch.split(each, rows.joints) for each in own), strict=True)
+        for (keys, values), text, each in zip(pairs, rows.texts, self.beside, strict=True):
+            if each.notes is not None:
+                # Copies: a view would hold on to the rows of the whole pass.
+                each.notes.append((keys[text:].clone(), values[text:].clone()))
+
+
+def seen(look: Look | None, rows: Rows, own: Pair) -> tuple[Tensor, Tensor, Spans]:
+    """The keys and values that a block attends to, and whose is whose: its own, and those beside
+    them where it looks there."""
+    if look is None:
+        return *own, rows.joint_spans
+    (key, value), (aside_key, aside_value) = own, look.aside
+    return look.widened(key, aside_key), look.widened(value, aside_value), look.spans
 
 
 def kept(notes: list[Pair], rows: Tensor) -> tuple[Pair, ...]:

@@ -8,29 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from retouch.domain.edit import Edit, Size
 from retouch.domain.errors import RetouchError
-from retouch.ports import Family
+from retouch.engine.families.aside import Pair
 
 log = logging.getLogger(__name__)
-
-EDIT = Edit(prompt="warm up", size=Size(128, 128), seed=0, steps=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """How each kind of block is called, by a family's packed pass."""
+    """How each kind of block is called, by a packed pass.
 
-    double: Callable[..., tuple[Tensor, Tensor]]
-    single: Callable[..., Tensor]
-    last: Callable[..., Tensor]
+    They answer with the rows after them, and with the keys and values they had of their own.
+    """
+
+    double: Callable[..., tuple[Tensor, Tensor, Pair]]
+    single: Callable[..., tuple[Tensor, Pair]]
+    last: Callable[..., tuple[Tensor, Pair]]
 
     def compiled(self, **options: Any) -> "Blocks":
         """Compiled when first called; `options` are `torch.compile`'s.
 
         Two programs of each kind serve everything: one for a request alone, one for packs of any
-        number and sizes. For that, sizes that happen to be equal must not be taken for the same
-        size, which is torch's habit.
+        number and sizes; and two more serve passes that look beside their own rows. For that, sizes
+        that happen to be equal must not be taken for the same size, which is torch's habit.
         """
         from torch.fx.experimental import _config as shapes
 
@@ -42,16 +42,15 @@ class Blocks:
         )
 
 
-def compiles(family: Family) -> bool:
-    """Make the first steps of small pictures, alone and together, with blocks just compiled.
+def compiles(rehearse: Callable[[], None]) -> bool:
+    """Make the first passes with blocks just compiled. What that takes, the first edits need not
+    wait.
 
-    What that takes, the first edits need not wait. False, and the reason in the log,
-    where the compiler fails: it wants a C++ compiler, on CUDA Triton as well.
+    False, and the reason in the log, where the compiler fails: it wants a C++ compiler, on CUDA
+    Triton as well.
     """
-    plan = family.plan(EDIT, [], 0)
     try:
-        for count in (1, 2):
-            family.step([family.open(plan, EDIT, []) for _ in range(count)])
+        rehearse()
     except RetouchError as error:
         log.warning("blocks_not_compiled: %s", error)
         return False

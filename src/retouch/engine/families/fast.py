@@ -49,6 +49,18 @@ def fast_steps(
     ]
 
 
+def look_beside(model: Any, blocks: Blocks, sessions: Sequence[Session]) -> None:
+    """A pass as regions make them, with nothing to see beside it: for a compiler to learn from."""
+    config, blank = model.config, sessions[0].latents.new_zeros
+    count = len(model.transformer_blocks) + len(model.single_transformer_blocks)
+    keys, values = (
+        blank(2, config.num_attention_heads, config.attention_head_dim) for _ in range(2)
+    )
+    beside = Beside(aside=[(keys, values)] * count)
+    parts = [replace(part, beside=beside) for session in sessions for part in _parts(session)]
+    _pass(model, blocks, parts, tolerance=0)
+
+
 def _pass(
     model: Any, blocks: Blocks, parts: Sequence[_Part], tolerance: float
 ) -> Sequence[Recalled]:

@@ -25,16 +25,19 @@ from retouch.engine.families.aside import aside_bytes
 from retouch.engine.families.blocks import Blocks, compiles
 from retouch.engine.families.cache import TensorCache
 from retouch.engine.families.device import beside, finish, guarded
-from retouch.engine.families.fast import fast_steps
+from retouch.engine.families.fast import fast_steps, look_beside
 from retouch.engine.families.inpaint import Canvas
 from retouch.engine.families.lora import LoraShelf
 from retouch.engine.families.packed import Request, velocity
-from retouch.engine.families.positions import grid
+from retouch.engine.families.positions import grid, tokens
 from retouch.engine.families.recall import recall_bytes
 from retouch.engine.families.recipe import Recipe
 from retouch.engine.families.regional import why_whole
 from retouch.engine.families.session import Moved, Session, guided
 from retouch.ports import Plan
+
+WARM_UP = Edit(prompt="warm up", size=Size(128, 128), seed=0, steps=2, guidance=1.0)
+"""Of one request: a guidance of 1 needs no second."""
 
 
 class FluxFamily(ABC):
@@ -53,6 +56,7 @@ class FluxFamily(ABC):
         device: str,
         blocks: Blocks,
         loader: str,
+        is_ever_fast: bool = True,
     ) -> None:
         self.name = recipe.name
         self.recipe = recipe
@@ -60,11 +64,11 @@ class FluxFamily(ABC):
         self._model = parts.transformer
         self._dtype: torch.dtype = self._model.dtype
         self._device = torch.device(device)
-        self._as_written = self._blocks = blocks
+        self._blocks = blocks
         self._shelf = LoraShelf(self._model, loader, options.loras)
         self._cache = TensorCache(options.cache_bytes)
-        self._fast_tolerance = options.fast_tolerance
-        self._fast_likeness = options.fast_likeness
+        self._fast_tolerance = options.fast_tolerance if is_ever_fast else 0.0
+        self._fast_likeness = options.fast_likeness if is_ever_fast else 0.0
 
     @abstractmethod
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
@@ -106,10 +110,11 @@ class FluxFamily(ABC):
             self._references(plan, self._shown(plan, edit, images))
 
     def compile(self) -> None:
-        """From now on, exact steps by compiled blocks, where the compiler can."""
-        self._blocks = self._as_written.compiled()
-        if not compiles(self):
-            self._blocks = self._as_written
+        """From now on, steps by compiled blocks, where the compiler can."""
+        as_written = self._blocks
+        self._blocks = as_written.compiled()
+        if not compiles(self._rehearse):
+            self._blocks = as_written
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, in one forward pass. All or nothing."""
@@ -210,10 +215,10 @@ class FluxFamily(ABC):
     def _references(self, plan: Plan, images: Sequence[Picture]) -> Tensor:
         """Packed latents of all references, one after the other: (reference tokens, C)."""
         empty = torch.empty(0, self._model.config.in_channels)
-        tokens = [empty.to(self._device, self._dtype)]
+        latents = [empty.to(self._device, self._dtype)]
         for image, size in zip(images, plan.references, strict=True):
-            tokens += self._reference(image, size)
-        return torch.cat(tokens)
+            latents += self._reference(image, size)
+        return torch.cat(latents)
 
     def _reference(self, image: Picture, size: Size) -> tuple[Tensor, ...]:
         """A reference's packed latents, (tokens, C), from the cache if they are there."""
@@ -225,6 +230,16 @@ class FluxFamily(ABC):
         precision, divided by 1000 there."""
         now: Tensor = sigmas[:-1] * self._parts.shift.num_train_timesteps
         return now.to(self._device, self._dtype) / 1000
+
+    def _rehearse(self) -> None:
+        """Passes of every kind there is, of one request and of several."""
+        plan = self.plan(WARM_UP, [], 0)
+        for count in (1, 2):
+            sessions = [self.open(plan, WARM_UP, []) for _ in range(count)]
+            self.step(sessions)
+            if self._fast_likeness:
+                with guarded():
+                    look_beside(self._model, self._blocks, sessions)
 
     # -- fast mode --------------------------------------------------------------------------------
 
@@ -238,19 +253,16 @@ class FluxFamily(ABC):
         """A plan of so many requests in fast mode, if there is one here, with what it keeps."""
         if not self._fast_tolerance and not self._fast_likeness:
             return plan
-        target, *references = (
-            rows * columns for rows, columns in map(grid, (plan.size, *plan.references))
-        )
-        held_bytes, notes, why = 0, plan.notes, self._why_whole(plan)
+        kept_bytes, notes, why = 0, plan.notes, self._why_whole(plan)
         if self._fast_tolerance:
-            held_bytes += recall_bytes(self._model, target)
+            kept_bytes += recall_bytes(self._model, tokens(plan.size))
         if why:
             notes = (*notes, f"No region-aware steps: {why}")
         else:
-            held_bytes += aside_bytes(self._model, target + sum(references))
-        return replace(
-            plan, mode="fast", held_bytes=plan.held_bytes + requests * held_bytes, notes=notes
-        )
+            rows = sum(map(tokens, (plan.size, *plan.references)))
+            kept_bytes += aside_bytes(self._model, rows)
+        held_bytes = plan.held_bytes + requests * kept_bytes
+        return replace(plan, mode="fast", held_bytes=held_bytes, notes=notes)
 
     # -- a step -----------------------------------------------------------------------------------
 
@@ -268,7 +280,7 @@ class FluxFamily(ABC):
     def _pass(self, mode: Mode, sessions: Sequence[Session]) -> list[Moved]:
         if mode == "fast":
             return fast_steps(
-                self._model, self._as_written, sessions, self._fast_tolerance, self._fast_likeness
+                self._model, self._blocks, sessions, self._fast_tolerance, self._fast_likeness
             )
         twins = [session for session in sessions for _ in session.requests]
         velocities = iter(

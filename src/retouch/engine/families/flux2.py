@@ -56,7 +56,13 @@ class Flux2Family(FluxFamily):
         takes_guidance: bool,
     ) -> None:
         super().__init__(
-            parts, recipe, options, device=device, blocks=BLOCKS, loader="Flux2LoraLoaderMixin"
+            parts,
+            recipe,
+            options,
+            device=device,
+            blocks=BLOCKS,
+            loader="Flux2LoraLoaderMixin",
+            is_ever_fast=takes_guidance,
         )
         self._text = TextEncoder(
             parts.qwen, parts.tokenizer, recipe.max_sequence_length, self._device

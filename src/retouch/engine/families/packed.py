@@ -13,14 +13,12 @@ Shapes below: B requests, N rows in all, d the model's width, C features per tok
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from retouch.engine.families.aside import Beside, Look, seen, spans
-from retouch.engine.families.attention import Spans
+from retouch.engine.families.aside import Beside, Look, Pair, Surroundings
 from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.recall import Recall, Recalled, ended
 from retouch.engine.families.rows import Rope, Rows, interleave, joined, modulate
@@ -43,6 +41,11 @@ class Modulations:
         """From tables, (steps, k * d) each."""
         widths = tuple(table.shape[1] for table in tables)
         return cls(torch.cat(list(tables), dim=1), widths, tuple(order))
+
+    def split(self, lines: Tensor) -> list[Tensor]:
+        """Lines of such tables, (., all values), as the tables that the norms of a pass read."""
+        tables = torch.split(lines, list(self.widths), dim=1)
+        return [tables[place] for place in self.order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +110,22 @@ class _Pass:
 
     requests: Sequence[Request]
     rows: Rows
-    tables: Sequence[Tensor]  # each norm's modulations now, (B, k * d), in the order of a pass
+    lines: Tensor  # (B, all values): each request's modulations now
+    tables: Sequence[Tensor]  # of each norm, (B, k * d), in the order of a pass
     rope: Rope
     text: Tensor
     image: Tensor
     blocks: Blocks
-    beside: Sequence[Beside] | None  # of each request; None where all see their own rows only
-    spans: Spans  # of the keys attended to
+    around: Surroundings | None  # None where all mind their own rows only
 
     def look(self, block: int) -> Look | None:
-        """How a block, counted over the whole model, sees keys and values."""
-        if self.beside is None:
-            return None
-        return partial(seen, self.beside, block, self.rows, self.spans)
+        """What a block, counted over the whole model, sees beyond these rows."""
+        return None if self.around is None else self.around.look(block)
+
+    def note(self, own: Pair) -> None:
+        """Note the keys and values that a block had of these rows, for those that want them."""
+        if self.around is not None:
+            self.around.note(self.rows, own)
 
 
 def _begin(
@@ -132,23 +138,20 @@ def _begin(
 ) -> _Pass:
     rows = Rows.of(requests, latents[0].device)
     targets = torch.split(model.x_embedder(joined(latents)), rows.targets)
+    lines = torch.stack(
+        [each.modulations.tables[step] for each, step in zip(requests, steps, strict=True)]
+    )
     return _Pass(
         requests=requests,
         rows=rows,
-        tables=_tables([request.modulations for request in requests], steps),
+        lines=lines,
+        tables=requests[0].modulations.split(lines),
         rope=joined([request.rope for request in requests]),
         text=joined([request.text for request in requests]),
         image=interleave(targets, [request.references for request in requests]),
         blocks=blocks,
-        beside=beside,
-        spans=spans(beside, rows),
+        around=None if beside is None else Surroundings.of(beside, rows),
     )
-
-
-def _tables(modulations: Sequence[Modulations], steps: Sequence[int]) -> list[Tensor]:
-    lines = [each.tables[step, None] for each, step in zip(modulations, steps, strict=True)]
-    tables = torch.split(joined(lines), list(modulations[0].widths), dim=1)
-    return [tables[place] for place in modulations[0].order]
 
 
 def _first(model: Any, begun: _Pass) -> _Pass:
@@ -166,17 +169,22 @@ def _go_on(model: Any, begun: _Pass) -> Tensor:
     doubles = len(model.transformer_blocks)
     *tables, last_table, _ = begun.tables[2 * doubles :]
     for number, (block, table) in enumerate(zip(blocks, tables, strict=True), start=doubles):
-        joint = begun.blocks.single(block, joint, table, rows, rope, begun.look(number))
+        joint, own = begun.blocks.single(block, joint, table, rows, rope, begun.look(number))
+        begun.note(own)
+        del own  # the next block needs the room
     look = begun.look(doubles + len(blocks))
-    return begun.blocks.last(last, joint, last_table, rows, rope, look)
+    target, own = begun.blocks.last(last, joint, last_table, rows, rope, look)
+    begun.note(own)
+    return target
 
 
 def _through(begun: _Pass, block: Any, number: int) -> _Pass:
     image_table, text_table = begun.tables[2 * number : 2 * number + 2]
-    text, image = begun.blocks.double(
+    text, image, own = begun.blocks.double(
         block, begun.text, begun.image, image_table, text_table, begun.rows, begun.rope,
         begun.look(number),
     )  # fmt: skip
+    begun.note(own)
     return replace(begun, text=text, image=image)
 
 
@@ -193,22 +201,25 @@ def _targets(begun: _Pass) -> list[Tensor]:
 
 
 def _part(begun: _Pass, numbers: Sequence[int]) -> _Pass:
-    """Some of the requests of a pass."""
+    """Some of the requests of a pass, laid out in memory as in a pass of their own: compiled blocks
+    tell views from tensors."""
     if len(numbers) == len(begun.requests):
         return begun
     requests = [begun.requests[number] for number in numbers]
     texts = torch.split(begun.text, begun.rows.texts)
     images = torch.split(begun.image, begun.rows.images)
     rows = Rows.of(requests, begun.text.device)
-    beside = None if begun.beside is None else [begun.beside[number] for number in numbers]
+    lines, around = begun.lines[list(numbers)], None
+    if begun.around is not None:
+        around = Surroundings.of([begun.around.beside[number] for number in numbers], rows)
     return _Pass(
         requests=requests,
         rows=rows,
-        tables=[table[list(numbers)] for table in begun.tables],
+        lines=lines,
+        tables=requests[0].modulations.split(lines),
         rope=joined([request.rope for request in requests]),
-        text=joined([texts[number] for number in numbers]),
-        image=joined([images[number] for number in numbers]),
+        text=torch.cat([texts[number] for number in numbers]),
+        image=torch.cat([images[number] for number in numbers]),
         blocks=begun.blocks,
-        beside=beside,
-        spans=spans(beside, rows),
+        around=around,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from retouch.engine.families.aside import Look, looked
+from retouch.engine.families.aside import Look, Pair, seen
 from retouch.engine.families.attention import attend
 from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.packed import Modulations, Request
@@ -79,29 +79,30 @@ def _condition(model: Any, pooled: Tensor, timesteps: Tensor, guidance: float | 
     return condition
 
 
-def _double(block: Any, *streams: Any) -> tuple[Tensor, Tensor]:
+def _double(block: Any, *streams: Any) -> tuple[Tensor, Tensor, Pair]:
     """`FluxTransformerBlock`: its norms are inside those that would modulate too."""
     return two_streams(block, (block.norm1.norm, block.norm1_context.norm), *streams)
 
 
 def _single(
     block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
-) -> Tensor:
+) -> tuple[Tensor, Pair]:
     """`FluxSingleTransformerBlock`: one stream, attention and MLP side by side."""
     shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
     attn = block.attn
     query = rotate(heads(attn, attn.to_q(normed), attn.norm_q), rope)
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
-    key, value, within = looked(look, rows, key, heads(attn, attn.to_v(normed)))
+    own = key, heads(attn, attn.to_v(normed))
+    key, value, within = seen(look, rows, own)
     attended = attend(query, key, value, rows.joint_spans, within)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(normed))], dim=1)
-    return bounded(joint + per_row(gate, rows.joint_of) * block.proj_out(mixed))
+    return bounded(joint + per_row(gate, rows.joint_of) * block.proj_out(mixed)), own
 
 
 def _last(
     block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
-) -> Tensor:
+) -> tuple[Tensor, Pair]:
     """`_single` for the target rows only, (target rows, d): nobody reads the others any more."""
     shift, scale, gate = table.chunk(3, dim=1)
     normed = modulate(block.norm.norm(joint), shift, scale, rows.joint_of)
@@ -109,11 +110,12 @@ def _last(
     attn = block.attn
     query = rotate(heads(attn, attn.to_q(target), attn.norm_q), rope[rows.target_at])
     key = rotate(heads(attn, attn.to_k(normed), attn.norm_k), rope)
-    key, value, within = looked(look, rows, key, heads(attn, attn.to_v(normed)))
+    own = key, heads(attn, attn.to_v(normed))
+    key, value, within = seen(look, rows, own)
     attended = attend(query, key, value, rows.target_spans, within)
     mixed = torch.cat([attended, block.act_mlp(block.proj_mlp(target))], dim=1)
     kept = joint[rows.target_at]
-    return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed))
+    return bounded(kept + per_row(gate, rows.target_of) * block.proj_out(mixed)), own
 
 
 BLOCKS = Blocks(_double, _single, _last)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from retouch.engine.families.aside import Look, looked
+from retouch.engine.families.aside import Look, Pair, seen
 from retouch.engine.families.attention import attend
 from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.packed import Modulations, Request
@@ -67,29 +67,30 @@ def modulations_at(model: Any, timesteps: Tensor) -> Modulations:
     return Modulations.of(tables, [*doubles, *singles, last])
 
 
-def _double(block: Any, *streams: Any) -> tuple[Tensor, Tensor]:
+def _double(block: Any, *streams: Any) -> tuple[Tensor, Tensor, Pair]:
     """`Flux2TransformerBlock`."""
     return two_streams(block, (block.norm1, block.norm1_context), *streams)
 
 
 def _single(
     block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
-) -> Tensor:
+) -> tuple[Tensor, Pair]:
     """`Flux2SingleTransformerBlock`: one stream, attention and MLP side by side."""
     shift, scale, gate = table.chunk(3, dim=1)
     attn = block.attn
     query, key, value, mlp = _projected(
         attn, modulate(block.norm(joint), shift, scale, rows.joint_of)
     )
-    key, value, within = looked(look, rows, rotate(key, rope), value)
+    own = rotate(key, rope), value
+    key, value, within = seen(look, rows, own)
     attended = attend(rotate(query, rope), key, value, rows.joint_spans, within)
     mixed = torch.cat([attended, attn.mlp_act_fn(mlp)], dim=1)
-    return bounded(joint + per_row(gate, rows.joint_of) * attn.to_out(mixed))
+    return bounded(joint + per_row(gate, rows.joint_of) * attn.to_out(mixed)), own
 
 
 def _last(
     block: Any, joint: Tensor, table: Tensor, rows: Rows, rope: Rope, look: Look | None = None
-) -> Tensor:
+) -> tuple[Tensor, Pair]:
     """`_single` for the target rows only, (target rows, d): nobody reads the others any more.
 
     The projection in is one module, so it still sees every row.
@@ -100,11 +101,12 @@ def _last(
         attn, modulate(block.norm(joint), shift, scale, rows.joint_of)
     )
     query = rotate(query[rows.target_at], rope[rows.target_at])
-    key, value, within = looked(look, rows, rotate(key, rope), value)
+    own = rotate(key, rope), value
+    key, value, within = seen(look, rows, own)
     attended = attend(query, key, value, rows.target_spans, within)
     mixed = torch.cat([attended, attn.mlp_act_fn(mlp[rows.target_at])], dim=1)
     kept = joint[rows.target_at]
-    return bounded(kept + per_row(gate, rows.target_of) * attn.to_out(mixed))
+    return bounded(kept + per_row(gate, rows.target_of) * attn.to_out(mixed)), own
 
 
 def _projected(attn: Any, normed: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from retouch.engine.families.aside import Look, looked
+from retouch.engine.families.aside import Look, Pair, seen
 from retouch.engine.families.attention import attend
 from retouch.engine.families.rows import Rope, Rows, bounded, heads, modulate, per_row, rotate
 
@@ -25,9 +25,9 @@ def two_streams(
     rows: Rows,
     rope: Rope,
     look: Look | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Text and image rows, (., d) each, after a block: two streams with weights of their own that
-    attend to each other.
+) -> tuple[Tensor, Tensor, Pair]:
+    """Text and image rows, (., d) each, after a block, and the keys and values it had of its own:
+    two streams with weights of their own that attend to each other.
 
     `norms` are those before attention, of the image's rows and of the text's; the tables (B, 6 * d)
     have what modulates each.
@@ -48,7 +48,8 @@ def two_streams(
     query, key, value = (
         rows.woven(*pair) for pair in ((t_query, query), (t_key, key), (t_value, value))
     )
-    key, value, within = looked(look, rows, rotate(key, rope), value)
+    own = rotate(key, rope), value
+    key, value, within = seen(look, rows, own)
     attended = attend(rotate(query, rope), key, value, rows.joint_spans, within)
     t_attended, attended = rows.unwoven(attended)
     attended = attn.to_out[1](attn.to_out[0](attended))
@@ -61,4 +62,4 @@ def two_streams(
     text = text + per_row(t_gate, rows.text_of) * t_attended
     t_normed = modulate(block.norm2_context(text), t_mlp_shift, t_mlp_scale, rows.text_of)
     text = text + per_row(t_mlp_gate, rows.text_of) * block.ff_context(t_normed)
-    return bounded(text), image
+    return bounded(text), image, own

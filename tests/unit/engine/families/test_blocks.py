@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from retouch.domain.edit import Edit, Size
-from retouch.engine.families import WeightsError, load_family
+from retouch.domain.picture import Picture
+from retouch.engine.families import WeightsError, fast, load_family
+from retouch.engine.families.flux2 import Flux2Family
 from retouch.engine.families.tiny import write_checkpoint
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 
@@ -17,10 +19,18 @@ RECIPE = {"name": "tiny", "max_sequence_length": 40, "area": 64 * 64, "steps": 3
 pytestmark = pytest.mark.filterwarnings("ignore")  # what torch says of its own compiler
 
 
+CORNER = torch.arange(16) < 6
+PHOTO = Picture(64, 64, bytes(range(256)) * 48)
+
+
 @pytest.fixture(scope="module", params=[write_checkpoint, write_flux2_checkpoint])
-def family(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    return load_family(request.param(folder, recipe=RECIPE))
+def folder(request, tmp_path_factory):
+    return request.param(tmp_path_factory.mktemp("weights"), recipe=RECIPE)
+
+
+@pytest.fixture
+def family(folder):
+    return load_family(folder, fast_tolerance=1e9)
 
 
 @pytest.fixture
@@ -45,18 +55,35 @@ def stepped(family, pack):
     return [session.latents for session in sessions]
 
 
-def test_a_request_alone_and_packs_take_two_programs_of_each_kind_whatever_their_sizes(
-    family, programs
+def fast_paths(family):
+    """Pictures in fast mode in company, at steps of every kind: whole, cut short, looks, and those
+    of a region."""
+    sessions = []
+    for number in range(3):
+        edit = Edit(prompt="red", size=Size(64, 64), steps=8, mode="fast")
+        plan = family.plan(edit, [Size(64, 64)], number)
+        sessions.append(family.open(plan, edit, [PHOTO]))
+        for _ in range(2):
+            family.step(sessions)
+    return [session.latents for session in sessions]
+
+
+def test_a_request_alone_and_packs_take_a_few_programs_whatever_their_sizes_and_modes(
+    family, programs, monkeypatch
 ):
-    written = [stepped(family, pack) for pack in PACKS]
+    monkeypatch.setattr(fast, "edited", lambda *_: CORNER)
+    written = [stepped(family, pack) for pack in PACKS] + [fast_paths(family)]
 
     family.compile()
 
-    assert len(programs) == 2 * 3
-    for pack, expected in zip(PACKS, written, strict=True):
-        for latents, other in zip(stepped(family, pack), expected, strict=True):
+    # Of each kind of block two, and two more for regions; distilled FLUX.2 is never fast.
+    expected = (2 if isinstance(family, Flux2Family) else 4) * 3
+    assert len(programs) == expected
+    compiled = [stepped(family, pack) for pack in PACKS] + [fast_paths(family)]
+    for ours, theirs in zip(compiled, written, strict=True):
+        for latents, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(latents, other, rtol=1e-5, atol=1e-5)
-    assert len(programs) == 2 * 3
+    assert len(programs) == expected
 
 
 def test_where_the_compiler_fails_blocks_stay_as_written(weights, monkeypatch, caplog):
