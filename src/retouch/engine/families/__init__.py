@@ -97,21 +97,6 @@ def load_family(
 
         return ToyFamily()
     _check_choice("compile_blocks", compile_blocks)
-    source = source_of(path_or_name)
-    folder = folder_of(source)
-    module, class_name = _family_of(folder / "model_index.json")
-    from retouch.engine.families.device import choose
-
-    place, precision = choose(device, dtype)
-    if quantisation != "none":
-        from retouch.engine.families.quantised import check_quantisation
-
-        check_quantisation(quantisation, place, precision)
-    if offload != "none":
-        from retouch.engine.families.offload import check_offload
-
-        check_offload(offload, place, has_loras=loras is not None)
-    family = getattr(import_module(module), class_name)
     options = Options(
         transformer=transformer,
         quantisation=quantisation,
@@ -121,13 +106,37 @@ def load_family(
         fast_tolerance=fast_tolerance,
         fast_likeness=fast_likeness,
     )
+    source = source_of(path_or_name)
+    folder = folder_of(source)
+    module, class_name = _family_of(folder / "model_index.json")
+    from retouch.engine.families.device import choose
+
+    place, precision = choose(device, dtype)
+    _check_options(options, place, precision)
+    family = getattr(import_module(module), class_name)
     loaded = family.load(
         folder, name=name_of(source), device=place, dtype=precision, options=options
     )
-    is_steady = offload != "sequential" and loras is None
-    if compile_blocks == "on" or (compile_blocks == "auto" and is_steady and _is_cuda(place)):
+    if _is_compiled(compile_blocks, options, place):
         getattr(loaded, "compile", lambda: None)()
     return cast("Family", loaded)
+
+
+def _check_options(options: Options, place: str, precision: DType) -> None:
+    """Raise WeightsError for what a device or a precision cannot do, before weights are read."""
+    if options.quantisation != "none":
+        from retouch.engine.families.quantised import check_quantisation
+
+        check_quantisation(options.quantisation, place, precision)
+    if options.offload != "none":
+        from retouch.engine.families.offload import check_offload
+
+        check_offload(options.offload, place, has_loras=options.loras is not None)
+
+
+def _is_compiled(choice: str, options: Options, place: str) -> bool:
+    is_steady = options.offload != "sequential" and options.loras is None
+    return choice == "on" or (choice == "auto" and is_steady and _is_cuda(place))
 
 
 def _family_of(index: Path) -> tuple[str, str]:
