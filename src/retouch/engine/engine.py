@@ -5,15 +5,13 @@ the work. It is synchronous and called from one thread.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from secrets import randbelow
 from traceback import format_exception
 from typing import Any, TypeVar
 
-from retouch.domain.edit import Mode, Size
 from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
@@ -21,6 +19,9 @@ from retouch.engine.ahead import Ahead
 from retouch.engine.behind import Behind
 from retouch.engine.memory import NoMemory, remedy
 from retouch.engine.pace import Pace
+from retouch.engine.planning import plans_of
+from retouch.engine.progress import previews_due
+from retouch.engine.run import Run
 from retouch.engine.scheduler import Entry, Policy, Schedule, Tick, Turn, tick
 from retouch.ports import (
     Broken,
@@ -38,28 +39,6 @@ from retouch.ports import (
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-SEEDS = 2**63
-"""Seeds are 0..SEEDS-1."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """A planned job: a session for each picture in the making, a picture for each that is done."""
-
-    plans: tuple[Plan, ...]  # they differ in their seed only
-    asked: Mode  # of its edit; the plans have what is served
-    opened_at: float | None = None
-    sessions: dict[int, Any] = field(default_factory=dict)
-    pictures: dict[int, Picture] = field(default_factory=dict)
-    step: int = 0  # steps done, averaged over its pictures and rounded down
-    previews: int = 0  # of those it wants, how many have been made or left out
-    metrics: Counter[str] = field(default_factory=Counter)  # of its finished pictures, by name
-
-    @property
-    def plan(self) -> Plan:
-        """Of its first picture."""
-        return self.plans[0]
 
 
 class StepEngine:
@@ -94,7 +73,7 @@ class StepEngine:
         self._schedule = Schedule()
         self._jobs: dict[str, Job] = {}
         self._new: list[str] = []  # jobs not planned yet, oldest first
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
 
     @property
     def idle(self) -> bool:
@@ -156,33 +135,14 @@ class StepEngine:
         while self._new:
             id = self._new.pop(0)
             try:
-                plans = self._plans(self._jobs[id])
+                plans = plans_of(
+                    self._jobs[id], self.family, self._policy.memory_bytes, self._draw_seed
+                )
             except RetouchError as error:
                 yield self._break(id, error)
                 continue
-            self._runs[id] = _Run(plans, self._jobs[id].edit.mode)
+            self._runs[id] = Run(plans, self._jobs[id].edit.mode)
             self._schedule = self._schedule.add(self._entry(self._jobs[id], plans[0]))
-
-    def _plans(self, job: Job) -> tuple[Plan, ...]:
-        """A plan for each picture: seeds count up from the edit's.
-
-        Where only its mode keeps it from fitting, it is served exact.
-        """
-        first = self._draw_seed() if job.edit.seed is None else job.edit.seed
-        sizes = [Size(image.width, image.height) for image in job.images]
-        seeds = [(first + number) % SEEDS for number in range(job.edit.count)]
-        plans = [self.family.plan(job.edit, sizes, seed) for seed in seeds]
-        if not self._fits(plans[0]) and plans[0].mode != "exact":
-            exact, notes = replace(job.edit, mode="exact"), (f"no memory for {plans[0].mode} mode",)
-            plans = [self.family.plan(exact, sizes, seed) for seed in seeds]
-            plans = [replace(plan, notes=notes) for plan in plans]
-        if not self._fits(plans[0]):
-            raise OutOfMemory(remedy(plans[0], self._policy.memory_bytes))
-        return tuple(plans)
-
-    def _fits(self, plan: Plan) -> bool:
-        limit_bytes = self._policy.memory_bytes
-        return limit_bytes is None or plan.held_bytes + plan.peak_bytes <= limit_bytes
 
     def _entry(self, job: Job, plan: Plan) -> Entry:
         turns = (
@@ -338,7 +298,7 @@ class StepEngine:
         del run.sessions[turn.number]
         self._schedule = self._schedule.finish(turn)
         self._memory.trim_heap()
-        if len(run.pictures) == len(run.plans):
+        if run.is_done:
             yield self._finish(turn.job)
 
     # -- what goes wrong -------------------------------------------------------------------------
@@ -381,39 +341,22 @@ class StepEngine:
     def _finish(self, id: str) -> Finished:
         run = self._runs[id]
         pictures = tuple(run.pictures[number] for number in sorted(run.pictures))
-        elapsed_s = self._elapsed_s(run)
-        metrics = {"steps": float(run.plan.steps), "predict_time": elapsed_s, **run.metrics}
-        logs = self._logs(run)
+        now = self._clock.monotonic()
+        took_s, logs = run.elapsed_s(now), run.logs(self.family.name, now)
+        metrics = {"steps": float(run.plan.steps), "predict_time": took_s, **run.metrics}
         self.cancel(id)
         return Finished(id, pictures, metrics, logs)
 
     def _break(self, id: str, error: RetouchError) -> Broken:
         log.warning("job_broken id=%s: %s", id, error)
         run = self._runs.get(id)
-        logs = "" if run is None or run.opened_at is None else self._logs(run)
+        logs = ""
+        if run is not None and run.opened_at is not None:
+            logs = run.logs(self.family.name, self._clock.monotonic())
         self.cancel(id)
         return Broken(id, str(error), logs)
 
-    def _logs(self, run: _Run) -> str:
-        size = run.plan.size
-        lines = [
-            f"Using seed: {run.plan.seed}",
-            f"Served by the weights {self.family.name}, {size.width}x{size.height} pixels",
-        ]
-        if run.plan.mode != "exact":
-            lines.append(f"Mode: {run.plan.mode}, not exact: {dict(run.metrics)}")
-            lines += run.plan.notes
-        elif run.asked != "exact":
-            why = "; ".join(run.plan.notes) or f"these weights have no {run.asked} mode here"
-            lines.append(f"Mode: exact; {why}")
-        if run.step:
-            lines.append(progress_line(run.step, run.plan.steps, self._elapsed_s(run)))
-        return "\n".join(lines) + "\n"
-
     # -- what is known of a turn -----------------------------------------------------------------
-
-    def _elapsed_s(self, run: _Run) -> float:
-        return 0.0 if run.opened_at is None else self._clock.monotonic() - run.opened_at
 
     def _is_open(self, turn: Turn) -> bool:
         run = self._runs.get(turn.job)
@@ -426,33 +369,3 @@ class StepEngine:
         """The turn as its session now stands."""
         done = self.family.step_index(self._session(turn))
         return replace(turn, is_open=True, left=self._runs[turn.job].plan.steps - done)
-
-
-def previews_due(step: int, steps: int, previews: int) -> int:
-    """How many of a picture's previews its steps so far have earned: they come evenly between the
-    first step and the last, which has the picture itself.
-
-    >>> [previews_due(step, 8, 3) for step in range(9)]
-    [0, 0, 1, 1, 2, 2, 3, 3, 0]
-    """
-    return 0 if step == steps else step * (previews + 1) // steps
-
-
-def progress_line(step: int, steps: int, elapsed_s: float) -> str:
-    """A line as tqdm prints it, which clients of hosted APIs parse for the percentage.
-
-    >>> progress_line(4, 8, 1.0)
-    ' 50%|█████     | 4/8 [00:01<00:01,  4.00it/s]'
-    """
-    bar = "█" * (10 * step // steps)
-    counts = f"{100 * step // steps:3d}%|{bar:<10}| {step}/{steps}"
-    if elapsed_s <= 0:
-        return f"{counts} [00:00<?, ?it/s]"
-    rate = step / elapsed_s
-    speed = f"{rate:5.2f}it/s" if rate >= 1 else f"{1 / rate:5.2f}s/it"
-    return f"{counts} [{_clock_face(elapsed_s)}<{_clock_face((steps - step) / rate)}, {speed}]"
-
-
-def _clock_face(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes:02d}:{rest:02d}"

@@ -11,8 +11,9 @@ from retouch.domain.edit import Edit, Size
 from retouch.domain.errors import OutOfMemory
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
-from retouch.engine.engine import StepEngine, previews_due, progress_line
+from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily
+from retouch.engine.progress import previews_due, progress_line
 from retouch.engine.scheduler import Policy
 from retouch.ports import Broken, EngineEvent, Finished, Job, Memory, Previewed, Stepped
 from retouch.testing import FakeClock
