@@ -32,23 +32,35 @@ def measures(latencies: Iterable[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
-def report(rows: Mapping[float, Mapping[str, Mapping[str, float]]]) -> dict[str, object]:
-    """Print the table of {load: {who: measures}}; the figures."""
-    names = list(next(iter(next(iter(rows.values())).values())))
+Rows = Mapping[str, Mapping[str, float]]
+"""Measures by who served."""
+
+
+def report(rows: Mapping[float, Rows], long: Rows | None = None) -> dict[str, object]:
+    """Print the table of measures by load; the figures.
+
+    `long` is a longer stream at the target load that some of the ways served; targets against one
+    of those are judged by it.
+    """
+    long = long or {}
+    table = {str(load): by_who for load, by_who in rows.items()}
+    if long:
+        table["long"] = long
+    names = list(next(iter(rows[TARGET_LOAD].values())))
     print(f"{'load':<6}{'who':<19}" + "".join(f"{name:>13}" for name in names))
-    for load, by_who in rows.items():
+    for load, by_who in table.items():
         for who, found in by_who.items():
             print(f"{load:<6}{who:<19}" + "".join(f"{found[name]:>13.3f}" for name in names))
     figures: dict[str, object] = {}
-    at = rows.get(TARGET_LOAD, {})
     for measure, against, _ in RATIOS:
+        at = long if against in long else rows[TARGET_LOAD]
         ratio = at["ours"][measure] / at[against][measure]
         figures[f"{measure}_against_{against}"] = round(ratio, 3)
     figures["latencies_s"] = {
-        str(load): {
+        load: {
             who: {name: round(value, 4) for name, value in found.items()}
             for who, found in by_who.items()
         }
-        for load, by_who in rows.items()
+        for load, by_who in table.items()
     }
     return figures
