@@ -71,7 +71,7 @@ class Policy:
     """What a decision depends on besides the jobs."""
 
     token_budget: int = 16_384  # of one forward pass
-    patience: float = 2.5  # times its own work a job may take
+    patience: float = 2.0  # times its own work a job may take
     slower: float = 1.25  # times as long as in order of arrival it may take, if that is more
     passing: float = 0.25  # of what those due before it can spare, a job that passes them may take
     joins: float = 1.0  # times the work before it in a pass is what a picture may bring along

@@ -64,7 +64,7 @@ def test_the_shortest_remaining_work_goes_first():
 def test_work_is_cost_times_steps_over_all_pictures():
     several = entry("several", cost=1, left=4, pictures=3)
 
-    assert ranked(several, entry("costly", cost=5, left=2)) == ["costly", "several"]
+    assert ranked(several, entry("costly", cost=3, left=2)) == ["costly", "several"]
 
 
 def test_without_patience_everybody_goes_in_order_of_arrival():
@@ -112,7 +112,7 @@ def test_who_found_a_long_queue_is_promised_little_more_than_its_turn_in_it():
 
 
 def test_priority_comes_before_length():
-    low, normal = entry("low", left=1, priority=-1), entry("normal", left=9)
+    low, normal = entry("low", left=1, priority=-1), entry("normal", left=7)
 
     assert ranked(low, normal) == ["normal", "low"]
 
@@ -150,7 +150,7 @@ def test_without_a_pace_deadlines_say_nothing():
 
 def test_an_owner_with_many_jobs_gets_no_more_than_one_with_few():
     many = [entry(f"many{number}", owner="many") for number in range(8)]
-    schedule, over = schedule_of(*many, entry("few", left=3, owner="few")), list[str]()
+    schedule, over = schedule_of(*many, entry("few", left=2, owner="few")), list[str]()
     while schedule.entries:
         over.append(in_order(schedule)[0])
         turns = [turn for turn in schedule.turns if turn.job == over[-1]]
