@@ -32,28 +32,22 @@ import json
 import os
 import platform
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from shared.aims import Aim, tell
+from shared.contestants import PEERS, Contestant, missing
+from shared.servers import Running, serving
+from shared.wrk import CONNECTIONS, Load, measured, wrk
 
-HERE = Path(__file__).parent
-PEERS = HERE.parent / "build" / "peers"
-SCRIPT = HERE / "shared" / "load.lua"
-CONNECTIONS = 64
 PROCESSES = max(2, os.cpu_count() or 1)
 ONE, MANY = "retouch", f"retouch x{PROCESSES}"
-PATIENCE_S = 120.0
 IMAGE_BYTES = 100_000
 PACE_PER_S = 200
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -67,88 +61,6 @@ AIMS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """A server and the request it is measured by. `{port}` in the command is its port."""
-
-    name: str
-    packages: tuple[str, ...]
-    command: tuple[str, ...]
-    health: str
-    path: str
-    body: str
-    environ: Mapping[str, str] = field(default_factory=dict)
-    says: str = ""  # what its health address says once it is ready, if it answers before
-
-
-CONTESTANTS = (
-    Contestant(
-        "BentoML",
-        ("bentoml==1.4.39",),
-        ("bin/bentoml", "serve", "bentoml_echo:Echo", "--host", "127.0.0.1", "--port", "{port}"),
-        "/readyz",
-        "/edit/submit",
-        '{"prompt": "make it night @@"}',
-        {"BENTOML_DO_NOT_TRACK": "true"},
-    ),
-    Contestant(
-        "LitServe",
-        ("litserve==0.2.19",),
-        ("bin/python", "litserve_echo.py", "{port}"),
-        "/health",
-        "/predict",
-        '{"prompt": "make it night @@"}',
-    ),
-    Contestant(
-        "Cog",
-        ("cog==0.23.1",),
-        ("bin/python", "-m", "cog.server.http", "--host", "127.0.0.1"),
-        "/health-check",
-        "/predictions",
-        '{"input": {"prompt": "make it night @@"}}',
-        {"PORT": "{port}", "COG_PREDICT_TYPE_STUB": "cog_echo.py:Predictor"},
-        says='"READY"',
-    ),
-    Contestant(
-        "LiteLLM",
-        ("litellm[proxy]==1.106.2",),
-        ("bin/litellm", "--config", "litellm.yaml", "--host", "127.0.0.1", "--port", "{port}"),
-        "/health/liveliness",
-        "/chat/completions",
-        '{"model": "echo", "messages": [{"role": "user", "content": "make it night @@"}]}',
-        {
-            "LITELLM_LOG": "ERROR",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            # Without a key, as ours.
-            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
-        },
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A server that answers."""
-
-    name: str
-    url: str
-    path: str
-    body: Path
-    ready_s: float
-    idle_mb: float
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What wrk measured: answers that were good, and their latencies (of all answers)."""
-
-    per_s: float
-    refused: int
-    broken: int
-    p50_ms: float
-    p99_ms: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="of load per round and server")
@@ -157,7 +69,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="only make the peers' environments")
     options = parser.parse_args()
     if options.install:
-        for contestant in CONTESTANTS:
+        for contestant in PEERS:
             print(f"{contestant.name}: {missing(contestant) or 'installed'}")
         return
     if shutil.which("wrk") is None:
@@ -170,7 +82,7 @@ def main() -> None:
         one = stack.enter_context(serving(ours(folder, "web", 1), folder))
         web = stack.enter_context(serving(ours(folder, "web", PROCESSES), folder))
         running = [replace(one, ready_s=ready_s, idle_mb=idle_mb), web]
-        for contestant in () if options.quick else CONTESTANTS:
+        for contestant in () if options.quick else PEERS:
             reason = missing(contestant)
             if reason:
                 print(f"{contestant.name} is left out: {reason}")
@@ -179,9 +91,6 @@ def main() -> None:
         loads = in_turn(running, seconds, rounds)
         own = alone(web, folder, seconds, rounds)
     report(running, loads, own)
-
-
-# -- servers ---------------------------------------------------------------------------------------
 
 
 def ours(folder: Path, command: str, processes: int) -> Contestant:
@@ -201,138 +110,7 @@ def ours(folder: Path, command: str, processes: int) -> Contestant:
     )
 
 
-def missing(contestant: Contestant) -> str:
-    """Why a peer cannot be run; empty once its environment is made, which this does."""
-    home = PEERS / contestant.name.lower()
-    done = home / ".ready"
-    if done.is_file() and done.read_text() == " ".join(contestant.packages):
-        return ""
-    print(f"Installing {contestant.name} ...", flush=True)
-    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *contestant.packages]
-    for command in ([sys.executable, "-m", "venv", str(home)], pip):
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  wrk
-        if ended.returncode:
-            return (ended.stderr.strip().splitlines() or ["it cannot be installed"])[-1][:200]
-    done.write_text(" ".join(contestant.packages))
-    return ""
-
-
-@contextmanager
-def serving(contestant: Contestant, folder: Path) -> Iterator[Running]:
-    """A server on a free port, stopped with all its processes at the end."""
-    port = str(free_port())
-    fill = [part.replace("{port}", port) for part in contestant.command]
-    environ = dict(os.environ)
-    if contestant.packages:
-        home = PEERS / contestant.name.lower()
-        fill[0] = str(home / fill[0])
-        environ["PATH"] = f"{home / 'bin'}:{environ['PATH']}"
-        environ.pop("PYTHONPATH", None)
-    environ |= {name: value.replace("{port}", port) for name, value in contestant.environ.items()}
-    log = folder / f"{contestant.name}-{port}.log"
-    body = folder / f"{contestant.name}.json"
-    body.write_text(contestant.body)
-    started = time.monotonic()
-    with log.open("w") as out:
-        process = subprocess.Popen(  # noqa: S603  what is listed above
-            fill,
-            cwd=HERE / "peers",
-            env=environ,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        await_health(process, url + contestant.health, contestant.says, log)
-        ready_s = time.monotonic() - started
-        time.sleep(4.0)  # what start-up leaves behind is settled, and every process is up
-        idle_mb = pss_mb(process.pid)
-        yield Running(contestant.name, url, contestant.path, body, ready_s, idle_mb)
-    finally:
-        stop(process)
-
-
-def await_health(process: "subprocess.Popen[bytes]", url: str, says: str, log: Path) -> None:
-    """Return at the first good answer; raises RuntimeError with the end of the log."""
-    deadline = time.monotonic() + PATIENCE_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own
-                if says in answer.read().decode():
-                    return
-        except OSError:  # not yet
-            pass
-        time.sleep(0.02)
-    raise RuntimeError(f"{url} never answered:\n{log.read_text()[-2000:]}")
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the whole session to end, and make it."""
-    for number, patience_s in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(patience_s)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-    process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def pss_mb(session: int) -> float:
-    """Memory of every process of a session, what they share counted once."""
-    kilobytes = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                rollup = (folder / "smaps_rollup").read_text()
-                kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
-        except (OSError, IndexError):  # it has just ended
-            continue
-    return kilobytes / 1000
-
-
 # -- load ------------------------------------------------------------------------------------------
-
-
-def wrk(
-    url: str,
-    seconds: float,
-    kind: str,
-    file: Path,
-    connections: int = CONNECTIONS,
-    per_s: int | None = None,
-) -> "subprocess.Popen[str]":
-    """Load on a URL from a process of its own; as much as is answered, or so many a second."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
-    tag = str(time.monotonic_ns())
-    pace = [] if per_s is None else [str(per_s)]
-    return subprocess.Popen(  # noqa: S603  what is listed above
-        [*command, "-s", str(SCRIPT), url, "--", tag, kind, str(file), *pace],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def measured(process: "subprocess.Popen[str]") -> Load:
-    """What a load came to; raises RuntimeError if wrk failed."""
-    text, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"wrk failed: {text}")
-    found = json.loads(text.strip().splitlines()[-1])
-    good = found["requests"] - found["refused"]
-    return Load(
-        good / found["seconds"],
-        found["refused"],
-        found["broken"],
-        found["p50_ms"],
-        found["p99_ms"],
-    )
 
 
 def in_turn(running: Sequence[Running], seconds: float, rounds: int) -> dict[str, list[Load]]:

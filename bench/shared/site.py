@@ -5,7 +5,6 @@ import os
 import random
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from retouch.running import RunningServer
 from retouch.settings import Settings
 from shared.postgres import Postgres
+from shared.servers import free_port
 from shared.watching import logged_pids
 
 LEASE_S = 2.0
@@ -32,7 +32,7 @@ class Site:
             *("--lease-s", str(LEASE_S), "--beat-s", "0.25", "--drain-s", "5"),
             *("--allow-webhook", "127.0.0.0/8"),
         )
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -143,12 +143,6 @@ class Site:
 
 
 # -- processes -------------------------------------------------------------------------------------
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _descendants(pid: int) -> list[int]:
