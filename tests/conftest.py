@@ -110,13 +110,14 @@ class Front:
     limits: Limits = NO_LIMITS
     max_image_bytes: int | None = None
     require_room: Callable[[], None] = lambda: None
+    inpaints: bool = True
 
     def __post_init__(self) -> None:
         self.store = store = MemoryStore(self.clock)
         self.blobs = blobs = ObstoreBlobs.at("memory:///")
         links = Links(LinkSigner(b"a secret of sixteen"), self.clock)
         tickets = Tickets(b"another secret")
-        catalogue = Catalogue.build(DIALECTS)
+        catalogue = Catalogue.build(DIALECTS, inpaints=self.inpaints)
         common = {"files": store, "blobs": blobs, "clock": self.clock, "entropy": self.entropy}
         room = {"require_room": self.require_room}
         day_s = 86_400.0

@@ -107,11 +107,12 @@ async def open_tracer() -> AsyncIterator[Tracer]:
 
 
 def build_catalogue(settings: Settings) -> "Catalogue":
-    """Every public model name, served by the configured weights."""
+    """Every public model name that the configured weights serve."""
+    from retouch.engine.families import may_inpaint
     from retouch.protocols import DIALECTS
     from retouch.service.catalogue import Catalogue
 
-    return Catalogue.build(DIALECTS, settings.weights)
+    return Catalogue.build(DIALECTS, settings.weights, inpaints=may_inpaint(settings.weights))
 
 
 def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:

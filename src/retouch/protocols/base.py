@@ -240,6 +240,7 @@ class Model:
     description: str
     schema: Mapping[str, Any]
     versions: tuple[str, ...] = ()  # ids callers may pin, the current one first
+    is_inpainting: bool = False  # whether only weights that keep to a mask in each step will do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

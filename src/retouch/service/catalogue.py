@@ -23,9 +23,19 @@ class Catalogue:
         self._entries = {entry.model.name: entry for entry in entries}
 
     @classmethod
-    def build(cls, dialects: Iterable[Dialect], weights: str = "nano") -> "Catalogue":
-        """The catalogue of these protocols' models."""
-        return cls(Entry(it.name, model, weights) for it in dialects for model in it.models)
+    def build(
+        cls, dialects: Iterable[Dialect], weights: str = "nano", *, inpaints: bool = True
+    ) -> "Catalogue":
+        """The catalogue of these protocols' models, without those that the weights cannot serve.
+
+        `inpaints` says whether the weights keep to a mask in each step.
+        """
+        return cls(
+            Entry(it.name, model, weights)
+            for it in dialects
+            for model in it.models
+            if inpaints or not model.is_inpainting
+        )
 
     @property
     def entries(self) -> tuple[Entry, ...]:

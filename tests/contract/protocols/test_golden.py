@@ -233,8 +233,8 @@ def plain(value: Any) -> Any:
             return f"{width}:{height}"
         case Size(width, height):
             return f"{width}x{height}"
-        case MaskImage(image, marks, may_stretch):
-            return {"image": plain(image), "marks": marks, "may_stretch": may_stretch}
+        case MaskImage():
+            return {it.name: plain(getattr(value, it.name)) for it in fields(MaskImage)}
         case Lora(name, scale):
             return {"name": name, "scale": scale}
         case OutputFormat():

@@ -102,7 +102,8 @@ async def test_a_request_is_found_by_its_id_under_any_name(front: Any, path: str
 
 
 async def test_every_model_takes_its_required_fields(front: Any) -> None:
-    values = {"prompt": "x", "image_url": URL, "image_urls": [URL]}
+    pictures = dict.fromkeys(("image_url", "reference_image_url", "mask_url"), URL)
+    values = {"prompt": "x", **pictures, "image_urls": [URL]}
     for model in MODELS:
         said = await submitted(
             front, f"/{model.name}", json={it: values[it] for it in model.schema["required"]}
@@ -340,3 +341,17 @@ async def test_no_part_of_an_address_gets_into_a_header_unless_it_can_be_an_id(
     assert answer.status_code == 404
     assert answer.headers["x-fal-request-id"] == "request"
     assert "set-cookie" not in answer.headers
+
+
+async def test_inpainting_is_not_found_where_the_weights_cannot(new_front: Any) -> None:
+    address = "/queue/fal-ai/flux-kontext-lora/inpaint"
+    url = "https://pictures.example/cat.png"
+    body = {"prompt": "x", "image_url": url, "reference_image_url": url, "mask_url": url}
+    status = []
+    for inpaints in (True, False):
+        async with new_front(inpaints=inpaints).serving() as front:
+            answer = await front.client.post(address, json=body)
+            status.append((answer.status_code, sum((await front.store.depth()).values())))
+
+    assert status == [(200, 1), (404, 0)]
+    assert answer.json()["detail"] == f"Path {address} not found"

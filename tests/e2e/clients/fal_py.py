@@ -7,6 +7,7 @@ when it failed, why.
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from PIL import Image
 from receiver import received
 
 BASE, TOKEN, PICTURE, SLOW = sys.argv[1:5]
@@ -132,6 +134,26 @@ def data_uri():
     is_jpeg(fal_client.run(DEV, arguments={"prompt": "invert", "image_url": url}))
 
 
+def inpaint():
+    """White changes; all else is the picture's own, scaled."""
+    with Image.open(PICTURE) as picture:
+        original = picture.convert("RGB")
+    mask = Image.new("L", original.size)
+    mask.paste(255, (0, original.height // 2, *original.size))
+    url = fal_client.encode_file(PICTURE)
+    fields = {"image_url": url, "reference_image_url": url, "prompt": "invert"}
+    result = fal_client.run(
+        "fal-ai/flux-kontext-lora/inpaint",
+        arguments={**fields, "mask_url": fal_client.encode_image(mask, "png")},
+    )
+    with urllib.request.urlopen(result["images"][0]["url"]) as answer:  # noqa: S310  ours
+        made = Image.open(io.BytesIO(answer.read())).convert("RGB")
+    scaled = original.resize(made.size, Image.Resampling.LANCZOS)
+    top, bottom = ((0, y, made.width, y + made.height // 2) for y in (0, made.height // 2))
+    assert made.crop(top).tobytes() == scaled.crop(top).tobytes()
+    assert made.crop(bottom).tobytes() != scaled.crop(bottom).tobytes()
+
+
 def sync_mode():
     result = fal_client.run(PRO, arguments={**FIELDS, "sync_mode": True})
     head, _, data = result["images"][0]["url"].partition(",")
@@ -195,7 +217,7 @@ def refusals():
 
 OPERATIONS = (
     run, run_async, submit_poll_fetch, subscribe, subscribe_async, upload, upload_file,
-    upload_in_parts, data_uri, sync_mode, stream, cancel, webhook, failed,
+    upload_in_parts, data_uri, inpaint, sync_mode, stream, cancel, webhook, failed,
     refusals,
 )  # fmt: skip
 

@@ -119,8 +119,8 @@ MATRIX = (
 
 FAL_PY = (
     "run", "run_async", "submit_poll_fetch", "subscribe", "subscribe_async", "upload",
-    "upload_file", "upload_in_parts", "data_uri", "sync_mode", "stream", "cancel", "webhook",
-    "failed", "refusals",
+    "upload_file", "upload_in_parts", "data_uri", "inpaint", "sync_mode", "stream", "cancel",
+    "webhook", "failed", "refusals",
 )  # fmt: skip
 FAL_JS = (
     "run", "subscribe", "subscribe_streaming", "submit_poll_fetch", "upload", "file_objects",

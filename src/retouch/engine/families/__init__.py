@@ -60,6 +60,9 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 }
 """The class a checkpoint names for its transformer, and the family that runs it."""
 
+INPAINTING = ("FluxTransformer2DModel",)
+"""Those of them whose families keep to a mask in each step; all others leave that to the end."""
+
 WHOLE: dict[str, int] = {
     "LongCatImageEditPipeline": 1,
     "QwenImageEditPipeline": 1,
@@ -137,6 +140,21 @@ def _check_options(options: Options, place: str, precision: DType) -> None:
 def _is_compiled(choice: str, options: Options, place: str) -> bool:
     is_steady = options.offload != "sequential" and options.loras is None
     return choice == "on" or (choice == "auto" and is_steady and _is_cuda(place))
+
+
+def may_inpaint(path_or_name: str | Path) -> bool:
+    """Whether weights keep to a mask in each step, as far as one can tell without loading them.
+
+    True for what is not on this machine, and for `toy`, which stands in for any weights.
+    """
+    if path_or_name == "toy":
+        return True
+    try:
+        index = read_json(folder_of(source_of(path_or_name)) / "model_index.json")
+    except WeightsError:
+        return True
+    named = index.get("transformer")
+    return isinstance(named, list) and any(part in INPAINTING for part in named)
 
 
 def _family_of(index: Path) -> tuple[str, str]:

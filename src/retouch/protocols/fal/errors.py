@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
+    BadInput,
     Blocked,
     Busy,
     Encoded,
@@ -22,6 +23,7 @@ from retouch.domain.errors import (
 from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import NOT_STARTED, Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
+from retouch.protocols.fal.fields import MASK, PICTURES
 from retouch.protocols.schema import Fault
 from retouch.protocols.values import after, as_json, told
 
@@ -225,14 +227,14 @@ def _lost_file(call: Call, file_id: str) -> Violation:
 
 def _field_naming(fields: Mapping[str, Any], text: str) -> str:
     """The picture field whose value holds a text; the only one there is when none does."""
-    for name in ("image_url", "image_urls"):
+    for name in PICTURES:
         value = fields.get(name)
         if isinstance(value, str) and text in value:
             return name
         for number, item in enumerate(value if isinstance(value, list) else []):
             if isinstance(item, str) and text in item:
                 return f"{name}.{number}"
-    return next((name for name in ("image_url", "image_urls") if name in fields), "image_url")
+    return next((name for name in PICTURES if name in fields), "image_url")
 
 
 # -- failed predictions --------------------------------------------------------------------------
@@ -242,9 +244,14 @@ FAILURES = (
     (Blocked.RESULT, "", "content_policy_violation"),
     (NOT_STARTED, "", "request_timeout"),
     ("The image URL", "", "file_download_error"),
+    ("The mask URL", "", "file_download_error"),
     ("The input image", "pixels", "image_too_large"),
     ("The input image", "allowed", "file_too_large"),
     ("The input image", "", "image_load_error"),
+    ("The mask", "pixels, more", "image_too_large"),
+    ("The mask", "megapixels", "image_too_large"),
+    ("The mask", "allowed", "file_too_large"),
+    ("The mask", "", "image_load_error"),
 )
 """How the sentence of a failure begins, a word it holds, and the error type: the first that fits.
 
@@ -280,5 +287,7 @@ def failure(call: Call, it: Prediction) -> Answer:
 
 def _faulty_picture(it: Prediction, words: str) -> str:
     """The field of the picture a failure speaks of; the sentence quotes its URL, if it has one."""
+    if words.startswith(BadInput.MASK):
+        return MASK
     quoted = words.removeprefix("The image URL ").partition(" ")[0].rstrip("…")
     return _field_naming(it.input, quoted if quoted.startswith("http") else "\0")

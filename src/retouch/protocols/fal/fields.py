@@ -130,6 +130,23 @@ LORA = _schema(
     acceleration=_choice("none", "none", "regular", "high"),
     resolution_mode=_choice("match_input", *RESOLUTIONS),
 )
+INPAINT = _schema(
+    ["image_url", "prompt", "reference_image_url", "mask_url"],
+    image_url=IMAGE,
+    prompt=PROMPT,
+    num_inference_steps=_number("integer", 30, 10, 50),
+    seed=SEED,
+    guidance_scale=_number("number", 2.5, 0, 20),
+    sync_mode=_flag(default=False),
+    num_images=_number("integer", 1, 1, 4),
+    enable_safety_checker=_flag(default=True),
+    output_format=_choice("png", "jpeg", "png"),
+    loras=LORAS,
+    acceleration=_choice("none", "none", "regular", "high"),
+    reference_image_url=IMAGE,
+    mask_url=IMAGE,
+    strength=_number("number", 0.88, 0.01, 1),
+)
 LORA_TEXT = _schema(
     ["prompt"],
     prompt=PROMPT,
@@ -145,6 +162,10 @@ LORA_TEXT = _schema(
     acceleration=_choice("none", "none", "regular"),
 )
 
+MASK = "mask_url"
+PICTURES = ("image_url", "image_urls", "reference_image_url", MASK)
+"""The fields that name pictures, those of the edit in their order."""
+
 PREFIX = "fal-ai"
 REQUEST = f"/{PREFIX}/{{name:path}}/requests/{{id}}"
 PAYLOADS = "/models/requests/{id}/payloads"  # on the vendor's platform host, under a version
@@ -152,7 +173,12 @@ PROXY = "/api/fal/proxy"  # a call here means another address, or nothing
 SENDING = "/files/signed/{proof}/uploads/{file}/multipart/{ticket}"
 
 MODELS = tuple(
-    Model(name=f"{PREFIX}/{name}", description=description, schema=schema)
+    Model(
+        name=f"{PREFIX}/{name}",
+        description=description,
+        schema=schema,
+        is_inpainting=schema is INPAINT,
+    )
     for name, description, schema in (
         ("flux-pro/kontext", "Edits a picture.", EDIT),
         ("flux-pro/kontext/max", "Edits a picture, at its best quality.", EDIT),
@@ -162,6 +188,7 @@ MODELS = tuple(
         ("flux-pro/kontext/max/text-to-image", "The same, at its best quality.", TEXT),
         ("flux-kontext/dev", "Edits a picture, every knob in reach.", DEV),
         ("flux-kontext-lora", "Edits a picture, every knob in reach.", LORA),
+        ("flux-kontext-lora/inpaint", "Edits what a mask marks of a picture.", INPAINT),
         ("flux-kontext-lora/text-to-image", "Makes a picture from text alone.", LORA_TEXT),
     )
 )

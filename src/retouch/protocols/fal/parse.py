@@ -1,7 +1,7 @@
 """A fal submit, in our words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from retouch.domain.edit import (
     FileImage,
     ImageSource,
     Lora,
+    MaskImage,
     OutputFormat,
     Size,
     UrlImage,
@@ -26,7 +27,9 @@ from retouch.protocols.fal.fields import (
     BY_NAME,
     CDN_HOSTS,
     HOSTS,
+    MASK,
     MAX_PIXELS,
+    PICTURES,
     QUEUE_HOSTS,
     REST_HOSTS,
     RUN_HOSTS,
@@ -60,7 +63,7 @@ def submission_of(call: Call) -> Submission:
     fields = {field: _lenient(schema, field, value) for field, value in known(schema, body).items()}
     broken = [violation(fault) for fault in faults(schema, fields)]
     broken += _extra_rules(fields, {it.field.partition(".")[0] for it in broken})
-    images, echo = _images(call, fields, broken)
+    pictures, echo = _pictures(call, fields, broken)
     beside = _query_faults(call)
     if broken or beside:
         raise InvalidEdit((*beside, *in_order(schema, broken)))
@@ -68,7 +71,7 @@ def submission_of(call: Call) -> Submission:
     return Submission(
         model=name,
         input=echo,
-        edit=_edit(schema, fields, images),
+        edit=_edit(schema, fields, pictures),
         wait_s=RUN_WAIT_S if is_run(call) else None,
         streams=call.path.endswith(STREAM),
         webhook=_webhook(call),
@@ -191,28 +194,29 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
 # -- pictures ------------------------------------------------------------------------------------
 
 
-def _images(
+def _pictures(
     call: Call, fields: Mapping[str, Any], broken: list[Violation]
-) -> tuple[tuple[ImageSource, ...], dict[str, Any]]:
-    """The pictures in order, and the fields with long data URIs put aside."""
-    found: list[ImageSource] = []
+) -> tuple[dict[str, list[ImageSource]], dict[str, Any]]:
+    """The pictures of each field in order, and the fields with long data URIs put aside."""
+    found: dict[str, list[ImageSource]] = {}
     echo = dict(fields)
     faulty = {it.field.partition(".")[0] for it in broken}
-    for name in ("image_url", "image_urls"):
+    for name in PICTURES:
         if name not in fields or name in faulty:
             continue
-        kept = []
+        is_list = isinstance(fields[name], list)
+        kept, sources = [], found.setdefault(name, [])
         for number, text in enumerate(texts_in(fields[name])):
             try:
                 source = _source(call, text)
             except ValueError:
-                field = name if name == "image_url" else f"{name}.{number}"
+                field = f"{name}.{number}" if is_list else name
                 broken.append(Violation(field, *RULES["format"], told(text)))
                 continue
-            found.append(source)
+            sources.append(source)
             kept.append(echoed(text, source))
-        echo[name] = kept if name == "image_urls" else kept[0] if kept else None
-    return tuple(found), echo
+        echo[name] = kept if is_list else kept[0] if kept else None
+    return found, echo
 
 
 def _source(call: Call, text: str) -> ImageSource:
@@ -229,7 +233,9 @@ def _source(call: Call, text: str) -> ImageSource:
 
 
 def _edit(
-    schema: Mapping[str, Any], fields: Mapping[str, Any], images: tuple[ImageSource, ...]
+    schema: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    pictures: Mapping[str, Sequence[ImageSource]],
 ) -> Edit:
     """The canonical request. Steps and guidance are the weights' choice unless sent."""
 
@@ -243,7 +249,7 @@ def _edit(
     )
     return Edit(
         prompt=fields["prompt"],
-        images=images,
+        images=tuple(it for name in PICTURES if name != MASK for it in pictures.get(name, ())),
         aspect_ratio=AspectRatio.parse(ratio) if ":" in (ratio or "") else None,
         size=_size(value("image_size")) if "image_size" in schema["properties"] else None,
         output_format=OutputFormat(value("output_format")),
@@ -256,7 +262,13 @@ def _edit(
         prompt_upsampling=bool(value("enhance_prompt")),
         loras=tuple(Lora(it["path"], float(it.get("scale", 1))) for it in value("loras") or ()),
         mode="exact" if (value("acceleration") or "none") == "none" else "fast",
+        mask=_mask(pictures[MASK][0], value("strength")) if MASK in pictures else None,
     )
+
+
+def _mask(image: ImageSource, strength: float) -> MaskImage:
+    """White is to change; the model sees the reference in the place of the picture."""
+    return MaskImage(image, "white", may_stretch=True, strength=float(strength), hides=True)
 
 
 def _size(value: Any) -> Size:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from retouch.engine.families import may_inpaint
 from retouch.engine.families.counting import Need, components, needs, read_counts, wanted
 from retouch.engine.families.source import (
     KNOWN,
@@ -114,3 +115,21 @@ def test_only_what_loading_reads_is_wanted():
         "transformer/diffusion_pytorch_model.safetensors.index.json",
         "tokenizer/merges.txt",
     ]
+
+
+@pytest.mark.parametrize(
+    ("transformer", "keeps"),
+    [("FluxTransformer2DModel", True), ("Flux2Transformer2DModel", False), (None, False)],
+)
+def test_some_families_keep_to_a_mask_in_every_step(tmp_path, transformer, keeps):
+    index = {"transformer": ["diffusers", transformer]} if transformer else {}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+
+    assert may_inpaint(tmp_path) is keeps
+
+
+def test_weights_that_are_elsewhere_are_not_denied_a_mask(tmp_path):
+    assert may_inpaint("nano")
+    assert may_inpaint("toy")
+    assert may_inpaint(tmp_path)
+    assert may_inpaint("owner/never-pulled")
