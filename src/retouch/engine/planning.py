@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from retouch.domain.edit import Size
+from retouch.domain.edit import MAX_SEED, Size
 from retouch.domain.errors import OutOfMemory
 from retouch.engine.memory import remedy
 from retouch.ports import Family, Job, Plan
-
-SEEDS = 2**63
-"""Seeds are 0..SEEDS-1."""
 
 
 def plans_of(
@@ -22,7 +19,7 @@ def plans_of(
     """
     first = draw_seed() if job.edit.seed is None else job.edit.seed
     sizes = [Size(image.width, image.height) for image in job.images]
-    seeds = [(first + number) % SEEDS for number in range(job.edit.count)]
+    seeds = [(first + number) % (MAX_SEED + 1) for number in range(job.edit.count)]
     plans = [family.plan(job.edit, sizes, seed) for seed in seeds]
     if not _fits(plans[0], memory_bytes) and plans[0].mode != "exact":
         exact, notes = replace(job.edit, mode="exact"), (f"no memory for {plans[0].mode} mode",)
