@@ -344,10 +344,10 @@ class Worker:
         await self._settle(held, Succeed(tuple(outputs), done.metrics, logs))
 
     async def _store_picture(self, key: str, picture: Picture, prediction: Prediction) -> Output:
-        form, quality = prediction.edit.output_format, prediction.edit.output_quality
-        data = await asyncio.to_thread(encode, picture, form, quality)
+        data = await _encoded(picture, prediction.edit)
         await self._patiently(partial(self._blobs.put, key, data))
-        return Output(key, form.content_type, picture.width, picture.height, len(data))
+        kind = prediction.edit.output_format.content_type
+        return Output(key, kind, picture.width, picture.height, len(data))
 
     async def _store_preview(
         self, held: Held, picture: Picture, before: asyncio.Task[None] | None
@@ -356,14 +356,12 @@ class Worker:
         if before:
             await before
         prediction = held.prediction
-        form, quality = prediction.edit.output_format, prediction.edit.output_quality
         key = prediction.preview_key(held.previews)
         try:
             async with asyncio.timeout(self._options.preview_s):
                 picture = await held.finished(picture)
                 await self._safety.check_results([picture], prediction.edit.safety_tolerance)
-                data = await asyncio.to_thread(encode, picture, form, quality)
-                await self._blobs.put(key, data)
+                await self._blobs.put(key, await _encoded(picture, prediction.edit))
                 held.previews += 1
                 news, lease_s = {prediction.id: held.news}, self._options.lease_s
                 await self._store.beat(self.name, news, lease_s=lease_s)
@@ -458,6 +456,10 @@ class Worker:
             await asyncio.wait_for(event.wait(), timeout_s)
         except TimeoutError:
             return
+
+
+async def _encoded(picture: Picture, edit: Edit) -> bytes:
+    return await asyncio.to_thread(encode, picture, edit.output_format, edit.output_quality)
 
 
 def _job(held: Held, edit: Edit, images: tuple[Picture, ...]) -> Job:
