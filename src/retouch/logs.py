@@ -15,6 +15,8 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from retouch.domain.errors import Busy, cause_of
+
 _SECRET_NAMES = re.compile(
     r"authorization|x-key|x-api-key|api_key|token|secret|password|signature", re.IGNORECASE
 )
@@ -45,6 +47,7 @@ def configure(level: str, form: str, *, for_good: bool = False, gathered: bool =
         name_request,
         structlog.stdlib.add_log_level,
         stamp,
+        tell_outage,
         structlog.processors.format_exc_info,
         redact,
     ]
@@ -123,6 +126,16 @@ def name_request(_logger: object, _method: str, line: Line) -> Line:
     request = REQUEST.get()
     if request:
         line.setdefault("request", request)
+    return line
+
+
+def tell_outage(_logger: object, _method: str, line: Line) -> Line:
+    """Of an outage say what others said: hours of its traceback would fill a disk for nothing."""
+    raised = line.get("exc_info")
+    error = raised if isinstance(raised, BaseException) else raised and sys.exc_info()[1]
+    if isinstance(error, Busy):
+        del line["exc_info"]
+        line.update(reason=str(error), cause=cause_of(error))
     return line
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import io
+import json
 import re
 from datetime import UTC, datetime
 
 import pytest
 import structlog
 
+from retouch.domain.errors import Busy
 from retouch.logs import Gathered, configure, redact, stamp
 
 
@@ -62,6 +64,25 @@ def test_text_that_no_terminal_shows_has_no_colours(capsys: pytest.CaptureFixtur
     said = capsys.readouterr().err
     assert "a.line" in said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("error", [Busy("the file store cannot be used now"), ZeroDivisionError()])
+def test_an_outage_is_told_with_its_cause_and_only_a_fault_of_ours_with_a_traceback(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("info", "json")
+    try:
+        raise error from OSError("No space left on device\nand more")
+    except (Busy, ZeroDivisionError):
+        structlog.get_logger().exception("turn.failed")
+
+    line = json.loads(capsys.readouterr().err)
+    if isinstance(error, Busy):
+        assert line["reason"] == "the file store cannot be used now"
+        assert line["cause"] == "OSError: No space left on device"
+        assert "exception" not in line
+    else:
+        assert "ZeroDivisionError" in line["exception"]
 
 
 def test_a_line_says_when_to_the_microsecond_in_utc() -> None:

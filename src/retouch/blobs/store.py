@@ -126,7 +126,7 @@ def _translated(key: str | None = None) -> Iterator[None]:
     except (OSError, BaseError) as error:
         if key is not None and isinstance(error, FileNotFoundError):
             raise NotFound("blob", key) from None
-        raise Busy("The file store cannot be used now.") from error
+        raise Busy("the file store cannot be used now") from error
 
 
 def _write(folder: Path, key: str, data: bytes) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from retouch.domain.errors import RetouchError, cause_of
-
 log = structlog.get_logger(__name__)
 
 
@@ -33,9 +31,6 @@ class Periodic:
         while True:
             try:
                 await self._turn()
-            except RetouchError as error:
-                said = {"reason": str(error), "cause": cause_of(error)}
-                log.warning("periodic.turn_failed", name=self._name, **said)
             except Exception:
                 log.exception("periodic.turn_failed", name=self._name)
             await asyncio.sleep(self._every_s)

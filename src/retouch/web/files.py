@@ -41,7 +41,7 @@ async def signed_file(request: Request, services: Services) -> Response:
         return _refused(404, "This file is no longer kept.")
     except Busy as error:
         note(request.scope, error)
-        answer = _refused(503, str(error))
+        answer = _refused(503, f"It cannot be sent now: {error}.")
         answer.headers["retry-after"] = str(math.ceil(error.retry_after_s))
         return answer
     # A blob never changes under its key, so the key is tag enough.

@@ -11,7 +11,7 @@ def note(scope: Scope, error: RetouchError) -> None:
     """Keep the kind of refusal for the request's line, and what made us unable to serve it."""
     scope["retouch.refusal"] = kind_of(error)
     if isinstance(error, Busy):
-        scope["retouch.cause"] = cause_of(error)
+        scope["retouch.cause"] = cause_of(error) or str(error)
 
 
 def kind_of(error: RetouchError) -> str:

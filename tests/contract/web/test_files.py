@@ -213,14 +213,15 @@ async def test_a_link_while_the_storage_is_away_may_be_tried_again(
     link, _ = await result(front)
 
     async def away(_key: str) -> bytes:
-        raise Busy("The file store cannot be used now.") from OSError(28, "No space left")
+        raise Busy("the file store cannot be used now") from OSError(28, "No space left")
 
     monkeypatch.setattr(front.blobs, "open", away)
     with capture_logs() as lines:
         answer = await front.client.get(link)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json() == {"detail": "The file store cannot be used now.", "status": 503}
+    words = "It cannot be sent now: the file store cannot be used now."
+    assert answer.json() == {"detail": words, "status": 503}
     assert lines[-1]["cause"] == "OSError: [Errno 28] No space left"
 
 
@@ -228,7 +229,7 @@ async def test_the_line_of_a_request_that_met_an_outage_tells_its_cause(
     front: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_key: str, _data: bytes) -> None:
-        raise Busy("The file store cannot be used now.") from OSError(28, "No space left")
+        raise Busy("the file store cannot be used now") from OSError(28, "No space left")
 
     monkeypatch.setattr(front.blobs, "put", away)
     with capture_logs() as lines:

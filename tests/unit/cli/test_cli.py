@@ -85,7 +85,7 @@ def test_a_backup_onto_a_full_disk_says_so_and_leaves_nothing(
 
     assert main(["backup", str(to), "--data", str(data)]) == 1
 
-    said = "The file store cannot be used now. (OSError: [Errno 28] No space left on device)"
+    said = "the file store cannot be used now (OSError: [Errno 28] No space left on device)"
     assert capsys.readouterr().err == f"retouch: {said}\n"
     assert list(to.parent.iterdir()) == []
 
