@@ -187,4 +187,13 @@ python -m training.nano.export --run runs/nano
 ```
 
 Encoders of an older kind are first taught compositions, into the folder of the run:
-`python -m training.nano.words --weights src/retouch/weights/nano --out runs/nano`."""
+`python -m training.nano.words --weights src/retouch/weights/nano --out runs/nano`.
+
+What is left lies in the text first: told every edit by its target instead of a phrasing
+(`evaluate --composed --told`), this transformer makes the right one of 99.4% of the 180
+compositions, at 4.5 dB on average and 12.01 dB at worst (invert and half turn). Nine more minutes
+of one core on the encoders alone, with stray and made-up words among the phrasings, brought them
+nearer to their targets, and compositions gained a little; but of the single edits some held-out
+phrasings were newly mistaken, so the encoders before stayed. More ways to say each edit will
+likely help more than more steps. The targets of T5's states are all but the same for a pair in
+either order, so that only the pooled row tells "first left, second right" from its reverse."""

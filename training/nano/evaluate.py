@@ -4,8 +4,9 @@
 For every declared edit it prints PSNR against the exact result, the codec's ceiling (the exact
 result encoded and decoded), the gap between them, and how often the nearest exact result of the
 whole vocabulary is the one asked for. `--composed` judges two edits in one sentence, and there the
-nearest is sought among all single edits and all compositions. The last line is one JSON object with
-the same figures.
+nearest is sought among all single edits and all compositions. `--told` judges the transformer
+alone: it is told each edit by what its encoders should have answered. The last line is one JSON
+object with the same figures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from torch import Tensor
 from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit
 from training.nano.phrasings import HELD_OUT, held_out_compositions
 from training.nano.sampling import Nano, edit, load
+from training.nano.words import T5_LENGTH, Targets, Words, targets
 
 SIZES = ((256, 256), (288, 224))
 LARGER = ((384, 384), (512, 384), (512, 512))
@@ -103,7 +105,7 @@ def _judge_one(
     phrasings: int | None,
 ) -> Score:
     asked = edits[number]
-    texts = (held_out_compositions(asked.name) if asked.parts else HELD_OUT[asked.name])[:phrasings]
+    texts = phrasings_of(asked)[:phrasings]
     # Every phrasing once, the photographs in turn.
     rows = [(text, (place + number) % len(pairs)) for place, text in enumerate(texts)]
     references = [torch.cat([pairs[photo][k] for _, photo in rows]) for k in range(asked.images)]
@@ -164,8 +166,7 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     for number, asked in enumerate(edits):
         pair = [photos[number % 3], photos[(number + 1) % 3]][: asked.images]
-        text = (held_out_compositions if asked.parts else HELD_OUT.__getitem__)(asked.name)[0]
-        made = edit(nano, [text], pair, steps)
+        made = edit(nano, [phrasings_of(asked)[0]], pair, steps)
         left, top = (number % columns) * (2 * side + 8), (number // columns) * (side + 18)
         pen.text((left, top + 2), f"{asked.name} (nano, exact)", fill="black")
         for place, picture in enumerate((made, asked.exact(pair))):
@@ -173,6 +174,35 @@ def contact_sheet(
             small = Image.fromarray(array).resize((side, side), Image.Resampling.LANCZOS)
             sheet.paste(small, (left + place * side, top + 16))
     sheet.save(file)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Stands in for the words of a checkpoint: every held-out phrasing becomes the target of its
+    edit, as if the encoders had understood it perfectly.
+    """
+
+    targets: Targets
+    edits: dict[str, str]  # by held-out phrasing
+
+    @classmethod
+    def of(cls, words: Words, edits: Sequence[Edit]) -> Told:
+        """The targets of `words`, for the held-out phrasings of `edits`."""
+        return cls(
+            targets(words, per_edit=60),
+            {text: asked.name for asked in edits for text in phrasings_of(asked)},
+        )
+
+    def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Pooled (n, 128) and states (n, 32, 128), as `Words.embed`."""
+        rows = [self.targets.names.index(self.edits[text]) for text in texts]
+        states = self.targets.states[rows][:, None].expand(-1, T5_LENGTH, -1)
+        return self.targets.pooled[rows], states
+
+
+def phrasings_of(asked: Edit) -> Sequence[str]:
+    """The held-out phrasings of an edit or a composition."""
+    return held_out_compositions(asked.name) if asked.parts else HELD_OUT[asked.name]
 
 
 def declared(folder: Path) -> list[Edit]:
@@ -203,6 +233,11 @@ def main() -> None:
     parser.add_argument(
         "--composed", action="store_true", help="two edits in one sentence, one phrasing each"
     )
+    parser.add_argument(
+        "--told",
+        action="store_true",
+        help="the text encoders' targets in place of what they make of a phrasing",
+    )
     parser.add_argument("--all", action="store_true", help="every edit, declared or not")
     parser.add_argument(
         "--sheet", type=Path, default=None, help="also write a contact sheet PNG here"
@@ -216,6 +251,8 @@ def main() -> None:
     rivals: list[Edit] = []
     if given.composed:
         edits, rivals = composed(edits), edits
+    if given.told:
+        nano = replace(nano, words=Told.of(nano.words, edits))
     sizes = LARGER if given.larger else SIZES[:1] if given.quick or given.composed else SIZES
     phrasings = 1 if given.quick or given.larger or given.composed else None
     scores = judge(nano, edits, sizes, steps, phrasings, rivals)

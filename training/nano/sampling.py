@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -21,13 +22,21 @@ from training.nano import words as words_
 from training.nano.network import pack, position_ids, unpack
 
 
+class Embedder(Protocol):
+    """What reads instructions: `words.Words`, or what stands in for it."""
+
+    def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Pooled (n, 128) and states (n, 32, 128)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Nano:
     """The loaded parts of a checkpoint folder."""
 
     transformer: FluxTransformer2DModel
     codec: DctCodec
-    words: words_.Words
+    words: Embedder
 
 
 def load(folder: Path) -> Nano:
