@@ -17,6 +17,7 @@ from retouch.domain.edit import (
     Size,
     UrlImage,
 )
+from retouch.domain.prediction import Kept
 from retouch.ports import Cursor, Filter
 
 
@@ -38,6 +39,19 @@ async def test_an_added_prediction_reads_back_equal(lab):
     await lab.store.add(made)
 
     assert await lab.store.get(made.id) == made
+
+
+async def test_of_predictions_that_share_a_commit_each_keeps_what_only_it_has(lab):
+    made = [
+        lab.make(),
+        lab.make(),
+        lab.make(deadline=4e9, keep_s={Kept.OUTPUTS: 60.0}),
+        lab.make(trace="00-1-2-01", start_by=4e9),
+    ]
+
+    await asyncio.gather(*map(lab.store.add, made))
+
+    assert [await lab.store.get(it.id) for it in made] == made
 
 
 async def test_every_kind_of_picture_reads_back(lab):
