@@ -63,7 +63,7 @@ AIMS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=4.0, help="of load per round and server")
+    parser.add_argument("--seconds", type=int, default=4, help="of load per round and server")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a short round or two, without peers")
     parser.add_argument("--install", action="store_true", help="only make the peers' environments")
@@ -74,7 +74,7 @@ def main() -> None:
         return
     if shutil.which("wrk") is None:
         raise SystemExit("wrk makes the load, and it is not installed: apt-get install wrk")
-    seconds, rounds = (2.0, 2) if options.quick else (options.seconds, options.rounds)
+    seconds, rounds = (2, 2) if options.quick else (options.seconds, options.rounds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with serving(ours(folder, "serve", 1), folder) as served:
