@@ -3,16 +3,18 @@
 import argparse
 import asyncio
 import platform
+import secrets
 import shutil
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import urlsplit
 
 from retouch import __version__
 from retouch.cli import setting_flags
 from retouch.cli.table import print_json
 from retouch.domain.edit import Edit
-from retouch.domain.errors import RetouchError
+from retouch.domain.errors import Busy, RetouchError, cause_of
 from retouch.domain.picture import Picture
 from retouch.settings import Settings, SettingsError
 
@@ -27,7 +29,7 @@ ENGINE_PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-    setting_flags(parser, "data", "database", *WEIGHTS, *SAFETY)
+    setting_flags(parser, "data", "database", "blobs", *WEIGHTS, *SAFETY)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -39,6 +41,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         ("engine", _engine),
         ("data", _data),
         ("database", _database),
+        ("pictures", _pictures),
         ("edit", _edit),
         ("safety", _safety),
     )
@@ -47,7 +50,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         try:
             is_ok, found = True, check(settings)
         except (RetouchError, SettingsError, OSError, ImportError) as error:
-            is_ok, found = False, str(error)
+            cause = cause_of(error) if isinstance(error, Busy) else ""
+            is_ok, found = False, f"{error}{cause and f' ({cause})'}"
         results.append({"check": name, "ok": is_ok, "found": found})
         if not arguments.json:
             print(f"{'ok  ' if is_ok else 'FAIL'}  {name:<9} {found}", flush=True)
@@ -89,6 +93,19 @@ async def _depth(settings: Settings) -> str:
         depth = await store.depth()
     kind = settings.database_url.partition(":")[0]
     return f"{kind} answers; {depth.get('queued', 0)} queued, {depth.get('running', 0)} running"
+
+
+def _pictures(settings: Settings) -> str:
+    from retouch.bootstrap.parts import open_blobs
+
+    async def keep_one() -> None:
+        blobs, key = open_blobs(settings), f"doctor/{secrets.token_hex(8)}"
+        await blobs.put(key, b"a picture")
+        await blobs.delete(key)
+
+    asyncio.run(keep_one())
+    place = urlsplit(settings.blobs_url)  # whose other parts may hold a credential
+    return f"{place.scheme}://{place.hostname or ''}{place.path} takes them"
 
 
 def _edit(settings: Settings) -> str:

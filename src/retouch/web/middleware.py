@@ -74,7 +74,7 @@ class RequestContext:
             await self._app(scope, receive, named)
         finally:
             address, method = scope.get("retouch.address", ""), scope["method"]
-            refusal, cause = scope.get("retouch.refusal", ""), scope.get("retouch.cause", "")
+            refusal = scope.get("retouch.refusal", "")
             took_s = time.perf_counter() - started
             span.end(
                 method=method,
@@ -90,7 +90,7 @@ class RequestContext:
                 status=status,
                 seconds=round(took_s, 3),
                 **({"refusal": refusal} if refusal else {}),
-                **({"cause": cause} if cause else {}),
+                **scope.get("retouch.why", {}),
             )
             REQUEST.reset(before)
 

@@ -8,10 +8,10 @@ from retouch.domain.errors import Busy, RetouchError, cause_of
 
 
 def note(scope: Scope, error: RetouchError) -> None:
-    """Keep the kind of refusal for the request's line, and what made us unable to serve it."""
+    """Keep the kind of refusal for the request's line, and what keeps us from serving it."""
     scope["retouch.refusal"] = kind_of(error)
     if isinstance(error, Busy):
-        scope["retouch.cause"] = cause_of(error) or str(error)
+        scope["retouch.why"] = {"reason": str(error), "cause": cause_of(error)}
 
 
 def kind_of(error: RetouchError) -> str:

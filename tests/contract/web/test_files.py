@@ -238,6 +238,7 @@ async def test_the_line_of_a_request_that_met_an_outage_tells_its_cause(
     assert answer.status_code == 503
     assert "space" not in answer.text
     assert lines[-1]["refusal"] == "busy"
+    assert lines[-1]["reason"] == "the file store cannot be used now"
     assert lines[-1]["cause"] == "OSError: [Errno 28] No space left"
 
 

@@ -186,6 +186,8 @@ def test_the_doctor_edits_a_picture(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     found = {check["check"]: check["found"] for check in json.loads(capsys.readouterr().out)}
     assert "edited 64x64" in found["edit"]
+    assert found["pictures"] == f"file://{tmp_path}/blobs takes them"
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
     assert found["safety"] == "Safety checks: prompt by built-in words"
 
 
@@ -206,6 +208,16 @@ def test_a_list_of_words_that_cannot_be_read_is_named(
     assert main(["doctor", *flags]) == 1
 
     assert "setting 'safety_words' is" in capsys.readouterr().out
+
+
+def test_the_doctor_says_why_pictures_cannot_be_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    flags = ["--data", str(tmp_path), "--weights", "toy", "--blobs", f"file://{tmp_path}/file"]
+    assert main(["doctor", *flags]) == 1
+
+    assert "FAIL  pictures  " in capsys.readouterr().out
 
 
 def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
