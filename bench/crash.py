@@ -40,6 +40,7 @@ AIMS = (
     Aim("worker.again_s_max", "<=", 3),
 )
 STEPS = 12  # enough that a kill finds edits half done
+LATEST_S = 15.0  # a server is killed by then: from before its worker is up to well into its edits
 BACKLOG = 40  # a caller pauses while this many wait: the queue must drain in the end
 
 
@@ -119,15 +120,16 @@ async def judge(store: Store, ids: set[str], timeout_s: float) -> dict[str, int]
     }
 
 
-async def kill_servers(data: Path, rounds: int, flags: tuple[str, ...]) -> dict[str, int]:
-    """Part one."""
+async def kill_servers(
+    data: Path, rounds: int, flags: tuple[str, ...], latest_s: float
+) -> dict[str, int]:
+    """Part one; each server lives for `latest_s` at most."""
     acknowledged: set[str] = set()
     callers = Callers(acknowledged)
     for n in range(rounds):
         server = await asyncio.to_thread(RunningServer, data, *flags)
         callers.start(server.url, budget=max(1, BACKLOG // CALLERS // 4))
-        # From before the worker is up to well into its edits.
-        await asyncio.sleep(random.uniform(0.5, 15.0))  # noqa: S311  a moment to kill at
+        await asyncio.sleep(random.uniform(0.5, latest_s))  # noqa: S311  a moment to kill at
         server.kill()
         callers.stop()
         print(f"  server killed {n + 1}/{rounds}, {len(acknowledged)} acknowledged", flush=True)
@@ -183,13 +185,13 @@ async def attempt(store: Store, id: str, number: int) -> Prediction:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="three rounds of each")
+    parser.add_argument("--quick", action="store_true", help="two rounds of each, of short lives")
     parser.add_argument("--weights", default="nano")
     options = parser.parse_args()
-    rounds = 3 if options.quick else options.rounds
+    rounds, latest_s = (2, 5.0) if options.quick else (options.rounds, LATEST_S)
     flags = ("--weights", options.weights, "--log-format", "json")
     with tempfile.TemporaryDirectory() as folder:
-        servers = asyncio.run(kill_servers(Path(folder, "a"), rounds, flags))
+        servers = asyncio.run(kill_servers(Path(folder, "a"), rounds, flags, latest_s))
         workers = asyncio.run(kill_workers(Path(folder, "b"), rounds, flags))
     for title, verdict in (("server killed", servers), ("worker killed", workers)):
         print(f"{title} {rounds} times: " + ", ".join(f"{k} {v}" for k, v in verdict.items()))
