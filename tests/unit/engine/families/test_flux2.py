@@ -1,13 +1,15 @@
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from retouch.domain.edit import AspectRatio, Edit, Size
 from retouch.domain.errors import InvalidEdit
-from retouch.domain.picture import Picture
+from retouch.domain.picture import Mask, Picture
 from retouch.engine.engine import StepEngine
 from retouch.engine.families import WeightsError, load_family
+from retouch.engine.families.pixels import stretch
 from retouch.engine.families.positions import planes
 from retouch.engine.families.schedule import fitted_mu
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
@@ -39,6 +41,17 @@ def family(folders):
 @pytest.fixture(scope="module")
 def base(folders):
     return load_family(folders["base"])
+
+
+def test_a_masked_reference_is_stretched_so_that_it_lies_under_its_mask(family):
+    picture, size = photo(100, 70), Size(96, 64)
+    masked = replace(picture, mask=Mask(100, 70, b"\xff" * 7000))
+
+    def latents(image: Picture) -> torch.Tensor:
+        return family._references(family.plan(Edit(prompt="red"), [Size(100, 70)], 7), [image])
+
+    assert torch.equal(latents(masked), latents(stretch(picture, size)))
+    assert not torch.equal(latents(masked), latents(picture))
 
 
 # -- plans ---------------------------------------------------------------------------------------
