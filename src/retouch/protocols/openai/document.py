@@ -222,7 +222,11 @@ OPERATIONS = {
         Operation(
             summary="The caller's files, newest first.",
             parameters=(
-                Parameter(name="limit", description=f"1 to {LONGEST_PAGE}; {PAGE} at most come."),
+                Parameter(
+                    name="limit",
+                    schema={"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE},
+                    description=f"{PAGE} at most come.",
+                ),
                 Parameter(name="after", description="The last id of the page before."),
                 Parameter(name="order", schema=one_of(["desc"])),
                 Parameter(name="purpose", description="Nothing but `vision` is kept."),
