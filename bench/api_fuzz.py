@@ -25,7 +25,7 @@ from typing import Any
 
 import schemathesis
 from PIL import Image
-from schemathesis import Case, HookContext
+from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.config import (
     CacheConfig,
     CoveragePhaseConfig,
@@ -99,29 +99,48 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _picture() -> bytes:
+def _png(picture: Image.Image) -> bytes:
     held = BytesIO()
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(held, "PNG")
+    picture.save(held, "PNG")
     return held.getvalue()
 
 
-PICTURE = _picture()
-PICTURE_URI = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
+def _mask() -> Image.Image:
+    """Marks the middle, so that some of it is left whatever shape is cut around the centre."""
+    whole = Image.new("RGBA", SIDES, "black")
+    whole.paste((0, 0, 0, 0), (24, 24, 40, 40))
+    return whole
 
 
-def with_picture(case: Case) -> Case:
-    """The case with a real picture for a made-up one where the answer waits for the edit.
+SIDES = 64, 64
+PICTURE, MASK = _png(Image.new("RGB", SIDES, (200, 30, 30))), _png(_mask())
+REAL = {**dict.fromkeys(("image", "images", "url", "urls"), PICTURE), "mask": MASK}
+"""The fields of an edit that is waited for, and what takes the place of what was made up."""
 
-    That an address leads nowhere is told when the edit fails, which no schema can foresee.
+
+def with_pictures(case: Case) -> Case:
+    """The case with real pictures for made-up ones where the answer waits for the edit.
+
+    That an address leads nowhere, or that a mask marks nothing, is told when the edit fails,
+    which no schema can foresee.
     """
     meta, body = case.meta, case.body
     if meta is None or not meta.generation.mode.is_positive or not isinstance(body, dict):
         return case
-    for name in ("image", "images", "url", "urls"):
-        if body.get(name) is not None and "/images/" in case.path:
-            is_form = case.media_type == "multipart/form-data"
-            body[name] = PICTURE if is_form else PICTURE_URI
+    said, is_form = dict(meta.components), case.media_type == "multipart/form-data"
+    if "/images/" in case.path:
+        for name, data in REAL.items():
+            if body.get(name) is not None:
+                body[name] = data if is_form else _uri(data)
+    # Whoever edits a body has it judged anew, and bytes are forbidden there whatever they hold.
+    if case.meta is not None:
+        case.meta.components.update(said)
+        case.meta.generation.mode = GenerationMode.POSITIVE
     return case
+
+
+def _uri(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 # -- running it ----------------------------------------------------------------------------------
@@ -159,6 +178,7 @@ def fuzz(schema: BaseSchema, tally: Tally) -> None:
     """One round of schemathesis over every address of a document."""
     schema.hook("filter_failure")(_kept)
     schema.hook("map_case")(_mapped)
+    schema.hook("before_add_examples")(_mapped_all)
     for event in from_schema(schema).execute():
         match event:
             case events.ScenarioFinished():
@@ -174,7 +194,12 @@ def _kept(_context: HookContext, failure: Failure, case: Case, response: Respons
 
 
 def _mapped(_context: HookContext, case: Case) -> Case:
-    return with_picture(case)
+    return with_pictures(case)
+
+
+def _mapped_all(_context: HookContext, examples: list[Case]) -> None:
+    """What a document gives as examples does not pass through `map_case`."""
+    examples[:] = [with_pictures(case) for case in examples]
 
 
 def config(
