@@ -13,11 +13,15 @@ from PIL import Image  # noqa: E402
 
 from retouch.domain.edit import Edit, MaskImage, Size, UrlImage  # noqa: E402
 from retouch.domain.picture import Mask, Picture  # noqa: E402
+from retouch.engine.engine import StepEngine  # noqa: E402
 from retouch.engine.families import load_family  # noqa: E402
 from retouch.engine.families.flux1 import Flux1Family  # noqa: E402
 from retouch.engine.families.inpaint import changeable  # noqa: E402
 from retouch.engine.families.session import Session  # noqa: E402
 from retouch.engine.families.tiny import write_checkpoint  # noqa: E402
+from retouch.engine.scheduler import Policy  # noqa: E402
+from retouch.ports import Finished, Job  # noqa: E402
+from retouch.testing import FakeClock  # noqa: E402
 
 STEPS = 5
 RECIPE = {"max_sequence_length": 24, "area": 64 * 64, "steps": STEPS}
@@ -74,6 +78,19 @@ def finished(family: Flux1Family, sessions: list[Session]) -> list[Any]:
     return [session.latents for session in sessions]
 
 
+def served(family: Flux1Family, first: Job, *later: Job) -> tuple[list[str], dict[str, Finished]]:
+    """Who stepped when, and how each job ended, where the later come after two steps."""
+    engine = StepEngine(family, clock=FakeClock(), policy=Policy(token_budget=1))
+    engine.add(first)
+    events = engine.step() + engine.step()
+    for job in later:
+        engine.add(job)
+    while not engine.idle:
+        events += engine.step()
+    ended = {event.id: event for event in events if isinstance(event, Finished)}
+    return [event.id for event in events if not isinstance(event, Finished)], ended
+
+
 def as_image(picture: Picture) -> Image.Image:
     return Image.frombytes("RGB", (picture.width, picture.height), picture.data)
 
@@ -126,6 +143,20 @@ def test_masked_and_whole_edits_share_passes_without_a_trace(pair):
     alone = [latents for it in all_opened() for latents in finished(family, [it])]
     for one, other in zip(together, alone, strict=True):
         assert (one - other).abs().max().item() <= 1e-5
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_a_masked_edit_that_was_paused_ends_as_if_it_had_not_been(pair, mode):
+    family, _ = pair
+    long = Job("long", masked(0.9, mode=mode, steps=12), (replace(PHOTO, mask=BOX),))
+    short = Job("short", masked(steps=2), (replace(PHOTO, mask=boxed(0, 0, 16, 16)),))
+
+    order, paused = served(family, long, short)
+    assert order == ["long"] * 2 + ["short"] * 2 + ["long"] * 9
+
+    _, alone = served(family, long)
+    assert paused["long"].pictures == alone["long"].pictures
+    assert paused["long"].metrics.get("regional_steps", 0) == (6 if mode == "fast" else 0)
 
 
 def test_outside_the_mask_the_latents_end_as_the_pictures_own(pair):
