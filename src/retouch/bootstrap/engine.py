@@ -1,7 +1,7 @@
 """The engine on the configured weights, and one edit through it without a server."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import structlog
 from retouch import logs
 from retouch.bootstrap.parts import CLOCK
 from retouch.bootstrap.weights import check_licence
-from retouch.domain.edit import Edit
+from retouch.domain.edit import Edit, InlineImage, MaskImage
 from retouch.domain.errors import BadInput, EngineFailed
 from retouch.domain.picture import Picture
 from retouch.ports import Broken, Family, Finished, Job, Stepped
@@ -19,6 +19,8 @@ from retouch.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
+    from retouch.images.decode import ImageLimits
+    from retouch.images.masked import Masked
 
 log = structlog.get_logger(__name__)
 
@@ -95,14 +97,27 @@ class Edited:
 
 
 def edit_once(
-    settings: Settings, edit: Edit, images: Sequence[Path], show: Callable[[int, int], None]
+    settings: Settings,
+    edit: Edit,
+    images: Sequence[Path],
+    show: Callable[[int, int], None],
+    mask: Path | None = None,
 ) -> Edited:
-    """Make one edit without a server. Raises BadInput, InvalidEdit, EngineFailed, WeightsError."""
+    """Make one edit without a server. A mask is of the first picture.
+
+    Raises BadInput, InvalidEdit, EngineFailed, WeightsError.
+    """
     from retouch.images.encode import encode
 
     logs.configure("warning", settings.log_format)
-    pictures = tuple(_read_picture(path, settings) for path in images)
-    picture, said = run_edit(build_engine(settings), edit, pictures, show)
+    pictures = [_read_picture(path, settings) for path in images]
+    masked = None
+    if mask is not None:
+        edit, masked = _masked(edit, pictures[0], mask, settings)
+        pictures[0] = masked.reference
+    picture, said = run_edit(build_engine(settings), edit, tuple(pictures), show)
+    if masked is not None:
+        picture = masked.restored(picture)
     data = encode(picture, edit.output_format, edit.output_quality)
     return Edited(data, picture.width, picture.height, said)
 
@@ -128,10 +143,33 @@ def run_edit(
 
 
 def _read_picture(path: Path, settings: Settings) -> Picture:
-    from retouch.images.decode import ImageLimits, decode_bytes
+    from retouch.images.decode import decode_bytes
 
-    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    return decode_bytes(_read(path), _limits(settings))
+
+
+def _masked(edit: Edit, picture: Picture, path: Path, settings: Settings) -> "tuple[Edit, Masked]":
+    """The edit with its mask, and the picture under it."""
+    from retouch.images.decode import decode_mask
+    from retouch.images.masked import Masked
+
+    data = _read(path)
+    edit = replace(edit, mask=MaskImage(InlineImage(data), "transparent"))
     try:
-        return decode_bytes(path.read_bytes(), limits)
+        mask = decode_mask(data, "transparent", _limits(settings))
+    except BadInput as error:
+        raise error.of_mask() from None
+    return edit, Masked.of(picture, mask, edit)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _limits(settings: Settings) -> "ImageLimits":
+    from retouch.images.decode import ImageLimits
+
+    return ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)

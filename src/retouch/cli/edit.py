@@ -31,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a picture to edit; repeat for several",
     )
     parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="of the first picture's size; its transparent pixels say what is to change [all]",
+    )
+    parser.add_argument(
         "-o",
         "--out",
         type=Path,
@@ -54,7 +60,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from retouch.bootstrap.engine import edit_once
 
     started = time.monotonic()
-    done = edit_once(settings, _edit(arguments), arguments.image, _show_progress)
+    images, mask = arguments.image, arguments.mask
+    done = edit_once(settings, _edit(arguments), images, _show_progress, mask)
     arguments.out.write_bytes(done.data)
     if sys.stderr.isatty():
         print(file=sys.stderr)
@@ -69,6 +76,8 @@ def _edit(arguments: argparse.Namespace) -> Edit:
         raise _invalid("--out", f"must end in {', '.join(FORMATS)}, not {arguments.out.suffix!r}")
     if not arguments.out.parent.is_dir():  # to be known before the work and not after it
         raise _invalid("--out", f"there is no folder {arguments.out.parent}")
+    if arguments.mask and not arguments.image:
+        raise _invalid("--mask", "it needs an --image that it is of")
     return Edit(
         prompt=arguments.prompt,
         aspect_ratio=_ratio(arguments.aspect_ratio),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from retouch import __version__
 from retouch.cli import COMMANDS, main
@@ -131,6 +132,7 @@ def test_models_lists_what_serves_each_name(capsys: pytest.CaptureFixture[str]) 
         (["-o", "no/such/out.png"], "--out: there is no folder no/such"),
         (["--aspect-ratio", "wide"], "--aspect-ratio: must look like 16:9, not 'wide'"),
         (["-i", "missing.jpg", "--weights", "toy"], "missing.jpg cannot be read: No such file"),
+        (["--mask", "hole.png"], "--mask: it needs an --image that it is of"),
         (["--weights", "missing"], "there are no weights at missing"),
     ],
 )
@@ -151,6 +153,27 @@ def test_edit_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert code == 0
     assert out.read_bytes()[8:12] == b"WEBP"
     assert "Using seed: 7" in said.err
+
+
+def test_edit_changes_what_is_transparent_in_the_mask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, mask, out = (tmp_path / name for name in ("in.png", "mask.png", "out.png"))
+    Image.new("RGB", (64, 64), "red").save(picture)
+    hole = Image.new("RGBA", (64, 64), "black")
+    hole.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    hole.save(mask)
+    given = ["-i", str(picture), "--weights", "toy", "--seed", "7"]
+
+    assert main(["edit", "go", *given, "--mask", str(mask), "-o", str(out)]) == 0
+
+    with Image.open(out) as made:
+        left, right = (made.crop(box).getcolors() for box in ((0, 0, 32, 64), (32, 0, 64, 64)))
+    all_red = [(32 * 64, (255, 0, 0))]
+    assert left != all_red == right
+
+    assert main(["edit", "go", *given, "--mask", str(picture), "-o", str(out)]) == 1
+    assert "The mask has no alpha channel" in capsys.readouterr().err
 
 
 def test_listing_predictions_does_not_make_a_data_folder(
