@@ -64,7 +64,7 @@ class FileImage:
 ImageSource = UrlImage | BlobImage | InlineImage | FileImage
 
 Marks = Literal["transparent", "white"]
-"""Which pixels of a mask say that the picture is to change there."""
+"""The pixels of a mask that mark where the picture is to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a caller may do and how much of it: a key's grant, and the limits a create is held to."""
+"""A key's grant (the operations it permits), and the limits on a create."""
 
 import re
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a create is held to; None: nothing."""
+    """The limits on a create; None means no limit."""
 
     max_in_flight: int | None = None  # the owner's predictions that are not over
     rate: Rate | None = None  # the owner's creates

@@ -52,7 +52,7 @@ FINAL = frozenset(status for status in Status if status.is_final)
 
 
 class Kept(StrEnum):
-    """What is kept of a prediction that is over, each for a time of its own."""
+    """The parts of a prediction that is over. Each is kept for a time of its own."""
 
     INPUTS = "inputs"  # the pictures that came with it
     OUTPUTS = "outputs"  # the pictures it made

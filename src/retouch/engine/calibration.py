@@ -30,7 +30,7 @@ ENOUGH = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was learned; `token_budget` is None when passes could not be compared."""
+    """The measured figures; `token_budget` is None when passes could not be compared."""
 
     token_budget: int | None = None
     pace: Pace = field(default_factory=Pace)

@@ -85,7 +85,7 @@ class StepEngine:
         return max(0, self._max_jobs - len(self._jobs))
 
     def free_bytes(self) -> int | None:
-        """What the device's memory could still give; None when nobody can tell."""
+        """Bytes that could still be allocated on the device; None when that is not known."""
         return self._memory.free_bytes()
 
     def expected_s(self) -> float | None:
@@ -167,7 +167,7 @@ class StepEngine:
         )
 
     def _due(self) -> Tick:
-        """What this iteration does."""
+        """Decide what this iteration does."""
         return self._tick(self._schedule)
 
     def _due_beside(self, ahead: Ahead) -> Tick:
@@ -285,7 +285,7 @@ class StepEngine:
         return self._try(partial(self.family.close, self._session(turn)))
 
     def _end(self, turn: Turn, picture: Picture | RetouchError) -> Iterator[EngineEvent]:
-        """What comes of a decoding; one that ran out of memory is tried again."""
+        """The result of a decoding; one that ran out of memory is tried again."""
         run = self._runs[turn.job]
         if isinstance(picture, OutOfMemory):
             self._memory.trim()
@@ -304,7 +304,7 @@ class StepEngine:
     # -- what goes wrong -------------------------------------------------------------------------
 
     def _try(self, work: Callable[[], T]) -> T | RetouchError:
-        """What a family's verb answers, or why it failed; the reason holds on to no tensor."""
+        """The result of a family's verb, or why it failed; the reason keeps no tensor alive."""
         try:
             return work()
         except RetouchError as error:

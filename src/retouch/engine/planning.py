@@ -1,4 +1,4 @@
-"""What a job will take, before anything is allocated for it."""
+"""Planning: the memory and the steps of a job, before anything is allocated for it."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -38,7 +38,7 @@ class Run:
         return 0.0 if self.opened_at is None else now - self.opened_at
 
     def logs(self, weights: str, now: float) -> str:
-        """What hosted APIs have as a prediction's logs; `weights` names those that serve it."""
+        """A prediction's logs, as hosted APIs show them; `weights` is the name of its weights."""
         plan = self.plan
         lines = [
             f"Using seed: {plan.seed}",
@@ -50,7 +50,7 @@ class Run:
         return "\n".join(lines) + "\n"
 
     def _mode_lines(self) -> list[str]:
-        """What is not exact, and what was to be but is."""
+        """Lines for an edit that is not exact, or that asked for `fast` and is exact."""
         plan = self.plan
         if plan.mode != "exact":
             return [f"Mode: {plan.mode}, not exact: {dict(self.metrics)}", *plan.notes]

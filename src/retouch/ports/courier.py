@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a receiver answered; `retry_after_s` when it named a time to come back."""
+    """A receiver's answer; `retry_after_s` is set when the answer had a `Retry-After`."""
 
     status: int
     retry_after_s: float | None = None

@@ -1,4 +1,4 @@
-"""What runs edits step by step, and the models it runs."""
+"""The engine, which runs edits step by step, and the models it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """A job got on by one step."""
+    """A job has done one more step."""
 
     id: str
     progress: Progress
@@ -31,7 +31,7 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """A look at a job's first picture, as it would be if its path went straight on from here."""
+    """A preview: an estimate of a job's first picture from the steps done so far."""
 
     id: str
     picture: Picture
@@ -84,7 +84,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one picture will take, decided before any tensor exists."""
+    """Sizes, steps, seed, tokens and memory of one picture, decided before any tensor exists."""
 
     size: Size
     references: tuple[Size, ...]
@@ -108,13 +108,13 @@ class Memory(Protocol):
     """The memory of the engine's device."""
 
     def free_bytes(self) -> int | None:
-        """What could still be had; None when nobody can tell."""
+        """Bytes that could still be allocated; None when that is not known."""
 
     def trim(self) -> None:
-        """Give back what is cached and no longer used."""
+        """Free memory that is cached and no longer used."""
 
     def trim_heap(self) -> None:
-        """Give back what main memory's allocator holds in pieces: cheap, for every picture."""
+        """Return unused main memory that the allocator holds. Cheap enough for every picture."""
 
 
 class Family(Protocol):

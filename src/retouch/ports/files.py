@@ -25,7 +25,7 @@ class File:
 
 
 class Files(Protocol):
-    """What we know of uploads; their bytes are blobs."""
+    """The records of uploads; their bytes are blobs."""
 
     async def add_file(self, file: File) -> None:
         """Record an upload whose bytes are already stored."""

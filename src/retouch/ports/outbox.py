@@ -1,4 +1,4 @@
-"""Webhooks that are to be told, and how telling them ended."""
+"""Messages to webhooks, and how their deliveries ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One thing to tell a prediction's webhook: that it arrived in the state `tells`."""
+    """One message to a prediction's webhook: the prediction arrived in the state `tells`."""
 
     id: str  # the same on every try
     prediction_id: str
@@ -64,7 +64,7 @@ Outcome = Delivered | Retry | Postpone | GiveUp
 
 
 class Outbox(Protocol):
-    """What webhooks are still to be told. Part of the same database as the predictions.
+    """The deliveries still to be made, in the same database as the predictions.
 
     A move writes its delivery in its own transaction, so each is recorded exactly once.
     """
@@ -79,7 +79,7 @@ class Outbox(Protocol):
         """
 
     async def release_deliveries(self, sender: str) -> int:
-        """Make due at once what a dead sender had claimed; how many that were."""
+        """Make the deliveries that a dead sender had claimed due at once; returns their number."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Record how this attempt ended; False, and nothing written, once it is not current."""

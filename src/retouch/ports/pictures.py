@@ -23,4 +23,4 @@ class Decoder(Protocol):
         """
 
     async def decode_mask(self, data: bytes, marks: Marks) -> Mask:
-        """What such pixels mark as to be changed; raises BadInput and Busy, as `decode`."""
+        """The mask in these bytes, read by `marks`; raises BadInput and Busy, as `decode`."""

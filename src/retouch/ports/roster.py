@@ -1,4 +1,4 @@
-"""Which processes are up."""
+"""The roster: the processes that are up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class ProcessKind(StrEnum):
-    """What a process on the roster is for."""
+    """The task of a process on the roster."""
 
     WORKER = "worker"
     WEB = "web"

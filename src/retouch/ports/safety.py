@@ -11,7 +11,7 @@ class PromptCheck(Protocol):
     name: str  # what it is called in logs
 
     def judge(self, prompt: str, tolerance: int) -> str | None:
-        """What a prompt is refused for at a tolerance of 0 (strict) to 6; None lets it pass."""
+        """The reason to refuse a prompt at a tolerance of 0 (strict) to 6; None lets it pass."""
 
 
 class PictureCheck(Protocol):
@@ -20,7 +20,7 @@ class PictureCheck(Protocol):
     name: str
 
     def judge(self, picture: Picture, tolerance: int) -> str | None:
-        """What a picture is refused for at a tolerance of 0 to 5; None lets it pass.
+        """The reason to refuse a picture at a tolerance of 0 to 5; None lets it pass.
 
         Raises EngineFailed when it cannot tell.
         """

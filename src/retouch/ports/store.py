@@ -18,7 +18,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which of an owner's predictions a page is cut from."""
+    """Conditions on the predictions of an owner that a list shows."""
 
     created_after: float | None = None  # at or after
     created_before: float | None = None  # strictly before
@@ -27,7 +27,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a worker learns when it beats: everything it named and no longer holds.
+    """The answer to a worker's beat: the predictions that it named and no longer holds.
 
     `canceled` were cancelled by their owner; `lost` went to somebody else or are over. Either
     way the worker drops them.
@@ -38,7 +38,7 @@ class Beat:
 
 
 ONCE_WITHIN_S = 86_400.0
-"""How long a prediction keeps what it was added `once` under to itself."""
+"""How long the `once` of a prediction cannot be used for another one."""
 
 
 class Store(Protocol):
@@ -65,7 +65,7 @@ class Store(Protocol):
         """
 
     async def first(self, once: str) -> tuple[Prediction, str | None] | None:
-        """What was added under `once` in the last `ONCE_WITHIN_S`, and its fingerprint."""
+        """The prediction added under `once` in the last `ONCE_WITHIN_S`, and its fingerprint."""
 
     async def twin(self, owner: str, fingerprint: str, *, within_s: float) -> Prediction | None:
         """The owner's newest prediction with this fingerprint made in the last `within_s`."""
@@ -118,12 +118,12 @@ class Store(Protocol):
         """
 
     async def drop_previews(self, *, ended_for_s: float, limit: int) -> Sequence[str]:
-        """Forget the previews of what ended at least so long ago; the ids, whose blobs may go."""
+        """Forget the previews of predictions ended for at least so long; returns those ids."""
 
     async def release(
         self, worker: str | None = None, *, loss: Loss = "abandoned"
     ) -> Sequence[Prediction]:
-        """Requeue what a lost worker held; with None, every lapsed lease.
+        """Requeue the predictions of a lost worker; with None, those of every lapsed lease.
 
         One that has spent its attempts or its crashes fails instead. Returns the predictions it
         moved.
@@ -158,7 +158,7 @@ class Store(Protocol):
         """How many predictions stand in each status that is not final."""
 
     async def oldest_wait_s(self) -> float | None:
-        """For how long the longest waiting has waited by the store's clock; None without any."""
+        """Seconds that the oldest queued prediction has waited; None when none is queued."""
 
     async def start(self) -> None:
         """Open connections; the schema must be current."""

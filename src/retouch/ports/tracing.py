@@ -1,4 +1,4 @@
-"""What took how long, for whoever collects it."""
+"""Traces: how long each part of the work took."""
 
 from typing import Protocol
 

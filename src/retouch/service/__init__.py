@@ -1,1 +1,1 @@
-"""What the server does, between the protocols above and the ports below. No HTTP here."""
+"""The work of the server, between the protocols above and the ports below. No HTTP here."""

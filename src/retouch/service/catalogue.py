@@ -1,4 +1,4 @@
-"""Which weights serve which public model name."""
+"""The public model names, and the weights that serve them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

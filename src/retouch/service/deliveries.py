@@ -111,7 +111,7 @@ class Deliveries:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def turn(self) -> int:
-        """Begin to send what is due, as far as there is room; how many that were."""
+        """Begin to send the due deliveries that there is room for; returns their number."""
         room = self._at_once - len(self._sending)
         if room <= 0:
             return 0
@@ -229,7 +229,7 @@ class Deliveries:
         return self._failed(delivery, said, receipt.retry_after_s or 0.0)
 
     def _failed(self, delivery: Delivery, why: str, at_least_s: float = 0.0) -> Outcome:
-        """Only an end is told again: by the time, a start is no news."""
+        """Only the message of an end is tried again; that of a start would come too late."""
         if not delivery.tells.is_final or delivery.attempt > len(SCHEDULE_S):
             return GiveUp(why)
         wait_s = max(SCHEDULE_S[delivery.attempt - 1], min(at_least_s, MAX_RETRY_AFTER_S))

@@ -21,7 +21,7 @@ def picture_type(data: bytes) -> str | None:
 
 
 class Uploads:
-    """What callers may do with files of theirs. Foreign ids are unknown ids."""
+    """The operations on a caller's own files. Ids of other callers are answered as unknown."""
 
     def __init__(
         self,

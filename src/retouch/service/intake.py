@@ -39,7 +39,7 @@ TWIN_WITHIN_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Who sent a submission and what it may: the protocol, and a digest of the request."""
+    """The sender of a submission and its grant, the protocol, and a digest of the request."""
 
     owner: str
     protocol: str

@@ -35,7 +35,7 @@ class Links:
 
     @staticmethod
     def read(path: str, query: Mapping[str, str]) -> tuple[str, str, str]:
-        """What a link's path, after the prefix, and query say: key, end and signature."""
+        """Read a link's path (after the prefix) and query: key, expiry and signature."""
         if not path.startswith(BARE):
             return path, query.get("expires", ""), query.get("signature", "")
         proof, _, key = path.removeprefix(BARE).partition("/")

@@ -1,4 +1,4 @@
-"""What a process measures of itself, for Prometheus.
+"""Metrics of a process, for Prometheus.
 
 A web process answers `/metrics`; workers put their figures on the roster, and so does each web
 process that is one of several, so that one answer has everybody's, labelled with its name. No
@@ -40,7 +40,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Meters:
-    """What every process measures: the moves that its own store made, and the process itself."""
+    """Metrics of every process: the moves that its own store made, and the process itself."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -82,7 +82,7 @@ class Meters:
 
 
 class WebMeters(Meters):
-    """What a web process measures beside."""
+    """Further metrics of a web process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class WebMeters(Meters):
 
 
 class WorkerMeters(Meters):
-    """What a worker measures beside. `free_bytes` tells its device's memory."""
+    """Further metrics of a worker. `free_bytes` returns the free memory of its device."""
 
     def __init__(self, free_bytes: Callable[[], int | None] = lambda: None) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ class Readiness:
         self._own_worker, self._is_own_up = own_worker, is_own_up
 
     async def missing(self) -> str | None:
-        """What is missing, for the operator; None when nothing is."""
+        """The missing part, in a sentence for the operator; None when nothing is missing."""
         try:
             async with asyncio.timeout(WITHIN_S):
                 self._require_room()

@@ -25,7 +25,7 @@ class Reconciler:
         self._store, self._files, self._blobs, self._clock = store, files, blobs, clock
 
     async def turn(self) -> int:
-        """Remove every orphan that is old enough; how many that were."""
+        """Remove every orphan that is old enough; returns their number."""
         before, removed = self._clock.now() - MARGIN_S, 0
         await self._blobs.tidy(before)
         async for keys in self._blobs.written_before(before):
@@ -54,7 +54,7 @@ class Reconciler:
 
 
 def _prediction_id(key: str) -> str:
-    """Whose input or output a blob is; empty for any other."""
+    """The prediction that a blob is an input or output of; empty for other blobs."""
     match key.split("/"):
         case ["inputs", id, _]:
             return id

@@ -1,4 +1,4 @@
-"""What may go in and what may come out: the checks of a worker, put together.
+"""A worker's checks of prompts and pictures, put together.
 
 A check refuses by a prediction's safety tolerance, 0 (strict) to 6. At 6 pictures are not judged
 at all. A check that fails itself fails the prediction: nothing passes for want of a verdict.

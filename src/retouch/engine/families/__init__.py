@@ -25,7 +25,7 @@ QUANTISATIONS = ("none", "int8", "int8-dynamic", "float8")
 """How linears may be rounded while they load; see `families.quantised`."""
 
 OFFLOADS = ("none", "model", "sequential")
-"""What may wait in main memory; see `families.offload`."""
+"""The weights that may wait in main memory; see `families.offload`."""
 
 CHOICES = ("auto", "on", "off")
 """Of what pays on some devices only: see `is_beside`, and `compile_blocks` of `load_family`."""
@@ -43,7 +43,7 @@ What RegionE's authors use with FLUX.1 Kontext."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What an operator chooses beside weights, device and precision."""
+    """The operator's choices beside weights, device and precision."""
 
     transformer: Path | None = None  # single file of it, instead of the folder's
     quantisation: str = "none"  # one of QUANTISATIONS

@@ -1,4 +1,4 @@
-"""What an edit may ask of FLUX: each limit stated once, each breach named."""
+"""The limits on an edit by FLUX. Each is stated once, and each breach is named."""
 
 from collections.abc import Sequence
 

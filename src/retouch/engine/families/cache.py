@@ -1,4 +1,4 @@
-"""What was computed from the same content before: encoded instructions and pictures."""
+"""A cache of encoded instructions and pictures, by a hash of their content."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -69,7 +69,7 @@ IMPORTED_ON_USE: Mapping[tuple[str, str], tuple[str, str]] = {
 """(library, class) as a checkpoint writes it, and the module and class as installed."""
 
 SINGLE_FILES = (".safetensors", ".gguf")
-"""What a transformer by itself may come in."""
+"""The file formats of a transformer by itself."""
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
 """Files a tokenizer's words may be in."""

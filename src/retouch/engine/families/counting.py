@@ -1,4 +1,4 @@
-"""What a checkpoint holds, counted from the headers of its safetensors files; no tensor is read."""
+"""Counts a checkpoint's parameters and bytes from its safetensors headers; reads no tensor."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -98,7 +98,7 @@ class DeviceMemory(Memory):
         self._device = torch.device(device)
 
     def free_bytes(self) -> int | None:
-        """What is free or only cached; for the processor, what the machine or its cgroup has."""
+        """Bytes that are free or only cached; on a processor, of the machine or its cgroup."""
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             cached = torch.cuda.memory_reserved(self._device)

@@ -1,4 +1,4 @@
-"""What FLUX.1 and FLUX.2 have in common: pictures opened, stepped in packed passes and decoded.
+"""The parts that FLUX.1 and FLUX.2 share: opening, packed steps and decoding of pictures.
 
 A family of either says in a class of its own what an edit takes, what its requests and noise are
 made of, and how its codec reads and writes latents. Same number by number as diffusers' pipelines

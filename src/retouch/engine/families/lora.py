@@ -38,7 +38,7 @@ class LoraShelf:
         self._worn: tuple[Lora, ...] | None = ()  # None: a change failed half way
 
     def names(self) -> list[str]:
-        """What requests may name: the files of the folder without their ending."""
+        """The names that requests may use: the files of the folder without their ending."""
         if self._folder is None or not self._folder.is_dir():
             return []
         return sorted(path.stem for path in self._folder.glob(f"*{SUFFIX}") if path.is_file())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What the blocks added to the target rows in the last whole pass of a request."""
+    """The values that the blocks added to the target rows in a request's last whole pass."""
 
     first: Tensor  # the first block, (target tokens, d)
     rest: Tensor  # all others together, likewise

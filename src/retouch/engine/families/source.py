@@ -78,7 +78,7 @@ class Repo:
 
     @property
     def known(self) -> Known | None:
-        """What we know of it."""
+        """The known weights of this name."""
         return next((it for it in KNOWN.values() if it.repo.lower() == self.id.lower()), None)
 
 
