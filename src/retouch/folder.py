@@ -18,7 +18,7 @@ class DataFolder:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def secrets(self) -> tuple[bytes, ...]:
-        """What signs links, one in each line of a file: the first signs, all are accepted.
+        """Secrets that sign links, one on each line of a file. The first signs, all are accepted.
 
         Made once, of 32 random bytes, then the same at every start. A line is hexadecimal, or
         else taken as it stands.

@@ -29,7 +29,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value must be, in words and as a test."""
+    """A rule for a value, in words and as a test."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -333,7 +333,7 @@ class Overseer:
 
 
 def overseen_by(environ: Mapping[str, str] | None = None) -> Overseer | None:
-    """Who started this process and wants to hear of it: systemd, for services of type notify.
+    """The process that wants reports from this one: systemd, for services of type notify.
 
     >>> overseen_by({"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "30000000"})
     Overseer(address='/run/systemd/notify', patience_s=30.0)

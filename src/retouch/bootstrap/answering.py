@@ -1,4 +1,4 @@
-"""What every web process does: answer until it is told to stop, and drain before it goes."""
+"""The life of every web process: answer until it is told to stop, then drain."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def build_server(
 
 
 def web_options(settings: Settings) -> "WebOptions":
-    """What the settings say to each web process."""
+    """The settings of each web process."""
     from retouch.web.app import WebOptions
 
     return WebOptions(

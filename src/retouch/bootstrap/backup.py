@@ -14,7 +14,7 @@ from retouch.settings import Settings, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup holds; `to` is a data folder that can be served."""
+    """The contents of a backup; `to` is a data folder that can be served."""
 
     to: Path
     database_bytes: int

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FAMILIES = {"toy": "retouch.engine.families.toy"}
 DEFAULT_FAMILY = "retouch.engine.families.flux1"
-"""What the worker's fork server imports of the families ahead of time."""
+"""The modules of the families that the worker's fork server imports ahead of time."""
 
 
 def worker_child(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Supervisor":

@@ -1,4 +1,4 @@
-"""What more than one process needs: the store, the blobs, the keys, the tracer, the secrets."""
+"""The parts that several processes need: store, blobs, keys, tracer, secrets."""
 
 import asyncio
 import time
@@ -79,7 +79,7 @@ def open_blobs(settings: Settings) -> "ObstoreBlobs":
 
 
 def open_eraser(settings: Settings, store: "SqlStore") -> "Eraser":
-    """What forgets predictions."""
+    """The eraser, which removes predictions and their bytes."""
     from retouch.service.eraser import Eraser
 
     return Eraser(store=store, blobs=open_blobs(settings))
@@ -116,7 +116,7 @@ def build_catalogue(settings: Settings) -> "Catalogue":
 
 
 def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
-    """What signs links and webhooks, the newest first: the setting's, or the folder's own.
+    """Secrets that sign links and webhooks, the newest first: the setting's, or the folder's own.
 
     Raises SettingsError for one that is too short.
     """

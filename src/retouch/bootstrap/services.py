@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 async def open_services(
     stack: AsyncExitStack, settings: Settings, folder: DataFolder, number: int
 ) -> "tuple[SqlStore, Services]":
-    """What web process `number` works with; where it is one of several the roster knows it."""
+    """The services of web process `number`; if it is one of several, it is put on the roster."""
     from retouch.ports import ProcessKind
     from retouch.service.enlistment import Enlistment
     from retouch.service.meters import WebMeters

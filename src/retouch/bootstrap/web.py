@@ -76,7 +76,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
 def _chores(
     settings: Settings, store: "SqlStore", services: "Services", name: str
 ) -> "Sequence[Deliveries | Periodic]":
-    """What goes on beside answering; `name` is the webhooks' sender's."""
+    """The tasks that run beside answering; `name` is that of the webhooks' sender."""
     from retouch.net.courier import GuardedCourier
     from retouch.protocols import DIALECTS
     from retouch.service.deliveries import Deliveries

@@ -150,7 +150,7 @@ def build_safety(settings: Settings) -> Safety:
 
 
 def build_upsampler(settings: Settings) -> Upsampler | None:
-    """What elaborates prompts, None when that is off."""
+    """The client that elaborates prompts; None when that is off."""
     if not settings.upsampling_url:
         return None
     return ChatUpsampler(

@@ -15,7 +15,7 @@ from retouch.settings import Settings, SettingsError, describe, let_idle_threads
 
 
 class Command(Protocol):
-    """What each command's module offers."""
+    """The interface of each command's module."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare its arguments."""

@@ -1,4 +1,4 @@
-"""What listing commands print: a plain table for people, JSON for programs."""
+"""The output of listing commands: a plain table for people, JSON for programs."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Which addresses are public: the judgement behind every outgoing request. Pure.
+"""Decides which addresses are public. Every outgoing request is checked by it. Pure.
 
 `ipaddress.is_global` alone is not enough: by it, 64:ff9b::/96 (NAT64), 2002::/16 (6to4) and
 fec0::/10 are global in some Python versions, whatever IPv4 address they carry inside.

@@ -1,5 +1,5 @@
-"""What proves to a webhook's receiver that a message is ours. Every key derives from the server's
-secrets, so nothing is stored, and a restart or a second web process signs alike.
+"""Secrets and keys that sign webhooks. All derive from the server's secrets, so nothing is stored,
+and the signatures are the same after a restart and in every web process.
 """
 
 import base64

@@ -23,7 +23,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Verb(StrEnum):
-    """What an address means. Handlers exist for these and for nothing else."""
+    """The operation of an address. Handlers exist for these and for nothing else."""
 
     SUBMIT = "submit"  # a new prediction; may hold the answer until it is done
     STATUS = "status"  # one prediction
@@ -146,7 +146,7 @@ class View:
 
 
 class Signer(Protocol):
-    """What proves to a webhook's receiver that a message is ours."""
+    """Secrets and signatures by which a webhook's receiver verifies a message."""
 
     def secrets(self, owner: str) -> Sequence[str]:
         """The owner's signing secrets, newest first: `whsec_` and 32 bytes in standard base 64.
@@ -183,7 +183,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Which page of a list the caller wants."""
+    """The page of a list that the caller wants."""
 
     limit: int = 100
     after: Cursor | None = None
@@ -245,8 +245,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What DESCRIBE may tell: who asks, which weights serve each public model, and what
-    verifies the webhooks we send."""
+    """Facts for DESCRIBE: the caller, the weights that serve each public model, and the keys
+    that verify webhooks."""
 
     owner: str
     weights: Mapping[str, str]
@@ -269,7 +269,7 @@ class Dialect:
     target_header: str = ""  # by which a call names its address, in lower case
 
     def prediction_id(self, call: Call) -> str:
-        """Which prediction a STATUS, CANCEL or DELETE speaks of."""
+        """The prediction of a STATUS, CANCEL or DELETE."""
         return call.params["id"]
 
     def ticket(self, call: Call) -> str:
@@ -297,11 +297,11 @@ class Dialect:
         return self.status(call, view)
 
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
-        """What a webhook of `Submission.webhook` is told, signed; `call` has origin and mount."""
+        """The signed message to a `Submission.webhook`; `call` has origin and mount."""
         raise NotImplementedError
 
     def prediction_ids(self, call: Call) -> Sequence[str]:
-        """Which predictions a DELETE_MANY speaks of; raises InvalidEdit."""
+        """The predictions of a DELETE_MANY; raises InvalidEdit."""
         raise NotFound("address", call.path)
 
     def erased(self, call: Call, view: View) -> Answer:
@@ -333,7 +333,7 @@ class Dialect:
         return ()
 
     def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
-        """What the answer to FOLLOW carries besides its events."""
+        """Headers of the answer to FOLLOW, whose body is the events."""
         return {}
 
     def target(self, value: str) -> str | None:
@@ -365,7 +365,7 @@ class Dialect:
         raise NotFound("address", call.path)
 
     def part(self, call: Call) -> int:
-        """Which part a FILL_PART sends, counted from 1."""
+        """The number of the part that a FILL_PART sends, from 1."""
         raise NotFound("address", call.path)
 
     def part_filled(self, call: Call, number: int, tag: str) -> Answer:

@@ -71,7 +71,7 @@ MEETS: Mapping[Verb, Sequence[RetouchError]] = {
     Verb.COMPLETE: (INVALID, NotFound("file", ""), LARGE_FILE),
     Verb.DESCRIBE: (LARGE_BODY,),
 }
-"""What a verb's handler may raise, besides what any may."""
+"""The errors that a verb's handler may raise, besides those that any handler may."""
 
 
 def openapi(dialect: Dialect, origin: str) -> dict[str, Any]:

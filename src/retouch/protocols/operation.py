@@ -1,4 +1,4 @@
-"""What a protocol tells of its addresses in its OpenAPI document: the values it is written in.
+"""The values in which a protocol describes its addresses for its OpenAPI document.
 
 A protocol says what each of its routes takes and answers when all goes well, and what its errors
 look like. Which errors an address can meet follows from its verb; `openapi` puts it all together.
@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What one address takes and answers.
+    """The requests and the answers of one address.
 
     `body` is by media type. `replies` are the answers of this address alone, by status; they
     stand before the protocol's own for the same status. `path` names an address whose model is

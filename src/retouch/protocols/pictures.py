@@ -31,7 +31,7 @@ def our_file(address: SplitResult, *, is_here: bool) -> str | None:
 
 
 def echoed(text: str, source: ImageSource) -> str | InlineImage:
-    """What is recorded of a picture in place of its text."""
+    """The form in which a picture's text is recorded: a long data URI becomes its bytes."""
     return source if isinstance(source, InlineImage) and len(text) > ECHO_LIMIT else text
 
 

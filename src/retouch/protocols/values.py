@@ -15,7 +15,7 @@ Told = str | int | float | None
 
 
 class Bare(str):
-    """What is told of a value that is no text: it stands without quotes."""
+    """The short form of a value that is no text, shown without quotes."""
 
     __slots__ = ()
 

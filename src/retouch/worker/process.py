@@ -22,7 +22,7 @@ from typing import Any
 from retouch.worker.worker import Worker
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-"""What tells a process to stop."""
+"""The signals that tell a process to stop."""
 
 WITNESS_GONE = 255
 """The exit status of a child whose fork server died: nobody knows whether it still lives."""

@@ -87,7 +87,7 @@ class Held:
 
     @property
     def news(self) -> tuple[int, Progress | None]:
-        """What a beat says of it."""
+        """The attempt and the progress that a beat publishes."""
         progress = self.progress and replace(self.progress, previews=self.previews)
         return self.fence.attempt, progress
 
@@ -104,7 +104,7 @@ class Held:
 
     @property
     def facts(self) -> dict[str, str | int]:
-        """What every log line of it says."""
+        """The fields of each log line about this prediction."""
         return {
             "prediction": self.prediction.id,
             "attempt": self.fence.attempt,
@@ -114,7 +114,7 @@ class Held:
 
     @property
     def job_id(self) -> str:
-        """What the engine calls it: an attempt, since an id may come back while it is dropped."""
+        """The engine's id for it, with the attempt: the id may return while it is dropped."""
         return f"{self.prediction.id}/{self.fence.attempt}"
 
 

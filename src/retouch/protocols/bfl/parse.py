@@ -64,7 +64,7 @@ def _body(call: Call) -> Mapping[str, Any]:
 
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
-    """What the schema does not say of fields that are fine by it."""
+    """Rules that the schema lacks, checked on fields that it accepts."""
     found = []
     for name, value in fields.items():
         if isinstance(value, str) and "\0" in value:
@@ -79,7 +79,7 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
 
 
 def _unsupported(body: Mapping[str, Any]) -> list[Violation]:
-    """What would be lost without a word if it were ignored."""
+    """Fields that must be refused, because ignoring them would lose a picture silently."""
     words = f"Value error, at most {len(IMAGES)} images are accepted"
     return [
         Violation(name, "value_error", words, told(value))
