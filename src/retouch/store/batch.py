@@ -23,7 +23,7 @@ class Looks(Generic[K, V]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
-        """What stands under a key, None if nothing does; raises what its look raised."""
+        """The value of a key, None if it has none; raises the error of the look, if it failed."""
         found: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(found)
         if self._task is None or self._task.done():

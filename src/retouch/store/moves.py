@@ -1,4 +1,4 @@
-"""What a move does to a prediction and what its event says. Pure; shared by every store."""
+"""The effect of a move on a prediction, and the move's event. Pure; shared by every store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -128,7 +128,7 @@ def _given_up(prediction: Prediction, reason: Literal["interrupted"] | Loss) -> 
 
 
 def erased(prediction: Prediction, kept: Kept) -> Prediction:
-    """What is left of a prediction once this is forgotten."""
+    """The prediction without the part that is forgotten."""
     match kept:
         case Kept.INPUTS:
             own, edit = f"inputs/{prediction.id}/", prediction.edit

@@ -111,7 +111,7 @@ def kept(notes: list[Pair], rows: Tensor) -> tuple[Pair, ...]:
 
 
 def aside_bytes(model: Any, rows: int) -> int:
-    """What the keys and values of so many rows take in all blocks of a model."""
+    """The bytes that the keys and values of so many rows take in all blocks of a model."""
     config = model.config
     width = config.num_attention_heads * config.attention_head_dim
     blocks = len(model.transformer_blocks) + len(model.single_transformer_blocks)

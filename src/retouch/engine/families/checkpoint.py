@@ -215,7 +215,7 @@ def read_transformer(
 
 
 def _gguf(file: Path, dtype: torch.dtype) -> Any:
-    """What diffusers wants to hear before it reads a GGUF file."""
+    """The settings that diffusers needs to read a GGUF file."""
     if find_spec("gguf") is None:
         raise WeightsError(f"{file} needs the package gguf; run: pip install 'retouch[gguf]'")
     from diffusers.quantizers.quantization_config import GGUFQuantizationConfig
@@ -298,7 +298,7 @@ def without_progress_bars() -> Iterator[None]:
 
 
 def read_shift(path: Path) -> Shift:
-    """What a `scheduler_config.json` says of the noise schedule; raises WeightsError."""
+    """The noise schedule in a `scheduler_config.json`; raises WeightsError."""
     try:
         return parse_shift(read_json(path))
     except ValueError as error:

@@ -58,7 +58,7 @@ def components(index: Mapping[str, object]) -> list[str]:
 
 
 def needs(folder: Path, names: Iterable[str]) -> list[Need]:
-    """What each component in a folder takes, those without weights left out."""
+    """The size of each component in a folder, without components that have no weights."""
     found = []
     for name in names:
         files = sorted((folder / name).glob("*.safetensors"))

@@ -19,7 +19,7 @@ from retouch.engine.families.session import Moved, Session, Shortcuts, guided
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a request brings to a pass."""
+    """One request's part of a pass."""
 
     request: Request
     latents: Tensor
@@ -95,7 +95,7 @@ def _leave_region(session: Session) -> None:
 
 
 def _parts(session: Session) -> list[_Part]:
-    """What a session brings, a part for each of its requests; none where its region is empty."""
+    """A session's parts of a pass, one for each of its requests; none if its region is empty."""
     latents, step, region = session.latents, session.index, session.shortcuts.region
     recalls = session.shortcuts.recalls or (None,) * len(session.requests)
     if region is not None:

@@ -25,7 +25,7 @@ LATENT = 8
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What a masked path is put back to, in the model's precision."""
+    """The original that a masked edit keeps outside its mask, in the model's precision."""
 
     original: Tensor  # (T, C), the picture's latents
     noise: Tensor  # (T, C), what the path began with

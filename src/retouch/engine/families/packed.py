@@ -26,7 +26,7 @@ from retouch.engine.families.rows import Rope, Rows, interleave, joined, modulat
 
 @dataclass(frozen=True, slots=True)
 class Modulations:
-    """What a request's rows are shifted, scaled and gated by, for all its steps.
+    """The shifts, scales and gates of a request's rows, for all its steps.
 
     The norms of a pass are those of image and text in every double block, that of every single
     block, and the head's.
@@ -50,7 +50,7 @@ class Modulations:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What stays the same over the steps of one request; made once, by a model's `prepare`."""
+    """Values that stay the same over the steps of one request; made once, by `prepare`."""
 
     text: Tensor  # (text tokens, d), embedded
     references: Tensor  # (reference tokens, d), embedded; no rows when there are none

@@ -69,7 +69,7 @@ def _check_float8(device: str, kind: str, dtype: str) -> None:
 
 
 def loading_options(quantisation: str, library: str) -> dict[str, Any]:
-    """What `from_pretrained` of a model of diffusers or of transformers wants to hear."""
+    """The arguments for `from_pretrained` of a model of diffusers or transformers."""
     if quantisation == "none":
         return {}
     # It calls float32 unsupported, which it is not, and asks for parts of older torchao.

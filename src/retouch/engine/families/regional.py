@@ -63,7 +63,7 @@ def why_whole(target: Grid, references: Sequence[Grid], steps: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What a request brings of a region to a pass, and what stands in for its other rows."""
+    """A request's rows of a region for a pass, and the values that replace its other rows."""
 
     request: Request  # with the region's rows only
     aside: Sequence[Pair]  # of all its other image rows
@@ -122,7 +122,7 @@ class Region:
 
 
 def edited(estimate: Tensor, reference: Tensor, grid: Grid, likeness: float) -> Tensor:
-    """Which places an edit changes, (tokens,): where the latents are less alike than a cosine.
+    """The places that an edit changes, (tokens,): where the latents' cosine is too small.
 
     `estimate` and `reference` (tokens, C) are packed latents of the same grid. Places that stand
     alone are noise and do not count; round what remains two more places do, for its seam.

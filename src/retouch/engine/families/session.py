@@ -16,7 +16,7 @@ from retouch.ports import Plan
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """What a picture in fast mode remembers for its next steps, and what that has saved it."""
+    """The memory of a picture in fast mode for its next steps, and counts of what it saved."""
 
     recalls: tuple[
         Recall | None, ...

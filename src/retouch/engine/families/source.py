@@ -83,7 +83,7 @@ class Repo:
 
 
 def source_of(weights: str | Path) -> Path | Repo:
-    """What a `weights` setting names, a folder first; raises WeightsError when it names nothing."""
+    """The weights that a setting names, a folder first; raises WeightsError if there are none."""
     if weights in BUNDLED:
         return Path(str(files("retouch").joinpath("weights", str(weights))))
     if Path(weights).is_dir():
@@ -116,5 +116,5 @@ def folder_of(source: Path | Repo) -> Path:
 
 
 def name_of(source: Path | Repo) -> str:
-    """What weights without a name of their own are called."""
+    """The name of weights: that of the folder, or the id of the repository."""
     return source.name if isinstance(source, Path) else source.id

@@ -251,7 +251,7 @@ class WholeFamily:
 
 
 def _rounding(quantisation: str, index: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a pipeline's `from_pretrained` wants to hear of a quantisation."""
+    """The arguments for a pipeline's `from_pretrained` that choose a quantisation."""
     if quantisation == "none":
         return {}
     from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig

@@ -1,4 +1,4 @@
-"""What a create writes, and what has to be known of the queue before."""
+"""Statements that write a create, and that read the queue before it."""
 
 from typing import Any
 

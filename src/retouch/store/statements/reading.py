@@ -1,4 +1,4 @@
-"""What is asked of predictions and their events."""
+"""Statements that read predictions and their events."""
 
 import sqlalchemy as sa
 

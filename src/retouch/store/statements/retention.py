@@ -1,4 +1,4 @@
-"""What is outdated, and what is left of it."""
+"""Statements that find outdated parts of predictions and forget them."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which processes are up."""
+"""Statements on the roster of processes that are up."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert  # SQLite compiles the same clause

@@ -1,4 +1,4 @@
-"""What every statement is written with: the database's clock and the order of claim."""
+"""Terms that every statement uses: the database's clock and the order of claim."""
 
 from typing import Any
 
