@@ -141,7 +141,7 @@ def masked_rows(weights: Path, side: int) -> Iterator[tuple[str, float]]:
     family = load_family(weights)
     pipeline = FluxKontextInpaintPipeline.from_pretrained(weights)
     pipeline.set_progress_bar_config(disable=True)
-    tall = preferred_size(Size(1, 2), side * side)  # which neither of us resizes
+    tall = preferred_size(Size(2, 3), side * side)  # which neither of us resizes
     picture, other = noise(side, side), noise(tall.width, tall.height)
     drawn = Image.new("L", (side, side))
     drawn.paste(255, (8, 24, side // 2, side - 8))  # of whole latents
