@@ -123,6 +123,12 @@ class Prediction:
     keep_s: Mapping[Kept, float] = field(default_factory=dict)  # its own times, 0 for ever
     data_removed: bool = False  # its pictures are gone, or all but that it once was
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether it ended by itself, and neither its pictures nor its error are kept."""
+        has_ended = self.status in (Status.SUCCEEDED, Status.FAILED)
+        return has_ended and self.data_removed and not self.error
+
     def preview_key(self, number: int) -> str:
         """Where the attempt under way keeps a preview's bytes, counted from 0."""
         return f"{self.id}/{self.attempt}/{PREVIEW}{number}.{self.edit.output_format.extension}"

@@ -153,6 +153,22 @@ async def test_what_was_deleted_is_gone_in_every_language(front: Any) -> None:
     assert said["openai"].status_code == 404
 
 
+async def test_a_failure_that_was_deleted_is_gone_where_only_its_reason_could_be_said(front: Any):
+    id = await made(front, "fal")
+    await front.finish_one(error="The model failed.")
+    await front.client.delete(f"/api/v3/predictions/{id}")
+
+    said = {name: await front.client.get(path(id)) for name, path in READS.items()}
+    result = await front.client.get(f"/queue/fal-ai/flux-pro/requests/{as_uuid(id)}")
+
+    assert "The model failed." not in "".join(it.text for it in said.values())
+    assert said["replicate"].json()["status"] == "failed"
+    assert said["wavespeed"].json()["data"]["error"] == "The task failed."
+    assert result.status_code == 404
+    assert (said["bfl"].status_code, said["bfl"].json()["status"]) == (404, "Task not found")
+    assert said["openai"].status_code == 404
+
+
 async def test_several_pictures_are_shown_wherever_a_protocol_can(front: Any) -> None:
     body = {**PROMPT, "image_url": CAT, "num_images": 2}
     await front.client.post("/queue/fal-ai/flux-pro/kontext", json=body)

@@ -31,7 +31,7 @@ def result_body(view: View) -> dict[str, Any]:
     status = _word(it)
     body = task_body(it.id, status)
     match status:
-        case "Ready" if it.data_removed:
+        case _ if it.is_forgotten:
             return task_body(it.id)
         case "Ready":
             body["result"] = _result(view)

@@ -65,7 +65,7 @@ def _urls(call: Call, it: Prediction) -> dict[str, str]:
 def result_answer(call: Call, view: View) -> Answer:
     """The result, the error in its place, or that there is none yet."""
     it = view.prediction
-    if it.data_removed and it.status is not Status.CANCELED and not it.error:
+    if it.is_forgotten:
         return flat(call, 404, "The result is no longer kept", id=it.id)
     if it.status is Status.SUCCEEDED:
         headers = headers_of(call, it.id, x_fal_billable_units=str(len(it.outputs)))

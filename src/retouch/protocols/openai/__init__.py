@@ -79,10 +79,10 @@ class OpenAI(Dialect):
 
     @staticmethod
     def _ended(view: View) -> Answer:
+        if view.prediction.is_forgotten:
+            raise NotFound("prediction", view.prediction.id)
         if view.prediction.status is not Status.SUCCEEDED:
             return failed(view.prediction)
-        if view.prediction.data_removed:
-            raise NotFound("prediction", view.prediction.id)
         return Answer(status=200, body=images_body(view), headers=NO_STORE)
 
     def status(self, call: Call, view: View) -> Answer:
