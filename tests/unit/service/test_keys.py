@@ -105,8 +105,11 @@ async def test_keys_are_revoked_by_id_or_name(keys: KeyService) -> None:
     assert all(key.revoked_at for key in await keys.list())
 
 
-async def test_a_name_that_several_keys_have_revokes_none_of_them(keys: KeyService) -> None:
+async def test_a_name_that_several_keys_have_revokes_none_of_them(
+    keys: KeyService, clock: FakeClock
+) -> None:
     old, _ = await keys.create("anna")
+    clock.advance(1)  # keys are named oldest first
     new, _ = await keys.create("anna")
 
     with pytest.raises(Ambiguous, match=f"2 keys have the name 'anna'.*{old.id}, {new.id}"):
