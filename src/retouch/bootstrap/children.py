@@ -1,6 +1,9 @@
 """The processes that the first web process supervises: the worker, and other web processes."""
 
+import shutil
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retouch.bootstrap.answering import answer
@@ -16,6 +19,15 @@ FAMILIES = {"toy": "retouch.engine.families.toy"}
 DEFAULT_FAMILY = "retouch.engine.families.flux1"
 """The modules of the families that the worker's fork server imports ahead of time."""
 
+DRIVERS = (
+    "/dev/nvidiactl",
+    "/proc/driver/nvidia",
+    "/dev/nvhost-ctrl",  # Jetson
+    "/dev/dxg",  # Linux in Windows
+    "/dev/kfd",  # AMD, which torch calls CUDA too
+)
+"""What is there where a driver of CUDA devices is."""
+
 
 def worker_child(settings: Settings, folder: DataFolder, store: "SqlStore") -> "Supervisor":
     """The worker of this data folder, started anew whenever it dies."""
@@ -24,13 +36,33 @@ def worker_child(settings: Settings, folder: DataFolder, store: "SqlStore") -> "
 
     name = local_name(folder)
     family = FAMILIES.get(settings.weights, DEFAULT_FAMILY)
-    nursery = Nursery(_work, settings, name, preload=("retouch.bootstrap.worker", __name__, family))
+    nursery = Nursery(
+        _work,
+        settings,
+        name,
+        preload=("retouch.bootstrap.worker", __name__, family),
+        forks=settings.weights == "toy" or may_fork(settings.device),
+    )
     return Supervisor(
         nursery.spawn,
         lambda loss: store.release(name, loss=loss),
         clock=CLOCK,
         grace_s=settings.drain_s + 5,
     )
+
+
+def may_fork(
+    device: str, drivers: Sequence[str] = DRIVERS, tools: Sequence[str] = ("nvidia-smi",)
+) -> bool:
+    """Whether the worker of a device may be forked from a server that has imported the model code.
+
+    Not where it may use CUDA: diffusers asks the driver for its devices while it is imported, and a
+    driver that was asked anything works in no process forked afterwards. `tools` are programs that
+    come with a driver, whose files may appear only once it is used.
+    """
+    if device != "auto":
+        return not device.startswith("cuda")
+    return not any(map(shutil.which, tools)) and not any(Path(it).exists() for it in drivers)
 
 
 def _work(*arguments: Any) -> None:
