@@ -41,10 +41,11 @@ if [ ! -d "$into/node-wavespeed/node_modules/wavespeed" ]; then
     npm install --silent --no-audit --no-fund --prefix "$into/node-wavespeed" "wavespeed@0.3.2" ||
         echo "npm wavespeed 0.3.2: not installed"
 fi
-if [ ! -d "$into/node-bfl/node_modules/@ai-sdk/black-forest-labs" ]; then
-    npm install --silent --no-audit --no-fund --prefix "$into/node-bfl" \
-        "@ai-sdk/black-forest-labs@1.0.33" "ai@6.0.326" ||
-        echo "npm @ai-sdk/black-forest-labs 1.0.33: not installed"
+if [ ! -d "$into/node-ai/node_modules/@ai-sdk/openai-compatible" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$into/node-ai" "ai@6.0.326" \
+        "@ai-sdk/black-forest-labs@1.0.33" "@ai-sdk/replicate@2.0.57" "@ai-sdk/fal@2.0.59" \
+        "@ai-sdk/openai@3.0.141" "@ai-sdk/openai-compatible@2.0.87" ||
+        echo "npm ai 6.0.326: not installed"
 fi
 if [ ! -d "$into/node-openai/node_modules/openai" ]; then
     npm install --silent --no-audit --no-fund --prefix "$into/node-openai" "openai@6.49.0" ||

@@ -34,6 +34,12 @@ BFL_JS = (
     "run", "text_to_image", "every_model", "several_pictures", "options", "webhook",
     "failed", "refusals", "base_urls",
 )  # fmt: skip
+AI_JS = (
+    "replicate_edit", "replicate_own_field", "replicate_text_to_image", "replicate_refusals",
+    "fal_edit", "fal_options", "fal_several_pictures", "fal_text_to_image", "fal_refusals",
+    "openai_edit", "openai_options", "openai_text_to_image", "openai_refusals", "compatible_edit",
+    "compatible_text_to_image",
+)  # fmt: skip
 OPENAI = (
     "edit", "several_pictures", "generate", "by_url", "json_body", "models", "refusals", "failed",
     "base_urls", "stream", "stream_failed",
@@ -85,8 +91,15 @@ MATRIX = (
         "npm black-forest-labs 1.0.33",
         "bfl_js.cjs",
         BFL_JS,
-        CLIENTS / "node-bfl" / "node_modules",
+        CLIENTS / "node-ai" / "node_modules",
         "@ai-sdk/black-forest-labs",
+    ),
+    Client(
+        "npm ai 6.0.326",
+        "ai_js.cjs",
+        AI_JS,
+        CLIENTS / "node-ai" / "node_modules",
+        "@ai-sdk/openai-compatible",
     ),
     Client("PyPI openai 3.52.0", "openai_py.py", OPENAI_PY, CLIENTS / "openai3", "openai"),
     Client("PyPI openai 1.109.1", "openai_py.py", OPENAI_PY, CLIENTS / "openai1", "openai"),

@@ -75,6 +75,22 @@ client.generate("flux-kontext-pro", fields, ClientConfig(sync=True, polling_inte
         """await generateImage({ model: provider.image("flux-kontext-pro"),
           prompt: { text: "invert", images: [data] }, maxRetries: 0 });""",
     ),
+    "npm ai 6.0.326": Around(
+        """
+        const { generateImage } = require("ai");
+        const { createReplicate } = require("@ai-sdk/replicate");
+        const { createFal } = require("@ai-sdk/fal");
+        const { createOpenAI } = require("@ai-sdk/openai");
+        const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
+        """,
+        """const models = [
+          replicate.image("black-forest-labs/flux-kontext-pro"), openai.image("gpt-image-1"),
+          fal.image("fal-ai/flux-pro/kontext"), compatible.imageModel("flux-kontext"),
+        ];
+        for (const model of models) {
+          await generateImage({ model, prompt: { text: "invert", images: [data] }, maxRetries: 0 });
+        }""",
+    ),
     "PyPI openai 3.52.0": Around("from openai import OpenAI", OPENAI),
     "PyPI openai 1.109.1": Around("from openai import OpenAI", OPENAI),
     "npm openai 6.49.0": Around(

@@ -110,7 +110,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "images": many(ref("Image")),
             "timings": record({"inference": maybe(NUMBER)}),
             "seed": maybe(INTEGER),
-            "has_nsfw_concepts": maybe(many(BOOLEAN)),
+            "has_nsfw_concepts": many(BOOLEAN),
             "prompt": STRING,
         }
     ),

@@ -92,9 +92,10 @@ def result_body(view: View) -> dict[str, Any]:
         "images": images,
         "timings": {"inference": inference_s(it)},
         "seed": it.edit.seed,
-        # What a check refuses never gets here; without one nothing is claimed.
+        # What a check refuses never gets here; without one nothing is claimed. Never null: there
+        # are clients that refuse an answer for it.
         "has_nsfw_concepts": (
-            [False] * len(images) if all(output.is_judged for output in it.outputs) else None
+            [False] * len(images) if all(output.is_judged for output in it.outputs) else []
         ),
         "prompt": it.edit.prompt,
     }

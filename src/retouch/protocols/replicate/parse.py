@@ -42,7 +42,7 @@ PREFER = re.compile(r"(?:^|[,;\s])wait(?:\s*=\s*(\d{1,6}))?(?=$|[,;\s])")
 def submission_of(call: Call) -> Submission:
     body = _body(call)
     model, schema = _chosen(call, body)
-    fields = known(schema, body["input"])
+    fields = known(schema, _by_our_names(schema, body["input"]))
     broken = [violation(fault) for fault in faults(schema, fields)]
     broken += _extra_rules(fields, {violation.field for violation in broken})
     images, echo = _images(call, schema, fields, broken)
@@ -104,6 +104,18 @@ def _chosen(call: Call, body: Mapping[str, Any]) -> tuple[Model, Mapping[str, An
     if found is None or name not in ("", found.name):
         raise NotFound("version", body["version"][:200])
     return found, OLD_SCHEMAS.get(version, found.schema)
+
+
+def _by_our_names(schema: Mapping[str, Any], sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The input, with `image` read as `input_image` where that is the model's name for it.
+
+    Vercel's AI SDK calls every model's picture `image`. Dropped as unknown, it would be an edit of
+    nothing.
+    """
+    takes_it = "input_image" in schema["properties"] and sent.get("input_image") is None
+    if not takes_it or not isinstance(sent.get("image"), str):
+        return sent
+    return {**sent, "input_image": sent["image"]}
 
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
