@@ -162,6 +162,7 @@ class Predictions:
             # Listening starts before looking, so a change in between is not missed.
             if self._listener is None or self._listener.done():
                 self._listener = asyncio.create_task(self._listen(), name="predictions-listener")
+                await asyncio.sleep(0)  # now it listens
             try:
                 await self._look()
             except Exception:
