@@ -146,14 +146,14 @@ def test_a_web_process_and_a_worker_apart_serve_and_drain(tmp_path: Path) -> Non
     try:
         done = call(web.url + MODEL, {"input": {"prompt": "go"}}, Prefer="wait=60")
         worker.send_signal(signal.SIGTERM)
-        _, said = worker.communicate(timeout=30)
+        _, said = worker.communicate(timeout=60)
         with ThreadPoolExecutor() as pool:
             body = {"input": {"prompt": "nobody is there to make it"}}
             held = pool.submit(call, web.url + MODEL, body, Prefer="wait=60")
             while not call(f"{web.url}/v1/predictions")["results"][1:]:
                 threading.Event().wait(0.01)
             code = web.stop()
-            left = held.result(timeout=30)
+            left = held.result(timeout=60)
     finally:
         worker.kill()
         web.kill()

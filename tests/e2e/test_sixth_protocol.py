@@ -43,7 +43,7 @@ def copied(tmp_path: Path) -> Path:
 def asked(url: str, body: Any = None) -> tuple[int, Any]:
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urlopen(Request(url, data), timeout=30) as answer:  # noqa: S310  our own server
+        with urlopen(Request(url, data), timeout=60) as answer:  # noqa: S310  our own server
             return answer.status, json.load(answer)
     except HTTPError as error:
         return error.code, json.load(error)
@@ -61,7 +61,7 @@ def test_one_file_and_one_line_make_a_sixth_protocol(copied: Path, tmp_path: Pat
         while (found := asked(made["look_again"])[1])["state"] in ("waiting", "developing"):
             assert time.monotonic() < deadline, found
         assert found["state"] == "developed", found
-        with urlopen(found["photo"], timeout=30) as picture:  # noqa: S310  our own server
+        with urlopen(found["photo"], timeout=60) as picture:  # noqa: S310  our own server
             assert picture.read().startswith(b"\x89PNG")
 
         assert asked(address, {"photo": photo}) == (422, {"trouble": "instruction: is needed"})

@@ -63,7 +63,7 @@ async def edit_and_tell(front: Any, tracer: Tracer) -> Post:
             tracer=tracer,
         )
         running = asyncio.create_task(worker.run())
-        await front.services.predictions.wait(made["id"], 20)
+        await front.services.predictions.wait(made["id"], 60)
         worker.stop()
         await running
         post = Post()

@@ -21,7 +21,7 @@ def hearing() -> Iterator[socket.socket]:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening,
     ):
         listening.bind(f"{folder}/notify")
-        listening.settimeout(30)
+        listening.settimeout(60)
         yield listening
 
 

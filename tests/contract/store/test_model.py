@@ -230,7 +230,6 @@ def test_memory_and_a_database_live_the_same_lives(
         settings=settings(
             max_examples=EXAMPLES[kind],
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

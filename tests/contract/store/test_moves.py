@@ -435,11 +435,11 @@ async def test_a_write_wakes_who_waits(lab):
             await lab.add()
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(asyncio.gather(waiting, keep_writing()), 10)
+    await asyncio.wait_for(asyncio.gather(waiting, keep_writing()), 30)
 
 
 async def test_waiting_ends_by_the_timeout(store):
-    await asyncio.wait_for(store.changed(0.01), 10)
+    await asyncio.wait_for(store.changed(0.01), 30)
 
 
 async def test_stop_is_safe_twice(store):

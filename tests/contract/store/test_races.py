@@ -128,7 +128,7 @@ async def test_beats_claims_and_releases_of_the_same_rows_never_deadlock(lab):
         await lab.add()
     held = {p.id: (1, None) for p in await lab.store.claim("w", limit=30, lease_s=60)}
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         for _ in range(5):
             await asyncio.gather(
                 lab.store.beat("w", held, lease_s=60),

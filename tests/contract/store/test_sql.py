@@ -406,13 +406,13 @@ async def test_the_store_outlives_a_crash_of_the_server(spare_postgres):
     spare_postgres.kill()
     with pytest.raises(Busy):
         await store.claim("w", limit=1, lease_s=60)
-    await asyncio.wait_for(store.changed(0.05), 10)
+    await asyncio.wait_for(store.changed(0.05), 30)
     await asyncio.to_thread(spare_postgres.launch)
 
     (claimed,) = await store.claim("w", limit=1, lease_s=60)
     assert (claimed.id, claimed.attempt) == ("a", 1)
     waiting = asyncio.create_task(other.changed(60))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not waiting.done():
             await store.advance("a", Requeue("interrupted"))
             await store.claim("w", limit=1, lease_s=60)

@@ -36,7 +36,7 @@ def told(front: Any, monkeypatch: pytest.MonkeyPatch) -> Told:
         while not looks.empty():
             looks.get_nowait()
         for _ in range(2):  # the look under way may have missed it
-            await asyncio.wait_for(looks.get(), 10)
+            await asyncio.wait_for(looks.get(), 30)
 
     monkeypatch.setattr(sse, "LOOK_S", 0.01)
     monkeypatch.setattr(predictions, "wait", counted)

@@ -170,7 +170,7 @@ async def test_a_repetition_joins_the_first_whatever_its_boundary(front: Any) ->
     for _ in range(2):
         await front.finish_one()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answers = [await it for it in (first, again, other)]
     assert [it.status_code for it in answers] == [200, 200, 200]
     assert len(await front.store.page(None, limit=9)) == 2

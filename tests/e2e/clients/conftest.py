@@ -117,7 +117,7 @@ def fill_a_page(server: RunningServer, token: str) -> None:
     """Leave 101 cancelled predictions behind: one made by a request, and its like in the table."""
     body = json.dumps({"input": {"prompt": "filler"}}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    with urlopen(Request(server.url + MODEL, body, headers), timeout=30) as answer:  # noqa: S310  ours
+    with urlopen(Request(server.url + MODEL, body, headers), timeout=60) as answer:  # noqa: S310  ours
         id = json.load(answer)["id"]
     asyncio.run(cancel_with_copies(server.data, id, copies=100))
 

@@ -15,7 +15,7 @@ def test_a_line_is_sent_to_a_file_or_to_a_name_without_one(tmp_path: Path) -> No
     for address, bound in ((str(tmp_path / "n"), str(tmp_path / "n")), (name, f"\0{name[1:]}")):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
             listening.bind(bound)
-            listening.settimeout(10)
+            listening.settimeout(60)
             tell(Overseer(address, None), READY)
 
             assert listening.recv(100) == b"READY=1"

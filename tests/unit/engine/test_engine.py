@@ -491,7 +491,7 @@ def test_the_next_passes_length_is_expected_from_those_before():
     assert engine.expected_s() == pytest.approx(2)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("asc"), st.integers(0, 5)), max_size=60))
 def test_every_job_ends_once_or_was_cancelled_and_cancelled_ones_are_silent(orders):
     engine = StepEngine(ToyFamily(), clock=FakeClock(), policy=Policy(token_budget=70))

@@ -392,7 +392,7 @@ def check(decided: Tick, schedule: Schedule, policy: Policy) -> None:
 RULES = {"patience": st.floats(1, 10), "slower": st.floats(1, 3)}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     stream=arrivals(priority=st.just(0), owner=st.just("x"), deadline_s=st.none()),
     rules=st.fixed_dictionaries(RULES),
@@ -407,7 +407,7 @@ def test_every_promise_is_kept_where_pictures_step_one_at_a_time(stream: list[Ar
         assert outcome.done[id] - start.done <= allowed + 1e-6
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     stream=arrivals(held_bytes=st.integers(0, 60), peak_bytes=st.integers(0, 40)),
     rules=st.fixed_dictionaries(RULES),
@@ -426,7 +426,7 @@ def test_nobody_starves_whatever_arrives(stream: list[Arrival], rules):
         assert outcome.finished[id] - admitted <= bound_s + 1e-6
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(stream=arrivals(held_bytes=st.integers(0, 60), peak_bytes=st.integers(0, 40)))
 def test_every_job_gets_each_of_its_steps_within_budget_and_memory(stream: list[Arrival]):
     outcome = simulate(stream, Policy(token_budget=64, memory_bytes=MEMORY))
@@ -437,7 +437,7 @@ def test_every_job_gets_each_of_its_steps_within_budget_and_memory(stream: list[
     assert len(outcome.finished) == len(stream)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(stream=arrivals(), data=st.data())
 def test_a_dropped_job_is_in_no_later_decision(stream: list[Arrival], data):
     schedule = Schedule()

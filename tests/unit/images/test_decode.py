@@ -297,7 +297,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.sampled_from(SEEDS),
     place=st.floats(0, 1, exclude_max=True),

@@ -35,7 +35,7 @@ def reds(picture: Picture) -> list[list[int]]:
     return [list(picture.data[y * row : (y + 1) * row : 3]) for y in range(picture.height)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_no_pixel_outside_the_mask_is_touched(data: st.DataObject) -> None:
     width, height = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 200))

@@ -80,7 +80,7 @@ def create(dialect: Dialect, model: Model, body: bytes) -> Call:
 @pytest.mark.parametrize(("dialect", "model"), MODELS, ids=lambda it: it.name)
 def test_a_create_is_understood_or_refused(dialect: Dialect, model: Model) -> None:
     @given(bodies(model))
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=30, database=None)
     def check(body: Any) -> None:
         call = create(dialect, model, json.dumps(body).encode())
         answer = refusal(dialect, call, dialect.parse)
@@ -115,7 +115,7 @@ def test_any_bytes_any_query_and_any_parts_are_survived(dialect: Dialect) -> Non
     )
 
     @given(st.binary(), texts, parts)
-    @settings(max_examples=50, deadline=None, database=None)
+    @settings(max_examples=50, database=None)
     def check(body: bytes, query: dict[str, str], sent: list[Part]) -> None:
         call = Call(method="POST", path="/", body=body, query=query)
         for read in (dialect.parse, dialect.listing, lambda call: dialect.upload(call, sent)):

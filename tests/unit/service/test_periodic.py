@@ -20,7 +20,7 @@ async def test_a_failed_turn_is_told_and_repeated() -> None:
     periodic = Periodic("sweeps", turn, every_s=0)
     with capture_logs() as lines:
         await periodic.start()
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), 30)
         await periodic.stop()
 
     told = {"event": "periodic.turn_failed", "log_level": "error", "name": "sweeps"}

@@ -35,7 +35,7 @@ async def test_a_lost_lease_means_the_result_is_not_written() -> None:
     await store.add(prediction())
 
     async with working(store, blobs, ToyFamily(steps=1, sleep=gate)) as worker:
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         worker.stop()  # or it would claim the prediction again
         await store.release("w")
         gate.opened.set()
@@ -65,7 +65,7 @@ class SlowBeats(MemoryStore):
         self.claims.clear()
         answer = await super().beat(worker, held, lease_s=lease_s)
         if self.left:
-            await asyncio.wait_for(self.claims.wait(), 5)
+            await asyncio.wait_for(self.claims.wait(), 30)
         return answer
 
 
@@ -85,7 +85,7 @@ async def test_a_prediction_claimed_again_by_the_same_worker_finishes_once() -> 
     await store.add(prediction())
 
     async with working(store, family=ToyFamily(steps=3, sleep=gate)):
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         await store.advance("p", Requeue("abandoned"))
         gate.opened.set()
         done = await ended(store)
@@ -123,6 +123,6 @@ async def test_a_beat_that_is_first_to_see_the_end_does_no_harm() -> None:
         for id in ("p", "q"):
             await store.add(prediction(id))
             done = await ended(store, id)
-            await asyncio.wait_for(store.heard.wait(), 5)
+            await asyncio.wait_for(store.heard.wait(), 30)
 
             assert done.status is Status.SUCCEEDED

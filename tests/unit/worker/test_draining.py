@@ -16,7 +16,7 @@ async def test_a_stop_lets_running_edits_finish() -> None:
     await store.add(prediction())
 
     async with working(store, family=ToyFamily(sleep=gate)) as worker:
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         worker.stop()
         gate.opened.set()
 
@@ -31,7 +31,7 @@ async def test_what_outlasts_the_drain_is_given_back_with_its_attempt() -> None:
     options = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=0.01, retry_s=0.01)
 
     async with working(store, family=ToyFamily(steps=10, sleep=gate), options=options) as worker:
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         worker.stop()
 
         async def is_queued() -> bool:
@@ -67,7 +67,7 @@ async def test_a_claim_under_way_at_the_stop_is_given_back() -> None:
     await store.add(prediction())
 
     async with working(store) as worker:
-        await asyncio.wait_for(store.claimed.wait(), 5)
+        await asyncio.wait_for(store.claimed.wait(), 30)
         worker.stop()
         await asyncio.sleep(0)
         store.answer.set()
@@ -89,7 +89,7 @@ async def test_a_store_that_is_away_at_the_end_of_a_drain_does_not_break_it() ->
     options = WorkerOptions(beat_s=0.01, poll_s=0.01, drain_s=0.01, retry_s=0.01)
 
     async with working(store, family=ToyFamily(steps=10, sleep=gate), options=options) as worker:
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         worker.stop()
         gate.opened.set()
 

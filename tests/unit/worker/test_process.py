@@ -42,7 +42,7 @@ def test_a_worker_gets_what_the_one_before_it_found_out() -> None:
     found = []
     for _ in range(3):
         child = nursery.spawn()
-        child.join(30)
+        child.join(60)
         found.append(child.learned)
 
     assert found == [1, 2, 3]
@@ -54,7 +54,7 @@ def test_a_worker_that_never_got_ready_makes_nobody_forget() -> None:
     found = []
     for _ in range(3):
         child = nursery.spawn()
-        child.join(30)
+        child.join(60)
         found.append(child.was_ready)
 
     assert found == [True, False, False]
@@ -101,34 +101,34 @@ def test_a_worker_whose_fork_server_was_killed_is_ended_and_another_can_be_start
     nursery = nursery_of(stay, end)
     first = nursery.spawn()
     end.close()
-    assert wait_for([first._ready], 30)
+    assert wait_for([first._ready], 60)
 
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
-    assert wait_for([first.sentinel], 30)
-    first.join(30)
+    assert wait_for([first.sentinel], 60)
+    first.join(60)
 
-    assert wait_for([alive], 30)
+    assert wait_for([alive], 60)
     with pytest.raises(EOFError):  # the last who held the other end was the worker
         alive.recv()
     nursery = nursery_of(find_out)
     second = nursery.spawn()
-    second.join(30)
+    second.join(60)
     assert second.was_ready
 
 
 def test_a_signal_to_all_processes_leaves_the_fork_server_and_lets_the_worker_drain() -> None:
     _, end = Pipe(duplex=False)
     first = nursery_of(stay, end).spawn()
-    assert wait_for([first._ready], 30)
+    assert wait_for([first._ready], 60)
     fork_server = forkserver._forkserver._forkserver_pid
 
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(fork_server, number)
     os.kill(first.pid, signal.SIGINT)
     second = nursery_of(find_out).spawn()
-    second.join(30)
+    second.join(60)
     first.terminate()
-    first.join(30)
+    first.join(60)
 
     assert second.was_ready
     assert forkserver._forkserver._forkserver_pid == fork_server

@@ -91,7 +91,7 @@ class Nursery:
         )
 
     async def born(self) -> FakeChild:
-        return await asyncio.wait_for(self.births.get(), 5)
+        return await asyncio.wait_for(self.births.get(), 30)
 
 
 async def test_a_dead_worker_is_replaced_and_its_leases_freed_first() -> None:
@@ -139,7 +139,7 @@ async def test_a_worker_that_will_not_drain_is_killed() -> None:
 async def looked_at(child: Beating, times: int) -> None:
     """Return once it was listened to so many times more."""
     until = child.looks + times
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while child.looks < until:  # noqa: ASYNC110  the supervisor tells nobody that it listens
             await asyncio.sleep(0.001)
 

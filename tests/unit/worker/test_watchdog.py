@@ -18,13 +18,13 @@ RETURNS = """
 from retouch.worker.watchdog import Watchdog
 with Watchdog(floor_s={floor_s}).over(0.0):
     pass
-__import__("time").sleep(0.2)
+__import__("time").sleep(1.2)
 """
 
 
 def ran(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  our own code
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -35,7 +35,7 @@ def test_a_hung_step_ends_the_process_with_its_own_code_and_shows_where_it_hung(
     assert 'File "<string>", line 5' in process.stderr
 
 
-@pytest.mark.parametrize("floor_s", [0.1, 0.0])
+@pytest.mark.parametrize("floor_s", [1.0, 0.0])
 def test_a_step_that_returns_disarms_it(floor_s: float):
     assert ran(RETURNS.format(floor_s=floor_s)).returncode == 0
 

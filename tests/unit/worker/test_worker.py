@@ -47,7 +47,7 @@ async def test_cancel_while_running_frees_the_engine_at_the_next_step() -> None:
     await store.add(prediction())
 
     async with working(store, family=ToyFamily(steps=1000, sleep=gate)):
-        await asyncio.to_thread(gate.reached.wait, 5)
+        await asyncio.to_thread(gate.reached.wait, 30)
         assert await store.advance("p", Cancel("me"))
         gate.opened.set()
         await store.add(prediction("next", Edit(prompt="go", seed=1, steps=1)))

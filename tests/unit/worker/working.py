@@ -72,7 +72,7 @@ class Gate:
 
     def __call__(self, _delay_s: float) -> None:
         self.reached.set()
-        assert self.opened.wait(5)
+        assert self.opened.wait(30)
 
 
 def prediction(id: str = "p", edit: Edit | None = None) -> Prediction:
@@ -114,7 +114,7 @@ async def working(
         yield worker
     finally:
         worker.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 30)
 
 
 async def until(store: MemoryStore, holds: Callable[[], Awaitable[bool]]) -> None:
@@ -122,7 +122,7 @@ async def until(store: MemoryStore, holds: Callable[[], Awaitable[bool]]) -> Non
         while not await holds():
             await store.changed(0.02)
 
-    await asyncio.wait_for(look(), 5)
+    await asyncio.wait_for(look(), 30)
 
 
 async def ended(store: MemoryStore, id: str = "p") -> Prediction:

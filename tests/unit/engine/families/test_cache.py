@@ -117,12 +117,12 @@ def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_made():
 
     def slow():
         is_making.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return tensors(2)
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(cache.of, "new", slow)
-        assert is_making.wait(10)
+        assert is_making.wait(60)
         (kept,) = cache.of("kept", lambda: pytest.fail("it is kept"))
         second = threads.submit(cache.of, "new", lambda: pytest.fail("it is made already"))
         may_end.set()
