@@ -66,7 +66,7 @@ def step(engine: StepEngine) -> int:
     events = engine.step()
     for event in events:
         if isinstance(event, Broken):
-            raise RuntimeError(event.error)
+            raise RuntimeError(event.failure.error)
     return sum(isinstance(event, Finished) for event in events)
 
 

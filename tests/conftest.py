@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from retouch.blobs import ObstoreBlobs
+from retouch.domain.failure import Failure
 from retouch.domain.grant import EVERYTHING, NO_LIMITS, Grant, Limits
 from retouch.domain.prediction import Fail, Fence, Kept, Output, Prediction, Progress, Succeed
 from retouch.logs import name_request
@@ -193,9 +194,9 @@ class Front:
         (claimed,) = await self.store.claim("worker", limit=1, lease_s=10)
         return claimed
 
-    async def finish_one(self, *, error: str = "", pictures: int = 1) -> Prediction:
+    async def finish_one(self, *, failure: Failure | None = None, pictures: int = 1) -> Prediction:
         """Claim the next prediction and finish it with tiny pictures, or fail it."""
-        return await self.finish(await self.start_one(), error=error, pictures=pictures)
+        return await self.finish(await self.start_one(), failure=failure, pictures=pictures)
 
     async def preview(self, running: Prediction, *previews: bytes) -> None:
         """Store what has been previewed of it so far, and say so, as a worker would."""
@@ -205,13 +206,13 @@ class Front:
         await self.store.beat("worker", told, lease_s=10)
 
     async def finish(
-        self, running: Prediction, *, error: str = "", pictures: int = 1
+        self, running: Prediction, *, failure: Failure | None = None, pictures: int = 1
     ) -> Prediction:
         """Finish what runs with tiny pictures, or fail it."""
         self.clock.advance(1)
         fence = Fence("worker", running.attempt)
-        if error:
-            done = await self.store.advance(running.id, Fail(error), fence=fence)
+        if failure:
+            done = await self.store.advance(running.id, Fail(failure), fence=fence)
         else:
             kind = running.edit.output_format
             keys = [f"{running.id}/1/{n}.{kind.extension}" for n in range(pictures)]

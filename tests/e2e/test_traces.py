@@ -40,7 +40,7 @@ class Post:
 class Nothing:
     """A fetcher and decoder that nobody asks."""
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, what: str = "image") -> bytes:
         raise AssertionError(url)
 
     async def decode(self, data: bytes) -> Any:

@@ -41,7 +41,7 @@ class Decoder:
         assert data == b"picture"
         return Picture(1, 1, b"\x10\x20\x30")
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, what: str = "image") -> bytes:
         raise AssertionError("nothing here has a URL")
 
 

@@ -12,6 +12,7 @@ from retouch.bootstrap.parts import CLOCK
 from retouch.bootstrap.weights import check_licence
 from retouch.domain.edit import Edit, InlineImage, MaskImage
 from retouch.domain.errors import BadInput, EngineFailed
+from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Picture
 from retouch.ports import Broken, Family, Finished, Job, Stepped
 from retouch.settings import Settings, SettingsError
@@ -137,8 +138,8 @@ def run_edit(
                     show(progress.step, progress.steps)
                 case Finished(_, pictures, _, said):
                     return pictures[0], said
-                case Broken(_, error, _):
-                    raise EngineFailed(error)
+                case Broken(_, failure, _):
+                    raise EngineFailed(failure.error)
     raise EngineFailed("The engine stopped without a result.")
 
 
@@ -155,10 +156,7 @@ def _masked(edit: Edit, picture: Picture, path: Path, settings: Settings) -> "tu
 
     data = _read(path)
     edit = replace(edit, mask=MaskImage(InlineImage(data), "transparent"))
-    try:
-        mask = decode_mask(data, "transparent", _limits(settings))
-    except BadInput as error:
-        raise error.of_mask() from None
+    mask = decode_mask(data, "transparent", _limits(settings))
     return edit, Masked.of(picture, mask, edit)
 
 
@@ -166,7 +164,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        words = f"{path} cannot be read: {error.strerror}"
+        raise BadInput(FailureKind.UNFETCHED, words) from None
 
 
 def _limits(settings: Settings) -> "ImageLimits":

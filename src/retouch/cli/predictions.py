@@ -90,5 +90,9 @@ async def _show(store: Store, prediction: Prediction, as_json: bool) -> None:
 def _plain(prediction: Prediction) -> dict[str, Any]:
     fields = asdict(prediction)
     fields["edit"] = repr(prediction.edit)
+    failure = prediction.failure
+    fields["failure"] = failure and failure.kind.value
+    fields["error"] = prediction.error
+    fields["failed_picture"] = failure and failure.picture
     fields["webhook"] = None if prediction.webhook is None else bare(prediction.webhook.url)
     return fields

@@ -20,14 +20,23 @@ RetouchError
 Services and workers raise these; a protocol translates them by table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+
+from retouch.domain.failure import Failure, FailureKind
 
 
 class RetouchError(Exception):
     """Something went wrong that its message can explain to the caller."""
 
     may_retry: ClassVar[bool] = False
+    failure_kind: FailureKind = FailureKind.INTERNAL  # of a prediction that it ends
+
+    @property
+    def failure(self) -> Failure:
+        """Why a prediction failed that this ended."""
+        return Failure(self.failure_kind, str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Violation:
 
 class InvalidEdit(RetouchError):
     """The request breaks the rules of the model it names."""
+
+    failure_kind = FailureKind.INVALID
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
         self.violations = violations
@@ -92,6 +103,7 @@ class Busy(RetouchError):
     """The server cannot take the request now."""
 
     may_retry = True
+    failure_kind = FailureKind.UNAVAILABLE
 
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
@@ -149,37 +161,44 @@ class Stopping(Busy):
 
 
 class BadInput(RetouchError):
-    """An input image could not be had or decoded. What a worker says of it begins like these."""
+    """An input picture could not be had or decoded, or a mask does not fit what it is of.
 
-    MASK: ClassVar[str] = "The mask"
-    BEGINNINGS: ClassVar[tuple[str, ...]] = ("The input image", "The image URL", MASK)
+    The kind is one of `BAD_INPUT`; `picture` is the place of the one at fault, once it is known.
+    """
 
-    def of_mask(self) -> "BadInput":
-        """The same said of a mask.
+    def __init__(self, kind: FailureKind, error: str) -> None:
+        self.failure_kind = kind
+        self.picture: int | None = None
+        super().__init__(error)
 
-        >>> str(BadInput("The image URL could not be fetched: it is late.").of_mask())
-        'The mask URL could not be fetched: it is late.'
-        """
-        words = str(self)
-        for beginning in ("The input image", "The image"):
-            if words.startswith(beginning):
-                return BadInput(self.MASK + words.removeprefix(beginning))
-        return self
+    @property
+    def failure(self) -> Failure:
+        return Failure(self.failure_kind, str(self), self.picture)
 
 
 class Blocked(RetouchError):
-    """A safety check refused the prompt or a picture. Its message begins with one of these."""
+    """A safety check refused the prompt or a picture. The kind is one of `BLOCKED`."""
 
-    REQUEST: ClassVar[str] = "The prompt or an input picture was refused by a safety check."
-    RESULT: ClassVar[str] = "The result was refused by a safety check."
+    WORDS: ClassVar[Mapping[FailureKind, str]] = {
+        FailureKind.BLOCKED_REQUEST: "The prompt or an input picture was refused by a safety check",
+        FailureKind.BLOCKED_RESULT: "The result was refused by a safety check",
+    }
+
+    def __init__(self, kind: FailureKind, found: str) -> None:
+        self.failure_kind = kind
+        super().__init__(f"{self.WORDS[kind]}. Found: {found}.")
 
 
 class EngineFailed(RetouchError):
     """The model could not finish the edit."""
 
+    failure_kind = FailureKind.ENGINE
+
 
 class OutOfMemory(EngineFailed):
     """The device's memory did not suffice for an edit in this company."""
+
+    failure_kind = FailureKind.OUT_OF_MEMORY
 
 
 def cause_of(error: BaseException) -> str:

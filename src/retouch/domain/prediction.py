@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from retouch.domain.edit import Edit
+from retouch.domain.failure import Failure, FailureKind
 
 MAX_ATTEMPTS = 3
 """Tries a prediction gets when its worker is lost: frozen past its lease, or gone with its host."""
@@ -111,7 +112,7 @@ class Prediction:
     progress: Progress | None = None
     logs: str = ""
     outputs: tuple[Output, ...] = ()
-    error: str | None = None
+    failure: Failure | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     started_at: float | None = None
     completed_at: float | None = None
@@ -124,10 +125,15 @@ class Prediction:
     data_removed: bool = False  # its pictures are gone, or all but that it once was
 
     @property
+    def error(self) -> str | None:
+        """The sentence of its failure."""
+        return None if self.failure is None else self.failure.error
+
+    @property
     def is_forgotten(self) -> bool:
-        """Whether it ended by itself, and neither its pictures nor its error are kept."""
+        """Whether it ended by itself, and neither its pictures nor its failure are kept."""
         has_ended = self.status in (Status.SUCCEEDED, Status.FAILED)
-        return has_ended and self.data_removed and not self.error
+        return has_ended and self.data_removed and not self.failure
 
     def preview_key(self, number: int) -> str:
         """Where the attempt under way keeps a preview's bytes, counted from 0."""
@@ -160,9 +166,9 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """queued or running → failed. `error` is a sentence for the user."""
+    """queued or running → failed."""
 
-    error: str
+    failure: Failure
     metrics: Mapping[str, float] = field(default_factory=dict)
     logs: str = ""
 
@@ -215,14 +221,22 @@ ARRIVES: Mapping[type[Move], Status] = {
 }
 """The state each move arrives in."""
 
-NOT_STARTED = "No worker was free to start this prediction in the time its caller gave it."
-"""The error of a prediction that was not started by its `start_by`."""
+NOT_STARTED = Failure(
+    FailureKind.NOT_STARTED,
+    "No worker was free to start this prediction in the time its caller gave it.",
+)
+"""Of a prediction that was not started by its `start_by`."""
 
-WORKER_LOST = "The worker was lost too often while running this prediction."
-"""The error of a prediction whose attempts are spent."""
+WORKER_LOST = Failure(
+    FailureKind.WORKER_LOST, "The worker was lost too often while running this prediction."
+)
+"""Of a prediction whose attempts are spent."""
 
-WORKER_CRASHED = f"The worker crashed {MAX_CRASHES} times while running this prediction."
-"""The error of a prediction that is taken for the cause of the crashes."""
+WORKER_CRASHED = Failure(
+    FailureKind.WORKER_CRASHED,
+    f"The worker crashed {MAX_CRASHES} times while running this prediction.",
+)
+"""Of a prediction that is taken for the cause of the crashes."""
 
 
 @dataclass(frozen=True, slots=True)

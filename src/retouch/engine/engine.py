@@ -354,7 +354,7 @@ class StepEngine:
         if run is not None and run.opened_at is not None:
             logs = run.logs(self.family.name, self._clock.monotonic())
         self.cancel(id)
-        return Broken(id, str(error), logs)
+        return Broken(id, error.failure, logs)
 
     # -- what is known of a turn -----------------------------------------------------------------
 

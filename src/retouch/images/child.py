@@ -20,7 +20,7 @@ from PIL import (
 from retouch.domain.errors import BadInput
 from retouch.domain.picture import Mask, Picture
 from retouch.images.decode import ImageLimits, decode_bytes, decode_mask
-from retouch.images.frame import FAILURE, MASK, MASKS, PICTURE, REPLY, REQUEST
+from retouch.images.frame import FAILURES, MASK, MASKS, PICTURE, REPLY, REQUEST
 
 PLUGINS = (
     *(GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin),
@@ -50,7 +50,7 @@ def serve(requests: IO[bytes], replies: IO[bytes], limits: ImageLimits) -> None:
             decoded = _decoded(wanted, data, limits)
         except BadInput as error:
             body = str(error).encode()
-            replies.write(REPLY.pack(FAILURE, 0, 0, len(body)))
+            replies.write(REPLY.pack(FAILURES[error.failure_kind], 0, 0, len(body)))
         else:
             body, kind = decoded.data, PICTURE if isinstance(decoded, Picture) else MASK
             replies.write(REPLY.pack(kind, decoded.width, decoded.height, len(body)))

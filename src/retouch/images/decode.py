@@ -7,7 +7,7 @@ process with a memory limit; call it directly only on bytes you made yourself.
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,8 +15,12 @@ from PIL import Image, ImageChops, ImageCms
 
 from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput
+from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Mask, Picture
 from retouch.images.kind import kind_of
+
+NAMES: Mapping[type, str] = {Picture: "The input image", Mask: "The mask"}
+"""What refusals call that which was to be decoded."""
 
 WHITE = (255, 255, 255)
 """What shows through transparent pixels."""
@@ -46,19 +50,25 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-def checked_kind(data: bytes, limits: ImageLimits) -> str:
+def checked_kind(data: bytes, limits: ImageLimits, what: str) -> str:
     """The kind of a file that is worth decoding; raises BadInput. Cheap enough for any thread."""
     if not data:
-        raise BadInput("The input image is empty.")
+        raise BadInput(FailureKind.UNREADABLE, f"{what} is empty.")
     if len(data) > limits.max_bytes:
         raise BadInput(
-            f"The input image is {_megabytes(len(data))}, "
-            f"more than the {_megabytes(limits.max_bytes)} allowed."
+            FailureKind.TOO_MANY_BYTES,
+            f"{what} is {_megabytes(len(data))}, "
+            f"more than the {_megabytes(limits.max_bytes)} allowed.",
         )
     kind = kind_of(data)
     if kind is None:
-        raise BadInput("The input image could not be decoded: not a jpeg, png, gif or webp.")
+        raise undecodable(what, "not a jpeg, png, gif or webp")
     return kind
+
+
+def undecodable(what: str, why: str) -> BadInput:
+    """The refusal of what cannot be decoded."""
+    return BadInput(FailureKind.UNREADABLE, f"{what} could not be decoded: {why}.")
 
 
 def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
@@ -66,7 +76,7 @@ def decode_bytes(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
 
     Raises BadInput with a sentence for the user.
     """
-    upright = _opened(data, limits, _upright_rgb)
+    upright = _opened(data, limits, NAMES[Picture], _upright_rgb)
     return Picture(upright.width, upright.height, upright.tobytes())
 
 
@@ -77,52 +87,51 @@ def decode_mask(data: bytes, marks: Marks, limits: ImageLimits = DEFAULT_LIMITS)
     Raises BadInput, as `decode_bytes`; also for a mask that marks nothing.
     """
     read = _transparency if marks == "transparent" else _brightness
-    marked = _opened(data, limits, read)
+    marked = _opened(data, limits, NAMES[Mask], read)
     if marked.getextrema()[1] == 0:
-        raise BadInput(f"{BadInput.MASK} has no {marks} pixel: nothing would change.")
+        words = f"{NAMES[Mask]} has no {marks} pixel: nothing would change."
+        raise BadInput(FailureKind.UNREADABLE, words)
     return Mask(marked.width, marked.height, marked.tobytes())
 
 
 def _opened(
-    data: bytes, limits: ImageLimits, read: Callable[[Image.Image], Image.Image]
+    data: bytes, limits: ImageLimits, what: str, read: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    kind = checked_kind(data, limits)
+    kind = checked_kind(data, limits, what)
     if kind == "webp":  # Pillow allocates two whole canvases merely to open one
-        _judge(*_webp_size(data), limits)
+        _judge(*_webp_size(data), limits, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
-                _judge(*image.size, limits)
+                _judge(*image.size, limits, what)
                 return read(image)
     except BadInput:
         raise
     except Image.DecompressionBombError:
-        raise _too_many_pixels("", limits) from None
+        raise _too_many_pixels(f"{what} is", limits) from None
     except MemoryError:
-        raise BadInput("The input image could not be decoded: it needs too much memory.") from None
+        raise undecodable(what, "it needs too much memory") from None
     except Exception:  # noqa: BLE001  Pillow's parsers raise nearly anything on hostile bytes
-        raise BadInput(
-            f"The input image could not be decoded: the {kind} file is damaged or cut short."
-        ) from None
+        raise undecodable(what, f"the {kind} file is damaged or cut short") from None
 
 
-def _judge(width: int, height: int, limits: ImageLimits) -> None:
-    size = f"{width}x{height} pixels"
+def _judge(width: int, height: int, limits: ImageLimits, what: str) -> None:
+    size = f"{what} is {width}x{height} pixels,"
     if width < 1 or height < 1:
-        raise BadInput("The input image has no pixels.")
+        raise BadInput(FailureKind.UNREADABLE, f"{what} has no pixels.")
     if max(width, height) > limits.max_side:
         raise BadInput(
-            f"The input image is {size}, more than the {limits.max_side} allowed on a side."
+            FailureKind.TOO_MANY_PIXELS,
+            f"{size} more than the {limits.max_side} allowed on a side.",
         )
     if width * height > limits.max_pixels:
-        raise _too_many_pixels(f"{size}, ", limits)
+        raise _too_many_pixels(size, limits)
 
 
 def _too_many_pixels(size: str, limits: ImageLimits) -> BadInput:
-    return BadInput(
-        f"The input image is {size}more than the {limits.max_pixels / 1e6:g} megapixels allowed."
-    )
+    most = f"{limits.max_pixels / 1e6:g} megapixels"
+    return BadInput(FailureKind.TOO_MANY_PIXELS, f"{size} more than the {most} allowed.")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -158,9 +167,8 @@ def _transparency(image: Image.Image) -> Image.Image:
     image.load()
     alpha = _split(image)[1]
     if alpha is None:
-        raise BadInput(
-            f"{BadInput.MASK} has no alpha channel: its transparent pixels say what to change."
-        )
+        words = f"{NAMES[Mask]} has no alpha channel: its transparent pixels say what to change."
+        raise BadInput(FailureKind.UNREADABLE, words)
     marked = ImageChops.invert(alpha)
     return marked if turn is None else marked.transpose(turn)
 

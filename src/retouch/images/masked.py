@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from retouch.domain.edit import AspectRatio, Edit, MaskImage
 from retouch.domain.errors import BadInput
+from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Mask, Picture
 
 EDGE = 96
@@ -66,8 +67,9 @@ class Masked:
         picture, mask = _image(self.picture).crop(box), _grey(self.mask).crop(box)
         if mask.getextrema()[1] == 0:
             raise BadInput(
-                f"{BadInput.MASK} marks nothing within the {wide}x{high} pixels around the centre "
-                f"of the first image that have the shape asked for."
+                FailureKind.UNREADABLE,
+                f"The mask marks nothing within the {wide}x{high} pixels around the centre "
+                f"of the first image that have the shape asked for.",
             )
         return Masked(Picture(wide, high, picture.tobytes()), Mask(wide, high, mask.tobytes()))
 
@@ -75,8 +77,9 @@ class Masked:
 def _stretched(picture: Picture, mask: Mask, said: MaskImage | None) -> Mask:
     if said is None or not said.may_stretch:
         raise BadInput(
-            f"{BadInput.MASK} is {mask.width}x{mask.height} pixels, but the first image is "
-            f"{picture.width}x{picture.height}: they must have the same size."
+            FailureKind.UNREADABLE,
+            f"The mask is {mask.width}x{mask.height} pixels, but the first image is "
+            f"{picture.width}x{picture.height}: they must have the same size.",
         )
     size = picture.width, picture.height
     return Mask(*size, _grey(mask).resize(size, Image.Resampling.BOX).tobytes())

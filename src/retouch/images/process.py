@@ -22,9 +22,9 @@ from typing import IO, TypeVar
 from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput, Busy
 from retouch.domain.picture import Mask, Picture
-from retouch.images.decode import DEFAULT_LIMITS, ImageLimits, checked_kind
+from retouch.images.decode import DEFAULT_LIMITS, NAMES, ImageLimits, checked_kind, undecodable
 from retouch.images.frame import (
-    FAILURE,
+    FAILURES,
     MASKS,
     MAX_SENTENCE,
     PICTURE,
@@ -86,28 +86,24 @@ class ProcessDecoder:
 
         A cancelled call leaves its child to finish and be reused.
         """
-        return await self._run(partial(self._decode, data, PICTURE, Picture), data)
+        return await self._run(data, PICTURE, Picture)
 
     async def decode_mask(self, data: bytes, marks: Marks) -> Mask:
         """What a mask marks; raises BadInput, in words that speak of a mask."""
-        try:
-            return await self._run(partial(self._decode, data, MASKS[marks], Mask), data)
-        except BadInput as error:
-            raise error.of_mask() from None
+        return await self._run(data, MASKS[marks], Mask)
 
-    async def _run(self, decode: Callable[[], T], data: bytes) -> T:
-        checked_kind(data, self._limits)
+    async def _run(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
+        checked_kind(data, self._limits, NAMES[kind])
         if self._is_stopped:
             raise Busy("The server is stopping.")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, decode)
+        work = partial(self._decode, data, wanted, kind)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _decode(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
         for _ in range(TRIES):
             with suppress(_Died):
                 return self._try(data, wanted, kind)
-        raise BadInput(
-            "The input image could not be decoded: it is damaged or needs too much memory."
-        )
+        raise undecodable(NAMES[kind], "it is damaged or needs too much memory")
 
     def _try(self, data: bytes, wanted: bytes, kind: type[T]) -> T:
         child = self._take()
@@ -189,9 +185,7 @@ class _Child:
                 self.lost = "died"
                 raise _Died from None
             self.lost = "overran"
-            raise BadInput(
-                f"The input image could not be decoded: it takes longer than {timeout_s:g} s."
-            ) from None
+            raise undecodable(NAMES[kind], f"it takes longer than {timeout_s:g} s") from None
         finally:
             timer.cancel()
 
@@ -227,8 +221,9 @@ def read_reply(pipe: IO[bytes], max_pixels: int) -> Picture | Mask:
     Raises BadInput for a refusal, EOFError for what no sound child says.
     """
     kind, width, height, length = REPLY.unpack(_read(pipe, REPLY.size))
-    if kind == FAILURE and length <= MAX_SENTENCE:
-        raise BadInput(_read(pipe, length).decode("utf-8", "replace"))
+    failure = next((it for it, letter in FAILURES.items() if letter == kind), None)
+    if failure is not None and length <= MAX_SENTENCE:
+        raise BadInput(failure, _read(pipe, length).decode("utf-8", "replace"))
     pixels = width * height
     if kind not in PIXEL_BYTES or not 0 < pixels <= max_pixels:
         raise EOFError

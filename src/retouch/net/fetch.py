@@ -9,6 +9,7 @@ import httpx2
 
 from retouch import __version__
 from retouch.domain.errors import BadInput
+from retouch.domain.failure import FailureKind
 from retouch.net.address import Network
 from retouch.net.guard import GuardedTransport, NotPublic, Refused, Resolver
 
@@ -47,13 +48,13 @@ class GuardedFetcher:
         self._policy = policy
         self._transport = GuardedTransport(policy.allow, resolve=resolve, ssl_context=ssl_context)
 
-    async def fetch(self, url: str) -> bytes:
-        """The body of an http(s) URL; raises BadInput with a sentence fit for the caller."""
+    async def fetch(self, url: str, what: str = "image") -> bytes:
+        """The body of an http(s) URL; raises BadInput, whose sentence calls it `what` it is."""
         try:
             async with asyncio.timeout(self._policy.timeout_s):
                 return await self._follow(httpx2.URL(url))
         except NotPublic as error:
-            raise BadInput(f"The image URL's host is not reachable from here: {error}.") from None
+            raise _unfetched(f"The {what} URL's host is not reachable from here: {error}") from None
         except TimeoutError:
             reason = f"it took longer than {self._policy.timeout_s:g} s"
         except (Refused, _Unfit) as error:
@@ -64,7 +65,7 @@ class GuardedFetcher:
             reason = why_unconnected(error)
         except httpx2.TransportError:
             reason = "the server broke off or did not speak HTTP"
-        raise BadInput(f"The image URL {shown_url(url)}could not be fetched: {reason}.") from None
+        raise _unfetched(f"The {what} URL {shown_url(url)}could not be fetched: {reason}") from None
 
     async def _follow(self, url: httpx2.URL) -> bytes:
         for _ in range(self._policy.max_redirects + 1):
@@ -115,6 +116,10 @@ class GuardedFetcher:
 
 class _Unfit(Exception):
     """The answer is not one we take; the message is the reason."""
+
+
+def _unfetched(words: str) -> BadInput:
+    return BadInput(FailureKind.UNFETCHED, f"{words}.")
 
 
 def shown_url(url: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from retouch.domain.edit import Edit, Mode, Size
+from retouch.domain.failure import Failure
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Progress
 
@@ -49,10 +50,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A job cannot be done; `error` is a sentence for the user."""
+    """A job cannot be done."""
 
     id: str
-    error: str
+    failure: Failure
     logs: str
 
 

@@ -9,8 +9,11 @@ from retouch.domain.picture import Mask, Picture
 class Fetcher(Protocol):
     """Guarded downloads."""
 
-    async def fetch(self, url: str) -> bytes:
-        """The body of an http(s) URL; raises BadInput with a sentence fit for the caller."""
+    async def fetch(self, url: str, what: str = "image") -> bytes:
+        """The body of an http(s) URL; raises BadInput with a sentence fit for the caller.
+
+        `what` it is of, for that sentence: `image` or `mask`.
+        """
 
 
 class Decoder(Protocol):

@@ -249,7 +249,7 @@ def _as_told(prediction: Prediction, delivery: Delivery) -> Prediction:
         progress=None,
         logs="",
         outputs=(),
-        error=None,
+        failure=None,
         metrics={},
         started_at=prediction.started_at or delivery.created_at,
         completed_at=None,

@@ -52,6 +52,12 @@ class Meters:
             buckets=LONG,
             registry=self.registry,
         )
+        self._failures = Counter(
+            "retouch_failures_total",
+            "Predictions that failed, by the kind of failure.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._waits = Histogram(
             "retouch_queue_wait_seconds",
             "From a prediction's create to its first start.",
@@ -75,6 +81,8 @@ class Meters:
             elif it.completed_at is not None:
                 took_s = max(0.0, it.completed_at - it.created_at)
                 self._predictions.labels(it.status.value).observe(took_s)
+                if it.failure is not None:
+                    self._failures.labels(it.failure.kind.value).inc()
 
     def figures(self) -> str:
         """Everything measured so far, for the roster."""

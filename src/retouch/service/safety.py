@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from retouch.domain.errors import Blocked
+from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Picture
 from retouch.ports import PictureCheck, PromptCheck
 
@@ -37,21 +38,21 @@ class Safety:
         """Raises Blocked, naming what was found."""
         found = self._prompts and self._prompts.judge(prompt, tolerance)
         if found:
-            raise Blocked(f"{Blocked.REQUEST} Found: {found}.")
+            raise Blocked(FailureKind.BLOCKED_REQUEST, found)
 
     async def check_inputs(self, pictures: Sequence[Picture], tolerance: int) -> None:
         """Raises Blocked, naming what was found, and EngineFailed when the check fails."""
-        await self._judge(Blocked.REQUEST, pictures, tolerance)
+        await self._judge(FailureKind.BLOCKED_REQUEST, pictures, tolerance)
 
     async def check_results(self, pictures: Sequence[Picture], tolerance: int) -> bool:
         """Whether the pictures were judged. Raises Blocked and EngineFailed, as `check_inputs`."""
-        return await self._judge(Blocked.RESULT, pictures, tolerance)
+        return await self._judge(FailureKind.BLOCKED_RESULT, pictures, tolerance)
 
-    async def _judge(self, refusal: str, pictures: Sequence[Picture], tolerance: int) -> bool:
+    async def _judge(self, kind: FailureKind, pictures: Sequence[Picture], tolerance: int) -> bool:
         if self._pictures is None or tolerance >= UNJUDGED:
             return False
         for picture in pictures:
             found = await asyncio.to_thread(self._pictures.judge, picture, tolerance)
             if found:
-                raise Blocked(f"{refusal} Found: {found}.")
+                raise Blocked(kind, found)
         return True

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from retouch.domain.edit import BlobImage, Edit, ImageSource
+from retouch.domain.failure import Failure
 from retouch.domain.prediction import (
     ARRIVES,
     ATTEMPTS,
@@ -97,9 +98,9 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
             )
         case Requeue(reason):
             prediction = replace(prediction, crashes=prediction.crashes + (reason == "crashed"))
-            error = _given_up(prediction, reason)
-            if error is not None:
-                return moved(prediction, Fail(error), now)
+            failure = _given_up(prediction, reason)
+            if failure is not None:
+                return moved(prediction, Fail(failure), now)
             return replace(
                 prediction,
                 status=Status.QUEUED,
@@ -112,13 +113,13 @@ def moved(prediction: Prediction, move: Move, now: float) -> Prediction:
     match move:
         case Succeed(outputs, metrics, logs):
             return replace(over, outputs=outputs, metrics=metrics, logs=logs)
-        case Fail(error, metrics, logs):
-            return replace(over, error=error, metrics=metrics, logs=logs)
+        case Fail(failure, metrics, logs):
+            return replace(over, failure=failure, metrics=metrics, logs=logs)
         case Cancel():
             return over
 
 
-def _given_up(prediction: Prediction, reason: Literal["interrupted"] | Loss) -> str | None:
+def _given_up(prediction: Prediction, reason: Literal["interrupted"] | Loss) -> Failure | None:
     """Why a prediction that lost its worker is not tried again, if it is not."""
     if reason == "interrupted":
         return None
@@ -146,7 +147,7 @@ def erased(prediction: Prediction, kept: Kept) -> Prediction:
                 edit=Edit(prompt=""),
                 outputs=(),
                 logs="",
-                error=None,
+                failure=None,
                 metrics={},
                 webhook=None,
                 progress=None,

@@ -28,6 +28,7 @@ from retouch.domain.edit import (
     Size,
     UrlImage,
 )
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.grant import Grant
 from retouch.domain.prediction import Event, Kept, Output, Prediction, Progress, Status, Webhook
 from retouch.ports import Delivery, DeliveryState, File, Key
@@ -133,7 +134,7 @@ def edit_from_json(text: str) -> Edit:
 def prediction_values(
     prediction: Prediction, fingerprint: str | None, once: str | None = None
 ) -> Values:
-    """The columns of a new prediction, all but `seq` and `tag`."""
+    """The columns of a new prediction, all but `seq` and `tag`; it has not failed."""
     progress = prediction.progress
     return {
         "id": prediction.id,
@@ -155,7 +156,6 @@ def prediction_values(
         "previews": (progress and progress.previews) or None,
         "logs": text(prediction.logs),
         "outputs": to_json(prediction.outputs),
-        "error": prediction.error and text(prediction.error),
         "metrics": to_json(prediction.metrics),
         "started_at": prediction.started_at,
         "completed_at": prediction.completed_at,
@@ -194,7 +194,7 @@ def _read(row: AnyRow) -> Prediction:
         progress=_progress(it),
         logs=it["logs"],
         outputs=_decode_outputs(it["outputs"]),
-        error=it["error"],
+        failure=_failure(it),
         metrics=_decode_metrics(it["metrics"]),
         started_at=it["started_at"],
         completed_at=it["completed_at"],
@@ -209,6 +209,21 @@ def _read(row: AnyRow) -> Prediction:
 
 
 _remembered = lru_cache(maxsize=1024)(_read)
+
+
+def failure_values(failure: Failure | None) -> Values:
+    """The columns of why a prediction failed, if it did."""
+    return {
+        "failure": failure and failure.kind.value,
+        "error": failure and text(failure.error),
+        "failed_picture": failure and failure.picture,
+    }
+
+
+def _failure(it: Values) -> Failure | None:
+    if it["failure"] is None:
+        return None
+    return Failure(FailureKind(it["failure"]), it["error"], it["failed_picture"])
 
 
 def _progress(it: Values) -> Progress | None:
@@ -227,9 +242,9 @@ def _keep_s(it: Values) -> dict[Kept, float]:
 
 def left_values(prediction: Prediction) -> Values:
     """The columns that forgetting may change."""
-    names = ("input", "edit", "outputs", "logs", "error", "metrics", "webhook", "step", "steps")
+    names = ("input", "edit", "outputs", "logs", "metrics", "webhook", "step", "steps")
     values = prediction_values(prediction, None)
-    return {name: values[name] for name in names}
+    return {name: values[name] for name in names} | failure_values(prediction.failure)
 
 
 def event_values(prediction_id: str, name: str, at: float, data: Mapping[str, Any]) -> Values:

@@ -6,8 +6,9 @@ Everything written is fenced by (worker, attempt): a worker that lost its lease 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -16,6 +17,7 @@ import structlog
 
 from retouch.domain.edit import BlobImage, Edit, ImageSource, MaskImage, UrlImage
 from retouch.domain.errors import BadInput, Busy, RetouchError
+from retouch.domain.failure import MASK_PLACE, Failure, FailureKind
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import (
     Fail,
@@ -54,8 +56,12 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-STORAGE_UNAVAILABLE = "The finished picture could not be stored. Please try again."
-INTERNAL_ERROR = "The server failed while preparing this prediction. Please try again."
+STORAGE_UNAVAILABLE = Failure(
+    FailureKind.UNAVAILABLE, "The finished picture could not be stored. Please try again."
+)
+INTERNAL_ERROR = Failure(
+    FailureKind.INTERNAL, "The server failed while preparing this prediction. Please try again."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +236,7 @@ class Worker:
                 images[0] = held.masked.reference
         except RetouchError as error:
             self._waiting -= 1
-            await self._settle(held, Fail(str(error), logs=held.notes))
+            await self._settle(held, Fail(error.failure, logs=held.notes))
         except Exception:
             log.exception("prediction.prepare_failed", **held.facts)
             self._waiting -= 1
@@ -241,32 +247,30 @@ class Worker:
 
     async def _pictures(self, sources: Sequence[ImageSource]) -> list[Picture]:
         found, left = list[Picture](), self._options.max_pixels
-        for source in sources:
-            picture = await self._picture(source)
+        for place, source in enumerate(sources):
+            with _blaming(place):
+                picture = await self._decoder.decode(await self._bytes(source))
             left -= picture.width * picture.height
             if left < 0:
                 most = f"{self._options.max_pixels / 1e6:g} megapixels"
-                raise BadInput(f"The input images have more than the {most} allowed together.")
+                words = f"The input images have more than the {most} allowed together."
+                raise BadInput(FailureKind.TOO_MANY_PIXELS, words)
             found.append(picture)
         return found
 
-    async def _picture(self, source: ImageSource) -> Picture:
-        return await self._decoder.decode(await self._bytes(source))
-
     async def _masked(self, edit: Edit, mask: MaskImage, images: Sequence[Picture]) -> Masked:
-        if not images:
-            raise BadInput(f"{BadInput.MASK} has no input image that it is of.")
-        try:
-            data = await self._bytes(mask.image)
-        except BadInput as error:
-            raise error.of_mask() from None
-        decoded = await self._decoder.decode_mask(data, mask.marks)
-        return await asyncio.to_thread(Masked.of, images[0], decoded, edit)
+        with _blaming(MASK_PLACE):
+            if not images:
+                words = "The mask has no input image that it is of."
+                raise BadInput(FailureKind.UNREADABLE, words)
+            data = await self._bytes(mask.image, "mask")
+            decoded = await self._decoder.decode_mask(data, mask.marks)
+            return await asyncio.to_thread(Masked.of, images[0], decoded, edit)
 
-    async def _bytes(self, source: ImageSource) -> bytes:
+    async def _bytes(self, source: ImageSource, what: str = "image") -> bytes:
         match source:
             case UrlImage(url):
-                return await self._fetcher.fetch(url)
+                return await self._fetcher.fetch(url, what)
             case BlobImage(key):
                 return await self._patiently(partial(self._blobs.open, key))
             case _:
@@ -313,9 +317,9 @@ class Worker:
                 held = self._running[id]
                 storing = self._store_preview(held, picture, held.previewing)
                 held.previewing = tasks.create_task(storing)
-            case Broken(id, error, logs):
+            case Broken(id, failure, logs):
                 held = self._running.pop(id)
-                tasks.create_task(self._settle(held, Fail(error, logs=held.logs(logs))))
+                tasks.create_task(self._settle(held, Fail(failure, logs=held.logs(logs))))
 
     # -- finishing --------------------------------------------------------------------------------
 
@@ -329,7 +333,7 @@ class Worker:
         try:
             is_judged = await self._safety.check_results(pictures, tolerance)
         except RetouchError as error:
-            await self._settle(held, Fail(str(error), done.metrics, logs))
+            await self._settle(held, Fail(error.failure, done.metrics, logs))
             return
         outputs = []
         for n, picture in enumerate(pictures):
@@ -394,7 +398,7 @@ class Worker:
                 continue
             name = type(move).__name__.lower()
             log.info("prediction.moved", move=name, won=moved is not None, **held.facts)
-            held.trace.end(name, move.error if isinstance(move, Fail) else "")
+            held.trace.end(name, move.failure.error if isinstance(move, Fail) else "")
             self._forget(held)
 
     # -- beating and draining ---------------------------------------------------------------------
@@ -456,6 +460,16 @@ class Worker:
             await asyncio.wait_for(event.wait(), timeout_s)
         except TimeoutError:
             return
+
+
+@contextmanager
+def _blaming(picture: int) -> Iterator[None]:
+    """Say of bad input which picture it is."""
+    try:
+        yield
+    except BadInput as error:
+        error.picture = picture
+        raise
 
 
 async def _encoded(picture: Picture, edit: Edit) -> bytes:

@@ -27,6 +27,7 @@ from retouch.domain.edit import (
     UrlImage,
 )
 from retouch.domain.errors import RetouchError, Violation
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import Output, Prediction, Progress, Status, Webhook
 from retouch.net.sealing import WebhookSigner
 from retouch.ports import Cursor, File
@@ -159,6 +160,9 @@ def view_of(given: dict[str, Any], dialect: Dialect) -> View:
     position = given.pop("position", None)
     if "status" in given:
         given["status"] = Status(given["status"])
+    if "failure" in given:
+        failure = given["failure"]
+        given["failure"] = Failure(**{**failure, "kind": FailureKind(failure["kind"])})
     if "progress" in given:
         given["progress"] = Progress(*given["progress"])
     if urls:

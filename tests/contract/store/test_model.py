@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from retouch.domain.edit import Edit
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import (
     FINAL,
     Cancel,
@@ -44,7 +45,7 @@ LOSSES = st.sampled_from(["abandoned", "crashed", "restarted"])
 MOVES = st.sampled_from(
     [
         Succeed((), {"t": 1.0}, "log"),
-        Fail("no"),
+        Fail(Failure(FailureKind.INTERNAL, "no")),
         Cancel("ada"),
         Requeue("interrupted"),
         Requeue("abandoned"),

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import (
     MAX_ATTEMPTS,
     MAX_CRASHES,
@@ -22,6 +23,8 @@ from retouch.domain.prediction import (
 )
 
 OUTPUT = Output("a/1/0.png", "image/png", 1024, 768, 99)
+FAILURE = Failure(FailureKind.TOO_MANY_PIXELS, "too large", 2)
+FAILURE = Failure(FailureKind.TOO_MANY_PIXELS, "too large", 2)
 DONE = Succeed((OUTPUT,), {"predict_time": 1.5}, "two lines\n")
 
 
@@ -64,7 +67,9 @@ async def test_failure_stores_a_sentence_whatever_bytes_are_in_it(lab):
     await lab.add("a")
     await lab.store.claim("w", limit=1, lease_s=60)
 
-    failed = await lab.store.advance("a", Fail("nul \0 and \ud800", logs="\0"))
+    failed = await lab.store.advance(
+        "a", Fail(Failure(FailureKind.UNFETCHED, "nul \0 and \ud800", 1), logs="\0")
+    )
 
     assert failed is not None
     assert failed.status is Status.FAILED
@@ -78,11 +83,11 @@ async def test_a_queued_prediction_can_fail_and_be_canceled(lab):
     await lab.add("a")
     await lab.add("b")
 
-    failed = await lab.store.advance("a", Fail("too old"))
+    failed = await lab.store.advance("a", Fail(FAILURE))
     canceled = await lab.store.advance("b", Cancel("deadline"))
 
     assert failed is not None
-    assert failed.error == "too old"
+    assert failed.failure == FAILURE
     assert canceled is not None
     assert canceled.status is Status.CANCELED
     assert (await lab.store.events("b"))[-1].data == {"by": "deadline"}
@@ -93,7 +98,7 @@ async def test_no_move_leaves_a_final_state(lab):
     await lab.add("a")
     await lab.store.claim("w", limit=1, lease_s=60)
     final = await lab.store.advance("a", DONE, fence=Fence("w", 1))
-    moves = (DONE, Fail("no"), Cancel("ada"), Requeue("abandoned"), Requeue("interrupted"))
+    moves = (DONE, Fail(FAILURE), Cancel("ada"), Requeue("abandoned"), Requeue("interrupted"))
 
     after = [await lab.store.advance("a", move) for move in moves]
 
@@ -169,11 +174,11 @@ async def test_the_third_lost_worker_fails_the_prediction(lab):
     assert [p.status for p in moved] == ["queued", "queued", "failed"]
     last = await lab.store.get("a")
     assert last == moved[-1]
-    assert (last.error, last.attempt) == (WORKER_LOST, MAX_ATTEMPTS)
+    assert (last.failure, last.attempt) == (WORKER_LOST, MAX_ATTEMPTS)
     assert last.completed_at is not None
     retried = ["started", "requeued"] * (MAX_ATTEMPTS - 1)
     assert await names(lab.store, "a") == ["created", *retried, "started", "failed"]
-    assert (await lab.store.events("a"))[-1].data == {"error": WORKER_LOST}
+    assert (await lab.store.events("a"))[-1].data == {"error": WORKER_LOST.error}
 
 
 async def test_giving_up_by_hand_counts_like_a_death(lab):
@@ -184,7 +189,7 @@ async def test_giving_up_by_hand_counts_like_a_death(lab):
         last = await lab.store.advance("a", Requeue("abandoned"), fence=Fence("w", attempt))
 
     assert last is not None
-    assert (last.status, last.error) == (Status.FAILED, WORKER_LOST)
+    assert (last.status, last.failure) == (Status.FAILED, WORKER_LOST)
 
 
 async def test_the_second_crash_fails_the_prediction(lab):
@@ -198,7 +203,7 @@ async def test_the_second_crash_fails_the_prediction(lab):
     assert [(p.status, p.crashes) for p in moved] == [("queued", 1), ("failed", 2)]
     last = await lab.store.get("a")
     assert last == moved[-1]
-    assert (last.error, last.attempt) == (WORKER_CRASHED, MAX_CRASHES)
+    assert (last.failure, last.attempt) == (WORKER_CRASHED, MAX_CRASHES)
     steps = ["created", "started", "requeued", "started", "failed"]
     assert await names(lab.store, "a") == steps
     assert (await lab.store.events("a"))[2].data == {"reason": "crashed"}
@@ -211,7 +216,7 @@ async def test_crashes_and_other_losses_share_the_attempts(lab):
         await lab.store.claim("w", limit=1, lease_s=60)
         (last,) = await lab.store.release("w", loss=loss)
 
-    assert (last.status, last.error, last.crashes) == (Status.FAILED, WORKER_LOST, 1)
+    assert (last.status, last.failure, last.crashes) == (Status.FAILED, WORKER_LOST, 1)
 
 
 async def test_a_server_may_be_killed_often_before_a_prediction_is_given_up(lab):
@@ -223,7 +228,7 @@ async def test_a_server_may_be_killed_often_before_a_prediction_is_given_up(lab)
         moved += await lab.store.release("w", loss="restarted")
 
     assert [p.status for p in moved] == ["queued"] * (MAX_RESTARTS - 1) + ["failed"]
-    assert (moved[-1].error, moved[-1].crashes) == (WORKER_LOST, 0)
+    assert (moved[-1].failure, moved[-1].crashes) == (WORKER_LOST, 0)
 
 
 async def test_a_lapsed_lease_is_no_crash(lab):
@@ -354,7 +359,7 @@ async def test_previews_are_dropped_once_and_only_of_what_is_over(lab):
     shown, fence = Progress(1, 2, previews=1), Fence("w", 1)
     await lab.store.beat("w", {"running": (1, shown), "over": (1, shown)}, lease_s=60)
     for id in ("plain", "over"):
-        await lab.store.advance(id, Fail("no"), fence=fence)
+        await lab.store.advance(id, Fail(FAILURE), fence=fence)
 
     too_early = await lab.store.drop_previews(ended_for_s=60, limit=9)
     dropped = await lab.store.drop_previews(ended_for_s=0, limit=9)
@@ -370,7 +375,7 @@ async def test_a_beat_tells_canceled_from_lost(lab):
         await lab.add(id)
     await lab.store.claim("w", limit=4, lease_s=60)
     await lab.store.advance("canceled", Cancel("ada"))
-    await lab.store.advance("over", Fail("deadline"))
+    await lab.store.advance("over", Fail(FAILURE))
     await lab.store.advance("taken", Requeue("abandoned"))
     held = dict.fromkeys(("kept", "canceled", "taken", "over", "unknown"), (1, None))
 

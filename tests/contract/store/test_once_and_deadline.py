@@ -108,7 +108,7 @@ async def test_what_nobody_started_in_time_fails(lab):
 
     (moved,) = await lab.store.expire()
 
-    assert (moved.id, moved.status, moved.error) == ("a", Status.FAILED, NOT_STARTED)
+    assert (moved.id, moved.status, moved.failure) == ("a", Status.FAILED, NOT_STARTED)
     assert await lab.store.get("a") == moved
     assert await names(lab.store, "a") == ["created", "failed"]
     assert await lab.store.expire() == []

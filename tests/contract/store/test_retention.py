@@ -3,6 +3,7 @@
 import pytest
 
 from retouch.domain.edit import BlobImage, Edit, MaskImage, UrlImage
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import Cancel, Fail, Fence, Kept, Output, Status, Succeed, Webhook
 from retouch.ports import Filter
 
@@ -42,7 +43,7 @@ async def test_what_is_over_is_outdated_once_its_time_has_passed(lab, kept):
 
 async def test_only_what_has_outputs_has_outputs_to_forget(lab):
     await lab.add("a")
-    await lab.store.advance("a", Fail("no"))
+    await lab.store.advance("a", Fail(Failure(FailureKind.INTERNAL, "no")))
 
     assert await lab.store.outdated(Kept.OUTPUTS, keep_s=0.0, now=FOREVER, limit=9) == []
     assert len(await lab.store.outdated(Kept.RECORD, keep_s=0.0, now=FOREVER, limit=9)) == 1

@@ -17,7 +17,18 @@ from sqlalchemy.sql import visitors
 
 from retouch.domain.edit import Edit, UrlImage
 from retouch.domain.errors import Busy
-from retouch.domain.prediction import Cancel, Kept, Output, Prediction, Requeue, Status
+from retouch.domain.failure import MASK_PLACE, Failure, FailureKind
+from retouch.domain.prediction import (
+    NOT_STARTED,
+    WORKER_CRASHED,
+    WORKER_LOST,
+    Cancel,
+    Kept,
+    Output,
+    Prediction,
+    Requeue,
+    Status,
+)
 from retouch.ports import Cursor, Filter
 from retouch.store import SqlStore, migrate, rows
 from retouch.store.database import UnusableDatabase, is_outage, open_database, parse_url
@@ -267,6 +278,69 @@ async def test_no_hot_query_reads_the_whole_table(database_url, name):
 
 
 # -- rows of another version ---------------------------------------------------------------------
+
+SENTENCES = {
+    "The prompt or an input picture was refused by a safety check. Found: nudity.": (
+        FailureKind.BLOCKED_REQUEST,
+        None,
+    ),
+    "The result was refused by a safety check. Found: nudity.": (FailureKind.BLOCKED_RESULT, None),
+    "The image URL https://h/a could not be fetched: it is late.": (FailureKind.UNFETCHED, None),
+    "The mask URL's host is not reachable from here: it is private.": (
+        FailureKind.UNFETCHED,
+        MASK_PLACE,
+    ),
+    "The input image could not be decoded: it is damaged.": (FailureKind.UNREADABLE, None),
+    "The input image is 60 MB, more than the 50 MB allowed.": (FailureKind.TOO_MANY_BYTES, None),
+    "The mask is 1 MB, more than the 1 MB allowed.": (FailureKind.TOO_MANY_BYTES, MASK_PLACE),
+    "The input image is 9x9 pixels, more than the 8 allowed on a side.": (
+        FailureKind.TOO_MANY_PIXELS,
+        None,
+    ),
+    "The input images have more than the 9 megapixels allowed together.": (
+        FailureKind.TOO_MANY_PIXELS,
+        None,
+    ),
+    "The mask is 9x9 pixels, more than the 1 megapixels allowed.": (
+        FailureKind.TOO_MANY_PIXELS,
+        MASK_PLACE,
+    ),
+    "The mask has no white pixel: nothing would change.": (FailureKind.UNREADABLE, MASK_PLACE),
+    "The picture does not fit into the device's memory.": (FailureKind.OUT_OF_MEMORY, None),
+    "The model failed: it broke.": (FailureKind.ENGINE, None),
+    NOT_STARTED.error: (FailureKind.NOT_STARTED, None),
+    WORKER_LOST.error: (FailureKind.WORKER_LOST, None),
+    WORKER_CRASHED.error: (FailureKind.WORKER_CRASHED, None),
+    "The finished picture could not be stored. Please try again.": (FailureKind.UNAVAILABLE, None),
+    "Something else": (FailureKind.INTERNAL, None),
+}
+
+
+@on_sql
+async def test_failures_of_before_they_had_a_kind_get_theirs(database_url, lab):
+    names = dict(enumerate(SENTENCES))
+    for number in names:
+        await lab.add(str(number))
+    await lab.add("fine")
+
+    def age(connection):
+        for column in ("failure", "failed_picture"):
+            connection.exec_driver_sql(f"ALTER TABLE predictions DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0013'")
+        failing = sa.text("UPDATE predictions SET status='failed', error=:error WHERE id=:id")
+        connection.execute(
+            failing, [{"id": str(it), "error": error} for it, error in names.items()]
+        )
+
+    await with_connection(database_url, age)
+
+    await migrate(database_url)
+
+    found = {error: (await lab.store.get(str(it))).failure for it, error in names.items()}
+    assert found == {
+        error: Failure(kind, error, picture) for error, (kind, picture) in SENTENCES.items()
+    }
+    assert (await lab.store.get("fine")).failure is None
 
 
 def test_the_stored_edit_mirrors_the_edit():

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import (
     FINAL,
     MAX_ATTEMPTS,
@@ -57,7 +58,10 @@ def test_a_webhooks_secret_is_not_printed():
     assert "hunter2" not in repr(OWN)
 
 
-@pytest.mark.parametrize(("move", "state"), [(Fail("no"), "failed"), (Cancel("ada"), "canceled")])
+@pytest.mark.parametrize(
+    ("move", "state"),
+    [(Fail(Failure(FailureKind.INTERNAL, "no")), "failed"), (Cancel("ada"), "canceled")],
+)
 async def test_the_move_that_ends_it_records_one_delivery(lab, move, state):
     await lab.add("a", webhook=ENDS)
 

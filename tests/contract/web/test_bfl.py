@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from retouch.domain.errors import Busy
+from retouch.domain.failure import Failure, FailureKind
 
 CREATE = "/v1/flux-kontext-pro"
 PROMPT = {"prompt": "make it blue"}
@@ -144,7 +145,7 @@ async def test_a_poll_the_database_cannot_answer_says_pending(
 
 async def test_a_failure_is_told(front: Any) -> None:
     made = await submitted(front)
-    await front.finish_one(error="The image cannot be read.")
+    await front.finish_one(failure=Failure(FailureKind.UNREADABLE, "The image cannot be read."))
 
     answer = (await front.client.get(made["polling_url"])).json()
 

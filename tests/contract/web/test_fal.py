@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.protocols.fal.fields import MODELS
 
 EDIT = "/fal-ai/flux-pro/kontext"
@@ -128,7 +129,7 @@ async def test_the_host_of_runs_runs(front: Any) -> None:
     async with front.caller(base_url="https://fal.run") as client:
         running = asyncio.create_task(client.post(EDIT, json=BODY))
         await front.store.changed(5)
-        await front.finish_one(error="The model could not finish.")
+        await front.finish_one(failure=Failure(FailureKind.ENGINE, "The model could not finish."))
         answer = await running
 
     assert answer.status_code == 500
@@ -236,7 +237,11 @@ async def test_cancelling_before_during_and_after(front: Any) -> None:
 
 async def test_a_failure_is_completed_and_its_result_an_error(front: Any) -> None:
     said = await submitted(front)
-    await front.finish_one(error=f"The image URL {URL} could not be fetched: it is gone.")
+    await front.finish_one(
+        failure=Failure(
+            FailureKind.UNFETCHED, f"The image URL {URL} could not be fetched: it is gone."
+        )
+    )
     status = await front.client.get(said["status_url"])
     result = await front.client.get(said["response_url"])
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.protocols import pictures
 
 
@@ -33,7 +34,11 @@ async def test_a_failure_that_was_deleted_is_no_failure_of_ours(front: Any) -> N
     given = {"prompt": "make it blue", "image": "https://pictures.example/cat.png"}
     created = await front.client.post("/api/v3/wavespeed-ai/flux-kontext-pro", json=given)
     id = created.json()["data"]["id"]
-    await front.finish_one(error="The image URL could not be fetched: the server answered 404.")
+    await front.finish_one(
+        failure=Failure(
+            FailureKind.UNFETCHED, "The image URL could not be fetched: the server answered 404."
+        )
+    )
 
     await front.client.delete(f"/api/v3/predictions/{id}")
     answer = await front.client.get(f"/queue/fal-ai/flux-pro/kontext/requests/{id}")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from retouch.domain.failure import MASK_PLACE, Failure, FailureKind
 from retouch.domain.prediction import Status
 
 EDITS, GENERATIONS = "/v1/images/edits", "/v1/images/generations"
@@ -104,7 +105,9 @@ async def test_an_upload_is_an_input_by_its_id(front: Any) -> None:
 
 async def test_a_failure_is_told_and_not_to_be_repeated(front: Any) -> None:
     waiting = await held(front)
-    await front.finish_one(error="The input image could not be decoded.")
+    await front.finish_one(
+        failure=Failure(FailureKind.UNREADABLE, "The input image could not be decoded.")
+    )
     answer = await waiting
 
     assert answer.status_code == 400
@@ -143,7 +146,7 @@ async def test_a_mask_over_the_limit_is_refused(new_front: Any) -> None:
 async def test_a_fault_of_the_mask_is_told_by_its_name(front: Any) -> None:
     waiting = await held(front, data=FIELDS, files={**PICTURE, "mask": ("m.png", PNG)})
     words = "The mask is 8x4 pixels, but the first image is 8x8: they must have the same size."
-    await front.finish_one(error=words)
+    await front.finish_one(failure=Failure(FailureKind.UNREADABLE, words, MASK_PLACE))
     answer = await waiting
 
     error = {"message": words, "type": "image_generation_user_error", "param": "mask"}
@@ -391,7 +394,9 @@ async def test_a_stream_without_previews_is_the_picture_alone(front: Any) -> Non
 
 async def test_a_failure_ends_a_stream_with_an_error(front: Any) -> None:
     waiting = await held(front, GENERATIONS, json={"prompt": "x", "stream": True})
-    await front.finish_one(error="The result was refused by a safety check.")
+    await front.finish_one(
+        failure=Failure(FailureKind.BLOCKED_RESULT, "The result was refused by a safety check.")
+    )
 
     answer = await waiting
     (event,) = events_of(answer)

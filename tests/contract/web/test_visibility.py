@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.ids import as_uuid
 
 CAT = "https://pictures.example/cat.png"
@@ -94,7 +95,7 @@ async def test_each_protocol_follows_what_any_other_made(front: Any, through: st
 async def test_each_protocol_tells_why_any_others_failed(front: Any, through: str) -> None:
     why = "The input image could not be decoded"
     id = await made(front, through)
-    await front.finish_one(error=why)
+    await front.finish_one(failure=Failure(FailureKind.UNREADABLE, why))
 
     for protocol, path in READS.items():
         answer = await front.client.get(path(id))
@@ -155,7 +156,7 @@ async def test_what_was_deleted_is_gone_in_every_language(front: Any) -> None:
 
 async def test_a_failure_that_was_deleted_is_gone_where_only_its_reason_could_be_said(front: Any):
     id = await made(front, "fal")
-    await front.finish_one(error="The model failed.")
+    await front.finish_one(failure=Failure(FailureKind.ENGINE, "The model failed."))
     await front.client.delete(f"/api/v3/predictions/{id}")
 
     said = {name: await front.client.get(path(id)) for name, path in READS.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from retouch.domain.errors import Busy
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import Cancel
 from retouch.protocols import wavespeed
 
@@ -113,7 +114,7 @@ async def test_sync_mode_answers_a_failure_with_200(front: Any) -> None:
     body = BODY | {"enable_sync_mode": True}
     waiting = asyncio.create_task(front.client.post(SUBMIT, json=body))
     await front.store.changed(5)
-    await front.finish_one(error="The picture cannot be read.")
+    await front.finish_one(failure=Failure(FailureKind.INTERNAL, "The picture cannot be read."))
     answer = await waiting
 
     data = answer.json()["data"]

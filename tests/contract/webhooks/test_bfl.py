@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
+
 SUBMIT = "/v1/flux-kontext-pro"
 SECRET = "a secret of the caller's"  # noqa: S105  made up
 
@@ -55,7 +57,9 @@ async def test_without_a_secret_there_is_no_signature(front: Any, receiver: Any,
 
 async def test_a_failure_is_told_in_words(front: Any, receiver: Any, sent: Any) -> None:
     await submit(front, receiver)
-    await front.finish_one(error="The input image could not be decoded")
+    await front.finish_one(
+        failure=Failure(FailureKind.UNREADABLE, "The input image could not be decoded")
+    )
     await sent()
 
     said = json.loads(receiver.arrivals[0].body)

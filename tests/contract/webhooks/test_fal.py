@@ -10,6 +10,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from retouch.domain.failure import Failure, FailureKind
+
 PRO = "fal-ai/flux-pro/kontext"
 BODY = {"prompt": "make it blue", "image_url": "https://pictures.example/cat.png"}
 MAX_AGE_S = 300
@@ -62,7 +64,9 @@ async def test_a_failure_is_told_as_its_result_tells_it(
     front: Any, receiver: Any, sent: Any
 ) -> None:
     made = await submit(front, receiver)
-    await front.finish_one(error="The input image could not be decoded")
+    await front.finish_one(
+        failure=Failure(FailureKind.UNREADABLE, "The input image could not be decoded")
+    )
     await sent()
 
     said = json.loads(receiver.arrivals[0].body)

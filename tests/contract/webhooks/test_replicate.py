@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
+from retouch.domain.failure import Failure, FailureKind
 from retouch.protocols.replicate.webhooks import signature
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -44,7 +45,7 @@ async def test_the_official_validator_takes_what_was_sent(
 
 async def test_the_rule_of_standard_webhooks_holds(front: Any, receiver: Any, sent: Any) -> None:
     await create(front, receiver)
-    await front.finish_one(error="no")
+    await front.finish_one(failure=Failure(FailureKind.INTERNAL, "no"))
     await sent()
 
     key = (await front.client.get("/v1/webhooks/default/secret")).json()["key"]

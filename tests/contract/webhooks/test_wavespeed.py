@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from retouch.domain.failure import Failure, FailureKind
+
 SUBMIT = "/api/v3/wavespeed-ai/flux-kontext-pro"
 BODY = {"prompt": "make it blue", "image": "https://pictures.example/cat.png"}
 SECRET = "/api/v3/webhook/secret"  # noqa: S105  an address
@@ -49,22 +51,22 @@ async def test_the_documented_recipe_verifies_what_was_sent(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [("The model failed", 1405), ("The input image could not be decoded", 1402), ("", 1405)],
+    ("kind", "code"),
+    [(FailureKind.ENGINE, 1405), (FailureKind.UNREADABLE, 1402), (None, 1405)],
 )
 async def test_a_failure_and_a_cancel_are_told(
-    front: Any, receiver: Any, sent: Any, error: str, code: int
+    front: Any, receiver: Any, sent: Any, kind: FailureKind | None, code: int
 ) -> None:
     made = await submit(front, f"webhook={receiver.url()}")
-    if error:
-        await front.finish_one(error=error)
+    if kind:
+        await front.finish_one(failure=Failure(kind, "It failed"))
     else:
         await front.client.post(f"/v1/predictions/{made['id']}/cancel")
     await sent()
 
     said = json.loads(receiver.arrivals[0].body)
     assert (said["status"], said["code"]) == ("failed", code)
-    assert said["error"] == error or "canceled" in said["error"]
+    assert said["error"] == ("It failed" if kind else "The task was canceled.")
 
 
 async def test_a_task_that_is_deleted_tells_nothing_any_more(

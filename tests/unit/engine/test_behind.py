@@ -74,7 +74,9 @@ def test_a_decoding_that_fails_breaks_its_own_job():
 
     events = engine.step()
 
-    assert [(e.id, e.error) for e in events if isinstance(e, Broken)] == [("short", "out of ink")]
+    assert [(e.id, e.failure.error) for e in events if isinstance(e, Broken)] == [
+        ("short", "out of ink")
+    ]
     assert of(Stepped, events) == ["long"]
 
 

@@ -148,7 +148,7 @@ def test_a_job_that_breaks_does_not_break_its_neighbours(stage):
 
     broken = [event for event in events if isinstance(event, Broken)]
     assert [event.id for event in broken] == ["bad"]
-    assert stage in broken[0].error
+    assert stage in broken[0].failure.error
     assert pictures(events).keys() == {"before", "after"}
 
 
@@ -180,7 +180,7 @@ def test_an_edit_out_of_bounds_breaks_with_the_fields_name():
     (event,) = run(engine)
 
     assert isinstance(event, Broken)
-    assert event.error.startswith("steps:")
+    assert event.failure.error.startswith("steps:")
 
 
 def test_time_counts_from_the_opening_to_the_last_picture():
@@ -403,7 +403,7 @@ def test_what_fits_nowhere_fails_alone_says_what_would_help_and_returns_its_memo
 
     (broken,) = (event for event in events if isinstance(event, Broken))
     assert broken.id == "huge"
-    assert "A size below 16x704 would help" in broken.error
+    assert "A size below 16x704 would help" in broken.failure.error
     assert pictures(events).keys() == {"small"}
     assert allocator.taken == 0
 
@@ -436,7 +436,7 @@ def test_a_decoding_that_does_not_fit_fails_its_own_job():
 
     (broken,) = (event for event in run(engine) if isinstance(event, Broken))
 
-    assert "does not fit into the device's memory" in broken.error
+    assert "does not fit into the device's memory" in broken.failure.error
     assert allocator.taken == 0
 
 
@@ -459,7 +459,7 @@ def test_an_edit_that_can_never_fit_is_refused_before_anything_is_allocated():
     (broken,) = engine.step()
 
     assert isinstance(broken, Broken)
-    assert "it needs about 120 MB, 100 MB are to be had" in broken.error
+    assert "it needs about 120 MB, 100 MB are to be had" in broken.failure.error
     assert allocator.trims == 0
 
 

@@ -18,11 +18,13 @@ import pytest
 from PIL import Image
 
 from retouch.domain.errors import BadInput
+from retouch.domain.failure import FailureKind
 from retouch.images.decode import ImageLimits, decode_bytes
-from retouch.images.frame import FAILURE, MASK, PICTURE, REPLY
+from retouch.images.frame import FAILURES, MASK, PICTURE, REPLY
 from retouch.images.process import ProcessDecoder, read_reply
 
 NOT_OURS = "not a jpeg, png, gif or webp"
+UNREADABLE = FAILURES[FailureKind.UNREADABLE]
 SMALL = Image.linear_gradient("L").resize((16, 16))
 
 
@@ -278,8 +280,8 @@ async def test_a_child_that_hangs_is_ended() -> None:
         REPLY.pack(PICTURE, 0, 0, 0),
         REPLY.pack(PICTURE, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF),
         REPLY.pack(PICTURE, 20_000, 20_000, 1_200_000_000),
-        REPLY.pack(FAILURE, 0, 0, 1 << 62),
-        REPLY.pack(FAILURE, 0, 0, 9),
+        REPLY.pack(UNREADABLE, 0, 0, 1 << 62),
+        REPLY.pack(UNREADABLE, 0, 0, 9),
         REPLY.pack(b"?", 1, 1, 3) + bytes(3),
         REPLY.pack(b"?", 1, 1, 0),
         REPLY.pack(MASK, 2, 2, 12) + bytes(12),
@@ -293,7 +295,7 @@ def test_a_child_taken_over_is_not_believed(reply: bytes) -> None:
 
 def test_a_sentence_of_any_bytes_can_be_read() -> None:
     with pytest.raises(BadInput, match="The \ufffd"):
-        read_reply(io.BytesIO(REPLY.pack(FAILURE, 0, 0, 5) + b"The \xff"), 9)
+        read_reply(io.BytesIO(REPLY.pack(UNREADABLE, 0, 0, 5) + b"The \xff"), 9)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rlimits are not Windows's")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from retouch.domain.edit import Edit
-from retouch.domain.prediction import Prediction, Status
+from retouch.domain.prediction import NOT_STARTED, WORKER_LOST, Prediction, Status
 from retouch.ports import Delivered, GiveUp, Postpone, Retry
 from retouch.service.meters import Meters, WebMeters
 
@@ -37,6 +37,18 @@ def test_moves_become_waits_durations_and_requeues() -> None:
     assert value(meters, "retouch_requeues_total") == 1
     assert value(meters, "retouch_prediction_seconds_count", outcome="succeeded") == 2
     assert value(meters, "retouch_prediction_seconds_sum", outcome="canceled") == 7.5
+
+
+def test_failures_are_counted_by_their_kind() -> None:
+    meters = Meters()
+    failed = replace(RUNNING, status=Status.FAILED, completed_at=107.5)
+
+    for failure in (WORKER_LOST, WORKER_LOST, NOT_STARTED):
+        meters.moved([replace(failed, failure=failure)])
+
+    kinds = ("worker_lost", "not_started")
+    assert [value(meters, "retouch_failures_total", kind=it) for it in kinds] == [2, 1]
+    assert value(meters, "retouch_prediction_seconds_count", outcome="failed") == 3
 
 
 def test_clocks_that_disagree_make_no_negative_time() -> None:

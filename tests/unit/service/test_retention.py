@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from retouch.domain.errors import NotFound
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.grant import Grant
 from retouch.domain.prediction import Kept, Status
 from retouch.service.eraser import Eraser
@@ -71,7 +72,7 @@ async def test_a_keys_own_times_hold_for_what_it_made(front: Any) -> None:
 async def test_more_than_a_batch_goes_in_one_sweep(front: Any) -> None:
     for _ in range(230):
         await front.client.post(CREATE, json={"input": {"prompt": "x"}})
-        await front.finish_one(error="no")
+        await front.finish_one(failure=Failure(FailureKind.INTERNAL, "no"))
     front.clock.advance(30 * DAY_S)
 
     await front.janitor.sweep()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from retouch.domain.edit import BlobImage, Edit, OutputFormat, UrlImage
+from retouch.domain.failure import Failure, FailureKind
 from retouch.domain.prediction import Status
 from retouch.images.encode import encode
 from retouch.images.process import ProcessDecoder
@@ -42,7 +43,7 @@ async def test_pictures_that_are_too_much_together_fail_before_the_rest_is_decod
     store, opened = MemoryStore(), list[str]()
 
     class Counting(Edges):
-        async def fetch(self, url: str) -> bytes:
+        async def fetch(self, url: str, what: str = "image") -> bytes:
             opened.append(url)
             return b"picture"
 
@@ -104,24 +105,32 @@ async def test_a_decoder_that_somebody_kills_costs_no_prediction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "error"),
+    ("source", "failure"),
     [
         (
             UrlImage("http://h/bad.png"),
-            "The image URL could not be fetched: the server answered 404.",
+            Failure(
+                FailureKind.UNFETCHED,
+                "The image URL could not be fetched: the server answered 404.",
+                1,
+            ),
         ),
-        (BlobImage("broken"), "The input image could not be decoded."),
-        (BlobImage("gone"), "blob 'gone' not found"),
+        (
+            BlobImage("broken"),
+            Failure(FailureKind.UNREADABLE, "The input image could not be decoded.", 1),
+        ),
+        (BlobImage("gone"), Failure(FailureKind.INTERNAL, "blob 'gone' not found")),
     ],
 )
 async def test_an_unusable_picture_fails_its_prediction_with_a_sentence(
-    source: UrlImage | BlobImage, error: str
+    source: UrlImage | BlobImage, failure: Failure
 ) -> None:
     store, blobs = MemoryStore(), DictBlobs()
     blobs.kept["broken"] = b"?"
-    await store.add(prediction(edit=Edit(prompt="x", images=(source,), seed=1)))
+    images = (UrlImage("http://h/good.png"), source)
+    await store.add(prediction(edit=Edit(prompt="x", images=images, seed=1)))
 
     async with working(store, blobs):
         done = await ended(store)
 
-    assert (done.status, done.error) == (Status.FAILED, error)
+    assert (done.status, done.failure) == (Status.FAILED, failure)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from retouch.domain.edit import BlobImage, Edit, ImageSource, MaskImage, UrlImage
-from retouch.domain.errors import BadInput
+from retouch.domain.failure import BAD_INPUT, MASK_PLACE
 from retouch.domain.picture import Mask, Picture
 from retouch.domain.prediction import Prediction
 from retouch.images.decode import decode_bytes, decode_mask
@@ -24,10 +24,7 @@ class Decoding(Edges):
         return decode_bytes(data)
 
     async def decode_mask(self, data: bytes, marks: str) -> Mask:
-        try:
-            return decode_mask(data, marks)  # type: ignore[arg-type]
-        except BadInput as error:
-            raise error.of_mask() from None
+        return decode_mask(data, marks)  # type: ignore[arg-type]
 
 
 def saved(image: Image.Image) -> bytes:
@@ -85,6 +82,8 @@ async def test_a_mask_that_is_unusable_fails_its_prediction(mask: ImageSource, e
     done = await made(DictBlobs(), mask)
 
     assert (done.error or "").startswith(error)
+    assert done.failure is not None
+    assert (done.failure.kind in BAD_INPUT, done.failure.picture) == (True, MASK_PLACE)
 
 
 async def test_a_mask_of_no_picture_fails_its_prediction() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from retouch.domain.edit import Edit
 from retouch.domain.errors import BadInput, Busy, NotFound
+from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Picture
 from retouch.domain.prediction import Prediction
 from retouch.engine.engine import StepEngine
@@ -52,14 +53,15 @@ class DictBlobs:
 class Edges:
     """A fetcher and a decoder that know one good picture."""
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, what: str = "image") -> bytes:
         if "bad" in url:
-            raise BadInput("The image URL could not be fetched: the server answered 404.")
+            words = f"The {what} URL could not be fetched: the server answered 404."
+            raise BadInput(FailureKind.UNFETCHED, words)
         return b"picture"
 
     async def decode(self, data: bytes) -> Picture:
         if data != b"picture":
-            raise BadInput("The input image could not be decoded.")
+            raise BadInput(FailureKind.UNREADABLE, "The input image could not be decoded.")
         return PIXEL
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retouch.domain.errors import Blocked
+from retouch.domain.failure import FailureKind
 from retouch.domain.prediction import Status
 from retouch.protocols.base import Model
 
@@ -71,7 +71,10 @@ STATUS_WORDS = {
     Status.FAILED: "Error",
     Status.CANCELED: "Error",
 }
-MODERATED_WORDS = {Blocked.REQUEST: "Request Moderated", Blocked.RESULT: "Content Moderated"}
+MODERATED_WORDS = {
+    FailureKind.BLOCKED_REQUEST: "Request Moderated",
+    FailureKind.BLOCKED_RESULT: "Content Moderated",
+}
 """What a failure is called when a safety check was its reason."""
 
 UNKNOWN = "Task not found"

@@ -59,11 +59,8 @@ def task_body(id: str, status: str = UNKNOWN) -> dict[str, Any]:
 
 
 def _word(it: Prediction) -> str:
-    if it.status is Status.FAILED:
-        for sentence, word in MODERATED_WORDS.items():
-            if (it.error or "").startswith(sentence):
-                return word
-    return STATUS_WORDS[it.status]
+    word = STATUS_WORDS[it.status]
+    return word if it.failure is None else MODERATED_WORDS.get(it.failure.kind, word)
 
 
 def _result(view: View) -> dict[str, Any]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from retouch.domain.errors import (
-    BadInput,
-    Blocked,
     Busy,
     Encoded,
     Forbidden,
@@ -20,8 +18,9 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
+from retouch.domain.failure import MASK_PLACE, FailureKind
 from retouch.domain.ids import as_uuid
-from retouch.domain.prediction import NOT_STARTED, Prediction, Status
+from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.fal.fields import MASK, PICTURES
 from retouch.protocols.schema import Fault
@@ -239,40 +238,29 @@ def _field_naming(fields: Mapping[str, Any], text: str) -> str:
 
 # -- failed predictions --------------------------------------------------------------------------
 
-FAILURES = (
-    (Blocked.REQUEST, "", "content_policy_violation"),
-    (Blocked.RESULT, "", "content_policy_violation"),
-    (NOT_STARTED, "", "request_timeout"),
-    ("The image URL", "", "file_download_error"),
-    ("The mask URL", "", "file_download_error"),
-    ("The input image", "pixels", "image_too_large"),
-    ("The input image", "allowed", "file_too_large"),
-    ("The input image", "", "image_load_error"),
-    ("The mask", "pixels, more", "image_too_large"),
-    ("The mask", "megapixels", "image_too_large"),
-    ("The mask", "allowed", "file_too_large"),
-    ("The mask", "", "image_load_error"),
-)
-"""How the sentence of a failure begins, a word it holds, and the error type: the first that fits.
-
-What fits none is the server's fault.
-"""
+FAILURES = {
+    FailureKind.BLOCKED_REQUEST: "content_policy_violation",
+    FailureKind.BLOCKED_RESULT: "content_policy_violation",
+    FailureKind.NOT_STARTED: "request_timeout",
+    FailureKind.UNFETCHED: "file_download_error",
+    FailureKind.UNREADABLE: "image_load_error",
+    FailureKind.TOO_MANY_BYTES: "file_too_large",
+    FailureKind.TOO_MANY_PIXELS: "image_too_large",
+}
+"""The error types of kinds of failure. Any other is the server's fault."""
 
 
-def failure_kind(it: Prediction) -> str:
+def failure_type(it: Prediction) -> str:
     """The error type of a prediction that failed or was cancelled."""
     if it.status is Status.CANCELED:
         return "client_cancelled"
-    error = it.error or ""
-    fitting = (
-        kind for begins, holds, kind in FAILURES if error.startswith(begins) and holds in error
-    )
-    return next(fitting, "internal_server_error")
+    kind = None if it.failure is None else FAILURES.get(it.failure.kind)
+    return kind or "internal_server_error"
 
 
 def failure(call: Call, it: Prediction) -> Answer:
     """The answer in place of a result, for a prediction that failed or was cancelled."""
-    kind = failure_kind(it)
+    kind = failure_type(it)
     if kind == "client_cancelled":
         return flat(call, 499, "The request was cancelled", kind, id=it.id)
     words = it.error or "The request failed"
@@ -281,13 +269,22 @@ def failure(call: Call, it: Prediction) -> Answer:
     if kind == "internal_server_error":
         return listed(call, 500, (Violation("", kind, words),), id=it.id)
     blocked = kind == "content_policy_violation"
-    where = "prompt" if blocked else _faulty_picture(it, words)
+    where = "prompt" if blocked else _faulty_picture(it)
     return listed(call, 422, (Violation(where, kind, words),), id=it.id)
 
 
-def _faulty_picture(it: Prediction, words: str) -> str:
-    """The field of the picture a failure speaks of; the sentence quotes its URL, if it has one."""
-    if words.startswith(BadInput.MASK):
+def _faulty_picture(it: Prediction) -> str:
+    """The field of the picture at fault; the first there is, while that is not known."""
+    place = None if it.failure is None else it.failure.picture
+    if place == MASK_PLACE:
         return MASK
-    quoted = words.removeprefix("The image URL ").partition(" ")[0].rstrip("…")
-    return _field_naming(it.input, quoted if quoted.startswith("http") else "\0")
+    names = [name for name in PICTURES if name in it.input and name != MASK]
+    places = [place for name in names for place in _places(name, it.input[name])]
+    if place is None or place >= len(places):
+        return names[0] if names else "image_url"
+    return places[place]
+
+
+def _places(name: str, value: Any) -> Sequence[str]:
+    """A field of one picture, or the items of one of several."""
+    return [f"{name}.{n}" for n in range(len(value))] if isinstance(value, list) else [name]

@@ -8,7 +8,7 @@ from typing import Any
 from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, ServerEvent, View
-from retouch.protocols.fal.errors import failure, failure_kind, flat, headers_of
+from retouch.protocols.fal.errors import failure, failure_type, flat, headers_of
 from retouch.protocols.fal.fields import PREFIX, STATUS_WORDS
 from retouch.protocols.fal.parse import model_of, wants_logs
 
@@ -48,9 +48,9 @@ def status_body(call: Call, view: View) -> dict[str, Any]:
     if it.status is Status.QUEUED:
         body["queue_position"] = view.position or 0
     elif it.status is Status.CANCELED:
-        body |= {"error": "The request was cancelled", "error_type": failure_kind(it)}
+        body |= {"error": "The request was cancelled", "error_type": failure_type(it)}
     elif it.status is Status.FAILED:
-        body |= {"error": it.error or "The request failed", "error_type": failure_kind(it)}
+        body |= {"error": it.error or "The request failed", "error_type": failure_type(it)}
     return body
 
 

@@ -7,8 +7,6 @@ wherever work was spent, or one failing edit would be made three times.
 from typing import NoReturn
 
 from retouch.domain.errors import (
-    BadInput,
-    Blocked,
     Busy,
     Encoded,
     Forbidden,
@@ -20,6 +18,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
+from retouch.domain.failure import BAD_INPUT, BLOCKED, MASK_PLACE, Failure
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.schema import Fault
@@ -127,17 +126,16 @@ def _wait(error: Busy | Throttled) -> dict[str, str]:
 
 def failed(it: Prediction) -> Answer:
     """The answer to a request whose prediction ended without a picture, or has not ended yet."""
-    error = it.error or ""
-    match it.status:
-        case Status.CANCELED:
+    match it.status, it.failure:
+        case Status.CANCELED, _:
             return problem(400, "The prediction was canceled.", USER, "canceled", headers=FINAL)
-        case Status.FAILED if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
+        case Status.FAILED, Failure(kind, error) if kind in BLOCKED:
             return problem(400, error, USER, "moderation_blocked", headers=FINAL)
-        case Status.FAILED if error.startswith(BadInput.BEGINNINGS):
-            param = "mask" if error.startswith(BadInput.MASK) else "image"
+        case Status.FAILED, Failure(kind, error, picture) if kind in BAD_INPUT:
+            param = "mask" if picture == MASK_PLACE else "image"
             return problem(400, error, USER, "invalid_image_file", param=param, headers=FINAL)
-        case Status.FAILED:
-            return problem(500, error, SERVER, headers=FINAL)
+        case Status.FAILED, _:
+            return problem(500, it.error or "", SERVER, headers=FINAL)
         case _:
             words = f"The edit has not ended in time; it goes on as prediction {it.id}."
             return problem(504, words, SERVER, "timeout", headers=FINAL)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from retouch.domain.errors import Blocked
+from retouch.domain.failure import BLOCKED
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Call, View
 from retouch.protocols.replicate.fields import HIDDEN, STATUS_WORDS
@@ -69,7 +69,7 @@ def _logs(it: Prediction) -> str:
 
 
 def _error(it: Prediction) -> str | None:
-    is_blocked = (it.error or "").startswith((Blocked.REQUEST, Blocked.RESULT))
+    is_blocked = it.failure is not None and it.failure.kind in BLOCKED
     return FLAGGED if is_blocked else it.error
 
 

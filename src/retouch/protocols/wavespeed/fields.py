@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+from retouch.domain.failure import BAD_INPUT, BLOCKED, FailureKind
 from retouch.domain.prediction import Status
 from retouch.protocols.base import Model
 
@@ -31,6 +32,14 @@ class TaskCode(IntEnum):
     UNAVAILABLE = 5003
     SYNC_EXPIRED = 5004
 
+
+TASK_CODES = {
+    **dict.fromkeys(BLOCKED, TaskCode.MODERATED),
+    **dict.fromkeys(BAD_INPUT, TaskCode.UNREADABLE),
+    FailureKind.WORKER_LOST: TaskCode.UNAVAILABLE,
+    FailureKind.WORKER_CRASHED: TaskCode.UNAVAILABLE,
+}
+"""The codes of kinds of failure; any other is FAILED."""
 
 STATUS_WORDS = {
     Status.QUEUED: "created",

@@ -3,10 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from retouch.domain.errors import BadInput, Blocked
-from retouch.domain.prediction import WORKER_CRASHED, WORKER_LOST, Prediction, Status
+from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import NO_STORE, Answer, Call, View
-from retouch.protocols.wavespeed.fields import STATUS_WORDS, SYNC_WINDOW_S, TaskCode
+from retouch.protocols.wavespeed.fields import STATUS_WORDS, SYNC_WINDOW_S, TASK_CODES, TaskCode
 
 CANCELED = "The task was canceled."
 GONE = "The task's outputs are no longer kept."
@@ -61,15 +60,11 @@ def _trouble(it: Prediction) -> tuple[TaskCode | None, str]:
         return TaskCode.FAILED, CANCELED
     if it.status is not Status.FAILED:
         return None, GONE if it.data_removed else ""
+    if it.failure is None:
+        return TaskCode.FAILED, "The task failed."
+    code, error = TASK_CODES.get(it.failure.kind, TaskCode.FAILED), it.failure.error
     # The words by which a client knows that trying again may help.
-    if it.error in (WORKER_LOST, WORKER_CRASHED):
-        return TaskCode.UNAVAILABLE, f"HTTP 503: {it.error}"
-    error = it.error or "The task failed."
-    if error.startswith((Blocked.REQUEST, Blocked.RESULT)):
-        return TaskCode.MODERATED, error
-    if error.startswith(BadInput.BEGINNINGS):
-        return TaskCode.UNREADABLE, error
-    return TaskCode.FAILED, error
+    return code, f"HTTP 503: {error}" if code is TaskCode.UNAVAILABLE else error
 
 
 def _took_ms(it: Prediction) -> int:

@@ -21,7 +21,7 @@ from retouch.domain.prediction import (
     Status,
     Succeed,
 )
-from retouch.store.rows import text, to_json
+from retouch.store.rows import failure_values, text, to_json
 from retouch.store.statements.terms import NOW, TURN, Moved, Query, p, run_once, several
 from retouch.store.tables import PREVIEWED, QUEUED, RUNNING, UNFINISHED, predictions
 
@@ -154,13 +154,14 @@ def _effects(move: Move) -> Mapping[str, Any]:
             crashes = p.crashes + int(reason == "crashed")
             guilty = crashes >= MAX_CRASHES if reason == "crashed" else sa.false()
             spent = sa.or_(guilty, p.attempt >= ATTEMPTS[reason])
-            why = _pick(guilty, WORKER_CRASHED, WORKER_LOST)
+            why = WORKER_CRASHED, WORKER_LOST
             return {
                 "crashes": crashes,
                 "status": _pick(spent, Status.FAILED.value, Status.QUEUED.value),
                 "worker": None,
                 "lease_until": None,
-                "error": _pick(spent, why, p.error),
+                "failure": _pick(spent, _pick(guilty, *(it.kind.value for it in why)), p.failure),
+                "error": _pick(spent, _pick(guilty, *(it.error for it in why)), p.error),
                 "metrics": _pick(spent, "{}", p.metrics),
                 "logs": _pick(spent, "", p.logs),
                 "step": _pick(spent, p.step, None),
@@ -190,8 +191,9 @@ def _effects(move: Move) -> Mapping[str, Any]:
         case Succeed(outputs, metrics, logs):
             found = {"outputs": to_json(outputs), "metrics": to_json(metrics), "logs": text(logs)}
             return over | found
-        case Fail(error, metrics, logs):
-            return over | {"error": text(error), "metrics": to_json(metrics), "logs": text(logs)}
+        case Fail(failure, metrics, logs):
+            found = {"metrics": to_json(metrics), "logs": text(logs)}
+            return over | failure_values(failure) | found
         case Cancel():
             return over
         case _:

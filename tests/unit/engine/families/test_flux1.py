@@ -256,7 +256,7 @@ def test_a_request_that_breaks_the_shared_pass_breaks_alone(family, engine, monk
     events = run(engine)
 
     (broken,) = (event for event in events if isinstance(event, Broken))
-    assert (broken.id, broken.error) == ("bad", "The model failed: shape mismatch")
+    assert (broken.id, broken.failure.error) == ("bad", "The model failed: shape mismatch")
     assert finished(events).keys() == {"good", "fine"}
 
 
