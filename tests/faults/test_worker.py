@@ -81,7 +81,7 @@ async def lapse(store: MemoryStore, clock: FakeClock, worker: Worker, plan: Nth)
     for _ in range(2):
         clock.advance(LEASE_S * 0.6)
         beats = plan.calls["beat"]
-        while not worker._empty.is_set() and plan.calls["beat"] < beats + 2:
+        while not worker._leases.empty.is_set() and plan.calls["beat"] < beats + 2:
             await store.changed(0.01)
     await store.release()
 

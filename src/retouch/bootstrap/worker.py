@@ -34,9 +34,10 @@ from retouch.service.safety import Safety
 from retouch.service.words import WordList
 from retouch.settings import Settings, SettingsError
 from retouch.store import SqlStore  # noqa: F401  imported for the forks
+from retouch.worker.options import WorkerOptions
 from retouch.worker.process import run_until_told
 from retouch.worker.watchdog import Watchdog
-from retouch.worker.worker import Worker, WorkerOptions
+from retouch.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 

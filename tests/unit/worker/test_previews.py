@@ -57,7 +57,7 @@ async def test_a_preview_of_what_was_cancelled_meanwhile_leaves_nothing() -> Non
     async with working(store, blobs, ToyFamily(sleep=gate)) as worker:
         await asyncio.wait_for(blobs.began.wait(), 30)
         await store.advance("p", Cancel("me"))
-        await asyncio.wait_for(worker._empty.wait(), 30)
+        await asyncio.wait_for(worker._leases.empty.wait(), 30)
         blobs.goes_on.set()
 
     assert not [key for key in blobs.kept if PREVIEW in key]

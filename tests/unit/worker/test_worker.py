@@ -73,26 +73,6 @@ async def test_cancel_while_queued_never_reaches_the_engine() -> None:
     assert names == ["created", "canceled"]
 
 
-async def test_a_failing_blob_store_is_tried_again() -> None:
-    store = MemoryStore()
-    await store.add(prediction())
-
-    async with working(store, DictBlobs(failures=3)):
-        done = await ended(store)
-
-    assert done.status is Status.SUCCEEDED
-
-
-async def test_a_blob_store_that_stays_away_fails_the_prediction() -> None:
-    store = MemoryStore()
-    await store.add(prediction())
-
-    async with working(store, DictBlobs(failures=1000)):
-        done = await ended(store)
-
-    assert done.error == "The finished picture could not be stored. Please try again."
-
-
 async def test_the_engine_learns_whose_job_it_is_how_urgent_and_until_when() -> None:
     store, added = MemoryStore(), []
 
