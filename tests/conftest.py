@@ -60,7 +60,16 @@ def pytest_configure() -> None:
 
 def forget_settings() -> None:
     """Whoever runs the tests may have a server of their own: none of its settings is for ours."""
-    foreign = ("retouch_", "otel_", "hf_hub_", "hf_token", "pg", "notify_socket", "watchdog_")
+    foreign = (
+        "retouch_",
+        "otel_",
+        "hf_hub_",
+        "hf_token",
+        "pg",
+        "notify_socket",
+        "watchdog_",
+        "aws_",
+    )
     for name in list(os.environ):
         if name.lower().startswith(foreign) or name.lower().endswith("_proxy"):
             del os.environ[name]

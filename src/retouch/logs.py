@@ -104,9 +104,10 @@ class Gathered:
         with self._pouring:
             self._due_in = None
             count = len(self._texts)  # another thread may add to them
-            self._stream.write("".join(self._texts[:count]))
-            del self._texts[:count]
-            self._stream.flush()
+            if count:
+                self._stream.write("".join(self._texts[:count]))
+                del self._texts[:count]
+                self._stream.flush()
 
 
 def stamp(_logger: object, _method: str, line: Line) -> Line:

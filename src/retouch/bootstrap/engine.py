@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,28 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+def check_engine(settings: Settings) -> None:
+    """Raise WeightsError or SettingsError where `build_engine` would, as far as one can tell
+    without torch: a server refuses then, rather than start a worker again and again.
+    """
+    from retouch.engine.families import check_weights
+    from retouch.engine.families.source import Repo, source_of
+
+    if settings.loras and not Path(settings.loras).is_dir():
+        raise SettingsError(f"setting 'loras' is {settings.loras!r}: there is no such folder")
+    if settings.transformer and not Path(settings.transformer).is_file():
+        raise SettingsError(
+            f"setting 'transformer' is {settings.transformer!r}: there is no such file"
+        )
+    if settings.weights == "toy":
+        return
+    if isinstance(source := source_of(settings.weights), Repo):
+        check_licence(settings, source)
+    if find_spec("torch") is None:
+        raise SettingsError("a worker needs torch: pip install 'retouch[engine]'")
+    check_weights(settings.weights)
+
+
 def build_engine(
     settings: Settings, measure: "Callable[[Family], Calibration] | None" = None
 ) -> "StepEngine":
@@ -37,14 +60,10 @@ def build_engine(
     from retouch.engine.calibration import Calibration
     from retouch.engine.engine import StepEngine
     from retouch.engine.families import load_ahead, load_behind, load_family, load_memory
-    from retouch.engine.families.source import Repo, source_of
     from retouch.engine.memory import NoMemory
     from retouch.engine.scheduler import Policy
 
-    if settings.loras and not Path(settings.loras).is_dir():
-        raise SettingsError(f"setting 'loras' is {settings.loras!r}: there is no such folder")
-    if settings.weights != "toy" and isinstance(source := source_of(settings.weights), Repo):
-        check_licence(settings, source)
+    check_engine(settings)
     family = load_family(
         settings.weights,
         device=settings.device,

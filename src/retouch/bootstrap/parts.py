@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retouch.domain.errors import NotFound
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from retouch.service.catalogue import Catalogue
     from retouch.service.eraser import Eraser
     from retouch.service.keys import KeyService
+    from retouch.service.words import WordList
     from retouch.store import SqlStore
 
 MIN_SECRET_BYTES = 16
@@ -113,6 +115,22 @@ def build_catalogue(settings: Settings) -> "Catalogue":
     from retouch.service.catalogue import Catalogue
 
     return Catalogue.build(DIALECTS, settings.weights, inpaints=may_inpaint(settings.weights))
+
+
+def read_words(settings: Settings) -> "WordList | None":
+    """The list that prompts are checked by; SettingsError for one that cannot be read."""
+    from retouch.service.words import WordList
+
+    match settings.safety_words:
+        case "built-in":
+            return WordList.built_in()
+        case "none":
+            return None
+        case path:
+            try:
+                return WordList.read(Path(path))
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"setting 'safety_words' is {path!r}: {error}") from None
 
 
 def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:

@@ -1,22 +1,31 @@
 """The first web process, and what it alone does: webhooks, the janitor, supervising the others."""
 
+import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from retouch import __version__, logs
 from retouch.bootstrap.answering import build_server, run_until_told
 from retouch.bootstrap.children import local_name, sibling_child, worker_child
-from retouch.bootstrap.parts import CLOCK
+from retouch.bootstrap.engine import check_engine
+from retouch.bootstrap.parts import CLOCK, read_words
 from retouch.bootstrap.services import disk_reserve, open_services
 from retouch.bootstrap.systemd import READY, signs_of_life, tell
+from retouch.domain.errors import Busy, cause_of
 from retouch.domain.prediction import Kept
 from retouch.folder import DataFolder
 from retouch.settings import Settings, SettingsError, overseen_by
 
+STORAGE_WITHIN_S = 15.0
+"""How long the pictures' store may take to answer a server that starts."""
+
 if TYPE_CHECKING:
+    from retouch.ports import Blobs
     from retouch.service.deliveries import Deliveries
     from retouch.service.periodic import Periodic
     from retouch.store import SqlStore
@@ -26,10 +35,14 @@ if TYPE_CHECKING:
 def serve(settings: Settings, *, with_worker: bool) -> int:
     """Run the web process, and one supervised worker beside it, until SIGTERM or SIGINT.
 
-    Prints one line when it answers. Raises Busy when another server uses the data folder.
+    Prints one line when it answers. Raises Busy when another server uses the data folder, and
+    WeightsError and SettingsError for what would keep it from its work.
     """
     import uvloop
 
+    if with_worker:
+        check_engine(settings)
+        read_words(settings)
     logs.configure(settings.log_level, settings.log_format, for_good=True, gathered=True)
     folder = DataFolder(settings.data)
     with folder.served() if with_worker else nullcontext():
@@ -51,6 +64,7 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
     async with AsyncExitStack() as stack:
         store, services = await open_services(stack, settings, folder, 1)
         await _refuse_open_bind(settings, services)
+        await _refuse_useless_storage(settings, services.blobs)
         sockets = stack.enter_context(
             listen(settings.host, settings.port, processes=settings.web_processes)
         )
@@ -133,3 +147,22 @@ async def _refuse_open_bind(settings: Settings, services: "Services") -> None:
         f"    retouch keys create NAME --data {settings.data}\n\n"
         f"or bind to this machine only: --host 127.0.0.1"
     )
+
+
+async def _refuse_useless_storage(settings: Settings, blobs: "Blobs") -> None:
+    """Raise SettingsError where pictures cannot be kept: every create would fail."""
+    try:
+        async with asyncio.timeout(STORAGE_WITHIN_S):
+            await blobs.list("uploads/none")  # of a key alone a bucket says only that it is missing
+    except Busy as error:
+        answered = re.search(r"<Code>(\w+)</Code>", str(error.__cause__))
+        why = f"it answered {answered[1]}" if answered else cause_of(error)
+    except TimeoutError:
+        why = f"it did not answer within {STORAGE_WITHIN_S:g} s"
+    else:
+        return
+    place = urlsplit(settings.blobs_url)  # whose other parts may hold a credential
+    raise SettingsError(
+        f"pictures cannot be kept at {place.scheme}://{place.hostname or ''}{place.path}, which "
+        f"setting 'blobs' names: {why}"
+    ) from None

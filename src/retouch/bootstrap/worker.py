@@ -12,14 +12,13 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import structlog
 
 from retouch import logs
 from retouch.blobs.store import ObstoreBlobs  # noqa: F401  imported for the forks
 from retouch.bootstrap.engine import build_engine
-from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer
+from retouch.bootstrap.parts import CLOCK, open_blobs, open_store, open_tracer, read_words
 from retouch.domain.errors import RetouchError
 from retouch.engine.calibration import Calibration, calibrate
 from retouch.engine.engine import StepEngine
@@ -31,7 +30,7 @@ from retouch.ports import Family, ProcessKind, Upsampler
 from retouch.service.enlistment import Enlistment
 from retouch.service.meters import WorkerMeters
 from retouch.service.safety import Safety
-from retouch.service.words import WordList
+from retouch.service.words import WordList  # noqa: F401  imported for the forks
 from retouch.settings import Settings, SettingsError
 from retouch.store import SqlStore  # noqa: F401  imported for the forks
 from retouch.worker.options import WorkerOptions
@@ -133,16 +132,7 @@ def build_safety(settings: Settings) -> Safety:
 
     Raises SettingsError for a list of words that cannot be read, and WeightsError.
     """
-    match settings.safety_words:
-        case "built-in":
-            prompts: WordList | None = WordList.built_in()
-        case "none":
-            prompts = None
-        case path:
-            try:
-                prompts = WordList.read(Path(path))
-            except (OSError, ValueError) as error:
-                raise SettingsError(f"setting 'safety_words' is {path!r}: {error}") from None
+    prompts = read_words(settings)
     if not settings.safety_classifier:
         return Safety(prompts)
     from retouch.engine.families.classifier import ImageClassifier

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from retouch.domain.errors import Busy, NotFound
+from retouch.domain.errors import Busy
 from retouch.ports import Blobs, ProcessKind, Roster
 
 WITHIN_S = 4.0
@@ -47,10 +47,8 @@ class Readiness:
             return f"the database or the storage did not answer within {WITHIN_S:g} s"
 
     async def _reach_blobs(self) -> None:
-        try:
-            await self._blobs.size("uploads/none")
-        except NotFound:  # as it should be: no upload has such an id
-            return
+        # Not its size: of a key in a bucket that is gone a store says only that it is not there.
+        await self._blobs.list("uploads/none")
 
     async def _any_worker(self) -> bool:
         if self._is_own_up():

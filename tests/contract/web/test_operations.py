@@ -1,13 +1,14 @@
 """Health and figures: what they say, and to whom."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from retouch.domain.errors import Busy, NotFound
+from retouch.domain.errors import Busy
 from retouch.domain.grant import Grant, Scope
 from retouch.ports import Enlisted, ProcessKind
 from retouch.service.meters import WorkerMeters
@@ -150,15 +151,15 @@ async def test_operations_are_for_this_machine_and_for_operators(
 
 
 class Storage:
-    """Blobs of which nothing but `size` is asked."""
+    """Blobs of which nothing but `list` is asked."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
 
-    async def size(self, key: str) -> int:
+    async def list(self, prefix: str) -> Sequence[str]:
         if self._error is not None:
             raise self._error
-        return 0
+        return ()
 
 
 class ReadOnly(MemoryStore):
@@ -183,13 +184,12 @@ def full() -> None:
     ("change", "missing"),
     [
         ({}, None),
-        ({"blobs": Storage(NotFound("blob", "uploads/none"))}, None),
         ({"blobs": Storage(Busy("the storage is away"))}, "the storage is away"),
         ({"roster": ReadOnly()}, "the database is away"),
         ({"require_room": full}, "its disk is nearly full"),
         ({"is_own_up": lambda: False}, "the worker is not up yet"),
     ],
-    ids=["all is well", "no such blob", "storage", "database", "disk", "worker"],
+    ids=["all is well", "storage", "database", "disk", "worker"],
 )
 async def test_readiness_names_what_is_missing(change: dict[str, Any], missing: str | None) -> None:
     well = {"roster": MemoryStore(), "blobs": Storage(), "require_room": lambda: None}

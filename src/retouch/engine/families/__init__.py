@@ -157,6 +157,11 @@ def may_inpaint(path_or_name: str | Path) -> bool:
     return isinstance(named, list) and any(part in INPAINTING for part in named)
 
 
+def check_weights(path_or_name: str | Path) -> None:
+    """Raise WeightsError unless weights lie on this machine and name a family that runs them."""
+    _family_of(folder_of(source_of(path_or_name)) / "model_index.json")
+
+
 def _family_of(index: Path) -> tuple[str, str]:
     """The module and the class that run what a checkpoint's index names; raises WeightsError."""
     values = read_json(index)
