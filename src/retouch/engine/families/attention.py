@@ -3,25 +3,37 @@
 Three forms of the same sum. `stock` is PyTorch's own, one call a request: the reference, and what
 float32 always gets. `chunked` is two matrix products and a softmax on a few rows at a time, ahead
 of `stock` on processors that multiply bfloat16 and far behind it on those that emulate it, so one
-measurement a process decides. `varlen` is one kernel for the whole pack, on CUDA.
+measurement a process decides. `varlen` is one kernel for the whole pack, on CUDA; devices for which
+`stock` has a better one, and those that `varlen` does not know, are told by a measurement too.
 """
 
+import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, library
 from torch.nn import functional
 from torch.nn.attention import varlen as torch_varlen
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256
 """Query rows whose scores are held at once: what fits a core's cache beside keys and values."""
 
 MARGIN = 1.3
 """How much faster a form must measure to replace `stock`, so that noise does not choose."""
+
+LONG = 2048
+"""Rows a request must have to be worth a call of its own on CUDA. `stock` may first have to build a
+plan for a length that is new, which takes tens of milliseconds."""
+
+CUDA_MARGIN = 1.05
+"""`MARGIN` there: the device's own clock is steadier than that of a process."""
 
 Dense = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention of one request: (1, h, queries, D) against (1, h, keys, D)."""
@@ -34,26 +46,47 @@ class Spans:
     lengths: list[int]
     offsets: Tensor  # (B + 1,) int32: where each begins, and the end
     longest: int
+    known: Tensor | None = None  # the offsets in main memory; a single run needs none
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> "Spans":
         """The runs of these lengths in this order."""
-        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-        return cls(list(lengths), ends.to(device), max(lengths))
+        known = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        is_single = len(lengths) == 1
+        return cls(list(lengths), known.to(device), max(lengths), None if is_single else known)
+
+    @classmethod
+    def told(cls, offsets: Tensor, longest: int, known: Tensor | None) -> "Spans":
+        """From its tensors, and without waiting for the device to tell its numbers."""
+        lengths = [longest] if known is None else known.diff().tolist()
+        return cls(lengths, offsets, longest, known)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Spans) -> Tensor:
     """Attention inside each request: (query rows, h, D) against (key rows, h, D), to (., h * D)."""
     if torch.compiler.is_compiling():
-        bounds = queries.offsets, keys.offsets, queries.longest, keys.longest
-        return cast("Tensor", untraced(query, key, value, *bounds))
-    if query.is_cuda and query.dtype != torch.float32:
+        offsets, longest = (queries.offsets, keys.offsets), (queries.longest, keys.longest)
+        known = queries.known, keys.known
+        return cast("Tensor", untraced(query, key, value, *offsets, *longest, *known))
+    if not query.is_cuda or query.dtype == torch.float32:
+        dense = fastest(query.dtype) if query.device.type == "cpu" else stock
+        return _apart([dense] * len(keys.lengths), query, key, value, queries, keys)
+    least = stock_from(query.dtype, query.device, *query.shape[1:])
+    if keys.longest < least:
         return varlen(query, key, value, queries, keys)
-    dense = fastest(query.dtype) if query.device.type == "cpu" else stock
+    forms = [stock if length >= least else lone_varlen for length in keys.lengths]
+    return _apart(forms, query, key, value, queries, keys)
+
+
+def _apart(
+    forms: Sequence[Dense], query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Spans
+) -> Tensor:
+    """A call for each request, by a form of its own."""
     queried, keyed, valued = (x.transpose(0, 1)[None] for x in (query, key, value))
     attended = [
         dense(*parts)[0].transpose(0, 1).flatten(1)
-        for parts in zip(
+        for dense, *parts in zip(
+            forms,
             torch.split(queried, queries.lengths, dim=2),
             torch.split(keyed, keys.lengths, dim=2),
             torch.split(valued, keys.lengths, dim=2),
@@ -72,14 +105,16 @@ def untraced(
     key_offsets: Tensor,
     longest_query: int,
     longest_key: int,
+    known_queries: Tensor | None,
+    known_keys: Tensor | None,
 ) -> Tensor:
     """`attend` as one opaque operation, so that what a compiler traced serves any pack.
 
     Traced through, the loop over requests would be unrolled for one number of them, and the
     measurement of the forms be part of the program.
     """
-    queries = Spans(query_offsets.diff().tolist(), query_offsets, longest_query)
-    keys = Spans(key_offsets.diff().tolist(), key_offsets, longest_key)
+    queries = Spans.told(query_offsets, longest_query, known_queries)
+    keys = Spans.told(key_offsets, longest_key, known_keys)
     return attend(query, key, value, queries, keys)
 
 
@@ -122,6 +157,53 @@ def varlen(query: Tensor, key: Tensor, value: Tensor, queries: Spans, keys: Span
     )
     assert isinstance(attended, Tensor)  # the pair comes with `return_aux` only  # noqa: S101
     return attended.flatten(1)
+
+
+def lone_varlen(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`varlen` of one request."""
+    queries, keys = (_single(x.shape[2], x.device) for x in (query, key))
+    rows, key_rows, value_rows = (x[0].transpose(0, 1) for x in (query, key, value))
+    attended = varlen(rows, key_rows, value_rows, queries, keys)
+    return attended.view(rows.shape).transpose(0, 1)[None]
+
+
+def _single(length: int, device: torch.device) -> Spans:
+    """One run, counted on the device: a copy to it would be waited for."""
+    offsets = torch.arange(2, dtype=torch.int32, device=device) * length
+    return Spans([length], offsets, length)
+
+
+@cache
+def stock_from(dtype: torch.dtype, device: torch.device, heads: int, width: int) -> float:
+    """How many rows a request on a CUDA device must have to be given to `stock`: 0 where `varlen`
+    does not run, infinitely many where it is as fast. Measured once for a model's shape."""
+    rows = torch.zeros(2 * LONG, heads, width, dtype=dtype, device=device)
+    spans = Spans.of([len(rows)], device)
+    dense = rows.transpose(0, 1)[None]
+    try:
+        varlen_s = device_s(lambda: varlen(rows, rows, rows, spans, spans))
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except RuntimeError as error:
+        log.warning("no_varlen_attention: %s", error)
+        return 0
+    stock_s = device_s(lambda: stock(dense, dense, dense))
+    log.info("attention varlen_s=%.6f stock_s=%.6f", varlen_s, stock_s)
+    return LONG if stock_s * CUDA_MARGIN < varlen_s else math.inf
+
+
+def device_s(run: Callable[[], object], times: int = 5) -> float:
+    """The shortest of a few runs after two more, in seconds of the CUDA device."""
+    event: Any = torch.cuda.Event  # torch has no types for it
+    taken: list[float] = []
+    for _ in range(times + 2):
+        began, ended = (event(enable_timing=True) for _ in range(2))
+        began.record()
+        run()
+        ended.record()
+        ended.synchronize()
+        taken.append(began.elapsed_time(ended) / 1000)
+    return min(taken[2:])
 
 
 @cache

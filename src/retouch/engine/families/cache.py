@@ -44,8 +44,9 @@ class TensorCache:
     def _keep(self, key: Hashable, made: tuple[Tensor, ...]) -> None:
         for tensor in made:
             if tensor.is_cuda:
-                # Made on another stream perhaps: its memory waits for the steps' before it is used
-                # again.
+                # Made on another stream perhaps: whoever finds it must find it done, and its memory
+                # waits for the steps' stream before it is used again.
+                torch.cuda.current_stream(tensor.device).synchronize()
                 tensor.record_stream(torch.cuda.default_stream(tensor.device))
         with self._looking:
             self._kept[key] = made

@@ -5,8 +5,10 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import cast, get_args
+from threading import get_ident
+from typing import Any, cast, get_args
 
 import torch
 
@@ -47,6 +49,10 @@ def check_device(device: str) -> None:
         raise WeightsError(f"cannot use the device {device!r}: {error}") from error
 
 
+NO_MEMORY = ("out of memory", "STATUS_ALLOC_FAILED")
+"""What CUDA and its libraries say where there is no room for what they need beside tensors."""
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """No gradients, and every failure of one request as EngineFailed.
@@ -57,14 +63,24 @@ def guarded() -> Iterator[None]:
     try:
         with torch.inference_mode():
             yield
-    except (RetouchError, torch.AcceleratorError):
+    except RetouchError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory("The picture does not fit into the device's memory.") from error
     except Exception as error:  # the boundary between one request and its neighbours
+        if _is_full(error):
+            raise OutOfMemory("The picture does not fit into the device's memory.") from error
         if "can't allocate memory" in str(error):  # what torch says of main memory
             raise OutOfMemory("The picture does not fit into the machine's memory.") from error
+        if isinstance(error, torch.AcceleratorError):
+            raise
         raise EngineFailed(f"The model failed: {error}") from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a device had no memory left. Torch raises a type of its own for that only where it
+    was about to make a tensor."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
 
 
 def finish(device: torch.device) -> None:
@@ -84,11 +100,18 @@ def beside(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types for it
+    stream = _stream_of(device, get_ident())
     stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
+
+
+@cache
+def _stream_of(device: torch.device, _thread: int) -> Any:
+    """A thread's own stream, the same each time: what is freed on a stream stays there, and a new
+    one would take as much again from the device."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 class DeviceMemory(Memory):

@@ -1,5 +1,8 @@
 """Every form of attention is the same sum, inside each request only."""
 
+import math
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -65,6 +68,52 @@ def test_a_faster_form_is_taken_only_when_it_is_clearly_faster(monkeypatch):
         times = iter((2.0, chunked_s))
         assert attention.fastest(torch.bfloat16) is expected
     attention.fastest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("varlen_s", "stock_s", "expected"),
+    [(1.0, 1.0, math.inf), (1.0, 0.9, attention.LONG), (1.0, 2.0, math.inf)],
+)
+def test_long_requests_get_a_call_each_where_that_measures_faster(
+    varlen_s, stock_s, expected, monkeypatch
+):
+    times = iter((varlen_s, stock_s))
+    monkeypatch.setattr(attention, "device_s", lambda run: next(times))
+    attention.stock_from.cache_clear()
+
+    assert attention.stock_from(torch.bfloat16, torch.device("cpu"), 2, 16) == expected
+    attention.stock_from.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(RuntimeError("for newer devices only"), None), (torch.OutOfMemoryError("full"), "full")],
+)
+def test_a_device_that_has_no_kernel_for_packs_does_without(error, raised, monkeypatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(attention.torch_varlen, "varlen_attn", refuse)
+    monkeypatch.setattr(attention, "device_s", lambda run: (run(), 1.0)[1])
+    attention.stock_from.cache_clear()
+
+    with pytest.raises(type(error), match=raised) if raised else nullcontext():
+        assert attention.stock_from(torch.bfloat16, torch.device("cpu"), 2, 16) == 0
+    attention.stock_from.cache_clear()
+
+
+def test_one_request_by_the_kernel_for_packs_is_the_same_sum(monkeypatch):
+    def kernel(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, **_):
+        queries, keys = (Spans(x.tolist()[1:], x, x[-1]) for x in (cu_seq_q, cu_seq_k))
+        assert (max_q, max_k) == (queries.lengths[0], keys.lengths[0])
+        return plainly(query, key, value, queries, keys).view(query.shape).to(query.dtype)
+
+    monkeypatch.setattr(attention.torch_varlen, "varlen_attn", kernel)
+    query, key, value = (torch.randn(1, 2, rows, 16) for rows in (5, 7, 7))
+
+    got = attention.lone_varlen(query, key, value)
+
+    torch.testing.assert_close(got, attention.stock(query, key, value), rtol=1e-5, atol=1e-6)
 
 
 def test_float32_is_never_left_to_a_measurement():

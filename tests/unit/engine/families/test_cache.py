@@ -131,6 +131,33 @@ def test_who_asks_for_what_is_kept_does_not_wait_for_what_is_made():
         assert first.result(10) is second.result(10)
 
 
+def test_what_a_device_still_makes_is_found_by_nobody(monkeypatch):
+    cache, seen = TensorCache(100), []
+
+    class Stream:
+        """Done when it is waited for."""
+
+        def synchronize(self):
+            seen.append(cache._find("a"))
+
+    class OnDevice:
+        is_cuda, device = True, "cuda:0"
+
+        def untyped_storage(self):
+            return torch.UntypedStorage(1)
+
+        def record_stream(self, stream):
+            seen.append(stream)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream())
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "steps")
+
+    made = cache.of("a", lambda: (OnDevice(),))
+
+    assert seen == [None, "steps"]
+    assert cache._find("a") is made
+
+
 @pytest.mark.parametrize("kind", ["flux1", "flux2"])
 def test_what_was_warmed_is_opened_without_an_encoder(weights, tmp_path, monkeypatch, kind):
     folder = weights

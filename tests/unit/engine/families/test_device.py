@@ -1,5 +1,7 @@
 import mmap
 import platform
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from retouch.domain.errors import EngineFailed, OutOfMemory
 from retouch.engine.families import WeightsError, flux, load_family
 from retouch.engine.families.device import (
     DeviceMemory,
+    beside,
     choose,
     finish,
     guarded,
@@ -43,6 +46,27 @@ def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
 def test_main_memory_that_runs_out_is_told_from_other_failures() -> None:
     with pytest.raises(OutOfMemory), guarded():
         torch.empty(10**15)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_device_that_is_full_costs_one_request(error: Exception) -> None:
+    with pytest.raises(OutOfMemory, match="device's memory"), guarded():
+        raise error
+
+
+def test_a_device_that_is_lost_is_no_failure_of_one_request() -> None:
+    lost = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(torch.AcceleratorError), guarded():
+        raise lost
 
 
 def test_any_other_failure_of_the_model_is_an_engine_failure() -> None:
@@ -85,6 +109,44 @@ def test_opening_and_stepping_return_when_the_device_is_done(
     assert stands == ["cpu"]
     family.step([session])
     assert stands == ["cpu"] * 2
+
+
+def test_a_thread_beside_has_one_stream_and_ends_with_its_work_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, said = [], []
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            made.append(device)
+
+        def wait_stream(self, other: object) -> None:
+            said.append(("waits for", other))
+
+        def synchronize(self) -> None:
+            said.append(("is done", self))
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "steps")
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    device = torch.device("cuda:7")
+
+    def work() -> None:
+        for _ in range(3):
+            with beside(device):
+                said.append("works")
+
+    work()
+    assert len(made) == 1
+    assert [each if isinstance(each, str) else each[0] for each in said] == [
+        "waits for",
+        "works",
+        "is done",
+    ] * 3
+    assert said[0][1] == "steps"
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result()
+    assert made == [device] * 2
 
 
 def test_main_memory_is_what_the_machine_has_within_the_containers_limit(tmp_path: Path) -> None:
