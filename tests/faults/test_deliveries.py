@@ -11,7 +11,8 @@ from retouch.domain.prediction import FINAL, Cancel, Prediction, Webhook
 from retouch.net.sealing import WebhookSigner
 from retouch.net.signing import LinkSigner
 from retouch.ports import DeliveryState, Outbox, Receipt, Store
-from retouch.protocols.base import Call, Dialect, Notice, Notification, View
+from retouch.protocols.base import Call, Notice, Notification, View
+from retouch.protocols.dialect import Dialect
 from retouch.service.deliveries import LEASE_S, Deliveries
 from retouch.service.identity import Tickets
 from retouch.service.links import Links, Views

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from retouch.protocols.base import Dialect
+from retouch.protocols.dialect import Dialect
 
 NAMES = ("replicate", "bfl", "wavespeed", "openai", "fal")
 """The modules; each ends in a value of its own name in capitals."""

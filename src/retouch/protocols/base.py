@@ -1,4 +1,4 @@
-"""The vocabulary a protocol is written in.
+"""The vocabulary a protocol is written in; `dialect` says what a protocol is.
 
 A protocol is a value without I/O, clock or `async`: it says which addresses it has and what each
 one *means* (a verb), reads a call into our words, and writes our words as its own answers. The
@@ -14,10 +14,9 @@ from typing import Any, Protocol
 import msgspec
 
 from retouch.domain.edit import Edit
-from retouch.domain.errors import Busy, InvalidEdit, NotFound, RetouchError, Throttled, Violation
+from retouch.domain.errors import Busy, InvalidEdit, Throttled, Violation
 from retouch.domain.prediction import Prediction, Webhook
-from retouch.ports import Cursor, File, Filter
-from retouch.protocols.operation import Description
+from retouch.ports import Cursor, Filter
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -142,7 +141,7 @@ class View:
     outputs: tuple[str, ...] = ()  # absolute URLs, in order; data URIs if `Dialect.inlines`
     ticket: str = ""  # 52 letters that open this prediction's event stream
     position: int | None = None  # predictions ahead of it in the queue
-    previews: tuple[str, ...] = ()  # data URIs, in order, if `Dialect.shows_previews`
+    previews: tuple[str, ...] = ()  # data URIs, in order, if `StreamDialect.shows_previews`
 
 
 class Signer(Protocol):
@@ -252,150 +251,3 @@ class Facts:
     weights: Mapping[str, str]
     webhook_secrets: Sequence[str] = ()  # the owner's own; none where nobody in particular asks
     public_keys: Sequence[bytes] = ()
-
-
-class Dialect:
-    """One protocol. A subclass overrides what its routes name; the rest is never called."""
-
-    name: str
-    hosts: frozenset[str] = frozenset()  # the vendor's own names, routed here by Host
-    mounts: tuple[str, ...] = ()  # prefixes its routes live under, "" for the root; the best first
-    routes: tuple[Route, ...] = ()
-    models: tuple[Model, ...] = ()
-    description: Description = Description()  # its part of the OpenAPI document
-    upload_limit_bytes: int = 100 * 1024 * 1024
-    shows_position: bool = False  # whether its answers tell a place in the queue
-    shows_previews: bool = False  # whether its streams show a picture being made
-    target_header: str = ""  # by which a call names its address, in lower case
-
-    def prediction_id(self, call: Call) -> str:
-        """The prediction of a STATUS, CANCEL or DELETE."""
-        return call.params["id"]
-
-    def ticket(self, call: Call) -> str:
-        """A prediction's ticket in a STATUS, which opens it without a key; empty for none."""
-        return ""
-
-    def inlines(self, call: Call, prediction: Prediction) -> bool:
-        """Whether the answer about one prediction holds its pictures, not links to them."""
-        return False
-
-    def parse(self, call: Call) -> Submission:
-        """Read a SUBMIT; raises InvalidEdit, or NotFound for an unknown model."""
-        raise NotFound("address", call.path)
-
-    def submitted(self, call: Call, submission: Submission, view: View) -> Answer:
-        """The answer to a SUBMIT, after holding it as long as asked."""
-        raise NotFound("address", call.path)
-
-    def status(self, call: Call, view: View) -> Answer:
-        """The answer to STATUS."""
-        raise NotFound("address", call.path)
-
-    def canceled(self, call: Call, view: View, *, won: bool) -> Answer:
-        """The answer to CANCEL: the prediction after it, and whether this call ended it."""
-        return self.status(call, view)
-
-    def notification(self, call: Call, view: View, notice: Notice) -> Notification:
-        """The signed message to a `Submission.webhook`; `call` has origin and mount."""
-        raise NotImplementedError
-
-    def prediction_ids(self, call: Call) -> Sequence[str]:
-        """The predictions of a DELETE_MANY; raises InvalidEdit."""
-        raise NotFound("address", call.path)
-
-    def erased(self, call: Call, view: View) -> Answer:
-        """The answer to DELETE; the prediction as it was before."""
-        raise NotFound("address", call.path)
-
-    def erased_many(self, call: Call, count: int) -> Answer:
-        """The answer to DELETE_MANY: how many this call forgot."""
-        raise NotFound("address", call.path)
-
-    def listing(self, call: Call) -> Listing:
-        """Read a LIST or FILES; raises InvalidEdit for a bad cursor or filter."""
-        raise NotFound("address", call.path)
-
-    def page(self, call: Call, views: Sequence[View], after: Cursor | None) -> Answer:
-        """The answer to LIST; `after` is where the next page starts, None at the end."""
-        raise NotFound("address", call.path)
-
-    def finale(self, call: Call, view: View) -> Sequence[ServerEvent]:
-        """The events that end a stream, for a prediction that is over."""
-        raise NotFound("address", call.path)
-
-    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
-        """The events of FOLLOW for what is new since `before`; None at the start."""
-        raise NotFound("address", call.path)
-
-    def interrupted(self, call: Call, view: View) -> Sequence[ServerEvent]:
-        """The events of FOLLOW when the server stops before the prediction is over."""
-        return ()
-
-    def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
-        """Headers of the answer to FOLLOW, whose body is the events."""
-        return {}
-
-    def target(self, value: str) -> str | None:
-        """The path and query of ours that a call means by `target_header`, if it does."""
-        return None
-
-    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        """Read an UPLOAD; `parts` is empty when the body is not multipart."""
-        raise NotFound("address", call.path)
-
-    def uploaded(self, call: Call, file: File) -> Answer:
-        """The answer to UPLOAD."""
-        raise NotFound("address", call.path)
-
-    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
-        """The answer to UPLOAD, for a protocol that tells a link which needs no key."""
-        return self.uploaded(call, file)
-
-    def reserve(self, call: Call) -> Upload:
-        """Read a RESERVE: an upload whose bytes are still to come."""
-        raise NotFound("address", call.path)
-
-    def reserved(self, call: Call, place: Place) -> Answer:
-        """The answer to RESERVE."""
-        raise NotFound("address", call.path)
-
-    def filled(self, call: Call, file: File) -> Answer:
-        """The answer to FILL and COMPLETE."""
-        raise NotFound("address", call.path)
-
-    def part(self, call: Call) -> int:
-        """The number of the part that a FILL_PART sends, from 1."""
-        raise NotFound("address", call.path)
-
-    def part_filled(self, call: Call, number: int, tag: str) -> Answer:
-        """The answer to FILL_PART."""
-        raise NotFound("address", call.path)
-
-    def parts(self, call: Call) -> Sequence[int]:
-        """The parts a COMPLETE joins, in any order; raises InvalidEdit."""
-        raise NotFound("address", call.path)
-
-    def file(self, call: Call, file: File) -> Answer:
-        """The answer to FILE."""
-        raise NotFound("address", call.path)
-
-    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
-        """The answer to FILES."""
-        raise NotFound("address", call.path)
-
-    def deleted(self, call: Call, file: File) -> Answer:
-        """The answer to DELETE_FILE."""
-        raise NotFound("address", call.path)
-
-    def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
-        """The answer to DESCRIBE."""
-        raise NotFound(topic, call.path)
-
-    def refuse(self, call: Call, error: RetouchError) -> Answer:
-        """Any error, in this protocol's shape and words."""
-        raise NotImplementedError
-
-    def wrong_method(self, call: Call) -> Answer:
-        """The answer to a method an address does not take."""
-        raise NotImplementedError

@@ -23,7 +23,8 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.protocols.base import OPEN_VERBS, Call, Dialect, Route, Verb
+from retouch.protocols.base import OPEN_VERBS, Call, Route, Verb
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.operation import Operation, Parameter, Reply, Schema, told
 
 VERSION = "3.1.0"

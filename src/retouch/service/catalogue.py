@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from retouch.domain.errors import NotFound
-from retouch.protocols.base import Dialect, Model
+from retouch.protocols.base import Model
+from retouch.protocols.dialect import Dialect
 
 
 @dataclass(frozen=True, slots=True)

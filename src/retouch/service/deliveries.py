@@ -30,7 +30,8 @@ from retouch.ports import (
     Tracer,
     Undelivered,
 )
-from retouch.protocols.base import Call, Dialect, Notice, Notification, Signer
+from retouch.protocols.base import Call, Notice, Notification, Signer
+from retouch.protocols.dialect import Dialect
 from retouch.service.links import Views
 
 log = structlog.get_logger(__name__)

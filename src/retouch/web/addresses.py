@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from retouch.domain.errors import NotFound, RetouchError
-from retouch.protocols.base import OPEN_VERBS, Answer, Call, Dialect, Route, Verb
+from retouch.protocols.base import OPEN_VERBS, Answer, Call, Route, Verb
+from retouch.protocols.dialect import Dialect
 from retouch.web.auth import NOBODY, Caller, Gate
 from retouch.web.forwarding import Forwarding
 from retouch.web.handlers import HANDLERS, Reply, Visit, respond, scope_of
@@ -167,7 +168,7 @@ class Address:
 
     def _limited(self, entry: Entry, call: Call, receive: Receive) -> Receive:
         if entry.route.verb is Verb.UPLOAD:
-            limit = entry.dialect.upload_limit_bytes
+            limit = entry.dialect.files.limit_bytes
             return limited(receive, call.headers, "file", limit, UPLOAD_SLACK_BYTES)
         return limited(receive, call.headers, "the request body", self._desk.max_body_bytes)
 

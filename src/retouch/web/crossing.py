@@ -7,7 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retouch.protocols.base import Dialect
+from retouch.protocols.dialect import Dialect
 from retouch.web.names import is_loopback
 from retouch.web.reading import headers_of
 

@@ -17,17 +17,8 @@ from retouch.domain.errors import NotFound, TooLarge
 from retouch.domain.grant import Scope
 from retouch.domain.prediction import Prediction
 from retouch.ports import Cursor
-from retouch.protocols.base import (
-    Answer,
-    Call,
-    Dialect,
-    Facts,
-    Listing,
-    Route,
-    Submission,
-    Verb,
-    View,
-)
+from retouch.protocols.base import Answer, Call, Facts, Listing, Route, Submission, Verb, View
+from retouch.protocols.dialect import Dialect
 from retouch.service.intake import Sender, fingerprint
 from retouch.web import places, sse
 from retouch.web.auth import Caller
@@ -73,7 +64,7 @@ class Visit:
         shown = self.dialect.shows_position and not prediction.status.is_final
         position = await self.services.predictions.position(prediction.id) if shown else None
         view = self.view(prediction, position)
-        if self.dialect.shows_previews:
+        if self.dialect.streams.shows_previews:
             view = replace(view, previews=await self._previews(prediction, before))
         if prediction.outputs and self.dialect.inlines(self.call, prediction):
             outputs = [await self._inline(it.key, it.content_type) for it in prediction.outputs]
@@ -197,7 +188,7 @@ async def stream(visit: Visit) -> Reply:
     if id is None:
         raise NotFound("stream", visit.call.params["ticket"])
     prediction = await visit.services.predictions.get(id, None)
-    return sse.stream(visit.dialect, visit.call, prediction, visit.services)
+    return sse.stream(visit.dialect.streams, visit.call, prediction, visit.services)
 
 
 async def follow(visit: Visit) -> Reply:
@@ -208,7 +199,7 @@ async def follow(visit: Visit) -> Reply:
 
 def _followed(visit: Visit, prediction: Prediction) -> Response:
     services, view_of = visit.services, visit.current_view
-    return sse.follow(visit.dialect, visit.call, prediction, services, view_of)
+    return sse.follow(visit.dialect.streams, visit.call, prediction, services, view_of)
 
 
 async def upload(visit: Visit) -> Reply:
@@ -216,24 +207,25 @@ async def upload(visit: Visit) -> Reply:
     parts = await parts_of(visit.request)
     is_read = is_multipart(visit.request)  # also one without any parts
     call = visit.call if is_read else await with_body(visit.call, visit.request)
-    sent = visit.dialect.upload(call, parts)
-    if len(sent.data) > visit.dialect.upload_limit_bytes:
-        raise TooLarge("file", visit.dialect.upload_limit_bytes)
+    sent = visit.dialect.files.upload(call, parts)
+    if len(sent.data) > visit.dialect.files.limit_bytes:
+        raise TooLarge("file", visit.dialect.files.limit_bytes)
     kept = await visit.services.uploads.add(visit.owner, sent)
-    return visit.dialect.uploaded_at(call, kept, visit.services.links.bare(call.origin, kept.key))
+    link = visit.services.links.bare(call.origin, kept.key)
+    return visit.dialect.files.uploaded(call, kept, link)
 
 
 async def file(visit: Visit) -> Reply:
     """What is known of an upload."""
     found = await visit.services.uploads.get(visit.call.params["id"], visit.owner)
-    return visit.dialect.file(visit.call, found)
+    return visit.dialect.files.file(visit.call, found)
 
 
 async def list_files(visit: Visit) -> Reply:
     """A page of the caller's uploads."""
-    wanted = visit.dialect.listing(visit.call)
+    wanted = visit.dialect.files.listing(visit.call)
     if wanted.nothing:
-        return visit.dialect.files(visit.call, (), None)
+        return visit.dialect.files.page(visit.call, (), None)
     after = wanted.after
     if wanted.after_id:
         last = await visit.services.uploads.get(wanted.after_id, visit.owner)
@@ -241,13 +233,13 @@ async def list_files(visit: Visit) -> Reply:
     page, following = await visit.services.uploads.page(
         visit.owner, limit=wanted.limit, after=after
     )
-    return visit.dialect.files(visit.call, page, following)
+    return visit.dialect.files.page(visit.call, page, following)
 
 
 async def delete_file(visit: Visit) -> Reply:
     """Forget an upload."""
     gone = await visit.services.uploads.delete(visit.call.params["id"], visit.owner)
-    return visit.dialect.deleted(visit.call, gone)
+    return visit.dialect.files.deleted(visit.call, gone)
 
 
 async def download(visit: Visit) -> Reply:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from starlette.responses import Response, StreamingResponse
 
 from retouch.domain.prediction import Prediction
-from retouch.protocols.base import Call, Dialect, ServerEvent, View
+from retouch.protocols.base import Call, ServerEvent, View
+from retouch.protocols.dialect import StreamDialect
 from retouch.web.services import Services
 
 KEEP_ALIVE_S = 15.0
@@ -17,20 +18,22 @@ ViewOf = Callable[[Prediction, View | None], Awaitable[View]]
 """What is to be shown of a prediction, given what was shown before."""
 
 
-def stream(dialect: Dialect, call: Call, prediction: Prediction, services: Services) -> Response:
+def stream(
+    streams: StreamDialect, call: Call, prediction: Prediction, services: Services
+) -> Response:
     """Follow a prediction to its end. A client that goes away changes nothing.
 
     One that comes back is told what followed `Last-Event-ID`; once that was the last event, 204 has
     a browser stop asking.
     """
-    if prediction.status.is_final and not _final_events(dialect, call, prediction, services):
+    if prediction.status.is_final and not _final_events(streams, call, prediction, services):
         return Response(status_code=204, headers=HEADERS)
-    events = _events(dialect, call, prediction, services)
+    events = _events(streams, call, prediction, services)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
 async def _events(
-    dialect: Dialect, call: Call, prediction: Prediction, services: Services
+    streams: StreamDialect, call: Call, prediction: Prediction, services: Services
 ) -> AsyncIterator[bytes]:
     follower = services.predictions
     yield b": following\n\n"
@@ -42,34 +45,34 @@ async def _events(
             prediction = await follower.get(prediction.id, None)
         else:
             yield b": still running\n\n"
-    yield encode(_final_events(dialect, call, prediction, services))
+    yield encode(_final_events(streams, call, prediction, services))
 
 
 def _final_events(
-    dialect: Dialect, call: Call, prediction: Prediction, services: Services
+    streams: StreamDialect, call: Call, prediction: Prediction, services: Services
 ) -> Sequence[ServerEvent]:
     """The events of a prediction's end that the caller has not seen."""
-    events = dialect.finale(call, services.views.of(prediction, call.origin))
+    events = streams.finale(call, services.views.of(prediction, call.origin))
     ids = [event.id for event in events]
     seen = call.headers.get("last-event-id", "")
     return events[ids.index(seen) + 1 :] if seen in ids else events
 
 
 def follow(
-    dialect: Dialect,
+    streams: StreamDialect,
     call: Call,
     prediction: Prediction,
     services: Services,
     view_of: ViewOf,
 ) -> Response:
     """Tell each change of a prediction until it is over."""
-    events = _changes(dialect, call, prediction, services, view_of)
-    headers = {**HEADERS, **dialect.stream_headers(call, prediction)}
+    events = _changes(streams, call, prediction, services, view_of)
+    headers = {**HEADERS, **streams.headers(call, prediction)}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _changes(
-    dialect: Dialect,
+    streams: StreamDialect,
     call: Call,
     prediction: Prediction,
     services: Services,
@@ -79,7 +82,7 @@ async def _changes(
     before: View | None = None
     while True:
         view = await view_of(prediction, before)
-        events = dialect.changed(call, view, before)
+        events = streams.changed(call, view, before)
         silent_s = 0.0 if events else silent_s + LOOK_S
         if events:
             yield encode(events)
@@ -90,7 +93,7 @@ async def _changes(
             return
         await follower.wait(prediction.id, LOOK_S)
         if follower.is_released:
-            if events := dialect.interrupted(call, view):
+            if events := streams.interrupted(call, view):
                 yield encode(events)
             return
         before, prediction = view, await follower.get(prediction.id, None)

@@ -32,7 +32,8 @@ from retouch.domain.prediction import Output, Prediction, Progress, Status, Webh
 from retouch.net.sealing import WebhookSigner
 from retouch.ports import Cursor, File
 from retouch.protocols import DIALECTS
-from retouch.protocols.base import Answer, Call, Dialect, Notice, Part, View
+from retouch.protocols.base import Answer, Call, Notice, Part, View
+from retouch.protocols.dialect import Dialect
 
 HERE = Path(__file__).parent
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
@@ -196,14 +197,14 @@ def rendered(dialect: Dialect, pair: dict[str, Any], call: Call, view: View) -> 
         case "list":
             return dialect.page(call, [view], after)
         case "stream":
-            events = [[it.event, it.id, it.data] for it in dialect.finale(call, view)]
+            events = [[it.event, it.id, it.data] for it in dialect.streams.finale(call, view)]
             return Answer(status=200, body=events)
         case "upload":
-            return dialect.uploaded(call, FILE)
+            return dialect.files.uploaded(call, FILE, "https://edit.example/files/x")
         case "file":
-            return dialect.file(call, FILE)
+            return dialect.files.file(call, FILE)
         case "files":
-            return dialect.files(call, [FILE], after)
+            return dialect.files.page(call, [FILE], after)
         case verb:
             raise ValueError(verb)
 

@@ -9,7 +9,8 @@ import pytest
 
 from retouch.domain.errors import InvalidEdit
 from retouch.protocols import DIALECTS
-from retouch.protocols.base import Call, Dialect, Model
+from retouch.protocols.base import Call, Model
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.values import told
 
 PICTURE = "https://pictures.example/cat.png"

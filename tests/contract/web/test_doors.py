@@ -308,7 +308,7 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not(new_front: Any) 
 async def test_an_upload_over_the_limit_is_refused(
     front: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(DIALECTS[0]), "upload_limit_bytes", 1024 * 1024)
+    monkeypatch.setattr(type(DIALECTS[0].files), "limit_bytes", 1024 * 1024)
 
     slightly = {"content": ("a.png", b"x" * (1024 * 1024 + 1), "image/png")}
     much = {"content": ("a.png", b"x" * (3 * 1024 * 1024), "image/png")}

@@ -13,7 +13,8 @@ from retouch.domain.edit import Edit
 from retouch.domain.prediction import FINAL, Cancel, Fence, Prediction, Status, Succeed, Webhook
 from retouch.net import GuardedCourier, LinkSigner, WebhookSigner
 from retouch.ports import DeliveryState
-from retouch.protocols.base import Call, Dialect, Notice, Notification, View
+from retouch.protocols.base import Call, Notice, Notification, View
+from retouch.protocols.dialect import Dialect
 from retouch.service.deliveries import LEASE_S, SCHEDULE_S, Deliveries
 from retouch.service.identity import Tickets
 from retouch.service.links import Links, Views

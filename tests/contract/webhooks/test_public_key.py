@@ -5,7 +5,8 @@ from typing import Any
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from retouch.protocols.base import Answer, Call, Dialect, Facts, Route, Verb
+from retouch.protocols.base import Answer, Call, Facts, Route, Verb
+from retouch.protocols.dialect import Dialect
 from retouch.web import create_app
 
 

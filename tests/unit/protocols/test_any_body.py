@@ -118,7 +118,9 @@ def test_any_bytes_any_query_and_any_parts_are_survived(dialect: Dialect) -> Non
     @settings(max_examples=50, database=None)
     def check(body: bytes, query: dict[str, str], sent: list[Part]) -> None:
         call = Call(method="POST", path="/", body=body, query=query)
-        for read in (dialect.parse, dialect.listing, lambda call: dialect.upload(call, sent)):
+        files = dialect.files
+        reads = (dialect.parse, dialect.listing, files.listing, lambda it: files.upload(it, sent))
+        for read in reads:
             answer = refusal(dialect, call, read)
             assert answer is None or isinstance(answer.body, dict)
 

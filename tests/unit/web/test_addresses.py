@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from retouch.protocols.base import Answer, Dialect, Route, Verb
+from retouch.protocols.base import Answer, Route, Verb
+from retouch.protocols.dialect import Dialect
 from retouch.web.addresses import joined, table
 
 

@@ -10,7 +10,6 @@ from retouch.protocols.base import (
     NO_STORE,
     Answer,
     Call,
-    Dialect,
     Facts,
     Notice,
     Notification,
@@ -25,6 +24,7 @@ from retouch.protocols.bfl.fields import HOSTS, MODELS, NAME, POLL, POLL_ID, UNK
 from retouch.protocols.bfl.parse import submission_of, usage_body
 from retouch.protocols.bfl.render import result_body, submitted_body
 from retouch.protocols.bfl.webhooks import notification
+from retouch.protocols.dialect import Dialect
 
 MOUNTS = ("/bfl/v1", "/bfl", "/v1", "/proxy/bfl")
 """The root's `/v1` must be there: one client drops any other prefix. The last is ComfyUI's."""

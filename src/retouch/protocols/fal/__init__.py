@@ -5,27 +5,20 @@ Written against its official clients (PyPI 1.0.3, npm 1.10.1); where they disagr
 documentation, the clients win. `docs/fal.md` lists what works.
 """
 
-from collections.abc import Mapping, Sequence
-
 from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Prediction
-from retouch.ports import File
 from retouch.protocols.base import (
     Answer,
     Call,
-    Dialect,
     Facts,
     Notice,
     Notification,
-    Part,
-    Place,
     Route,
-    ServerEvent,
     Submission,
-    Upload,
     Verb,
     View,
 )
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.fal.document import DESCRIPTION
 from retouch.protocols.fal.errors import KINDS, flat, headers_of, refused
 from retouch.protocols.fal.fields import (
@@ -41,20 +34,11 @@ from retouch.protocols.fal.fields import (
 from retouch.protocols.fal.parse import id_of, is_run, submission_of, target_of
 from retouch.protocols.fal.render import (
     result_answer,
-    result_events,
     status_answer,
-    status_events,
     submitted_answer,
 )
-from retouch.protocols.fal.storage import (
-    part_answer,
-    part_of,
-    parts_of,
-    place_of,
-    reserved_answer,
-    token_body,
-    upload_of,
-)
+from retouch.protocols.fal.storage import Files, Places, token_body
+from retouch.protocols.fal.stream import Streams
 from retouch.protocols.fal.webhooks import KEYS_MAX_AGE_S, key_set, notification
 
 MOUNTS = ("/queue", "/run", "/rest", "/cdn", "")
@@ -95,6 +79,9 @@ class Fal(Dialect):
     description = DESCRIPTION
     shows_position = True
     target_header = "x-fal-target-url"
+    streams = Streams()
+    files = Files()
+    places = Places()
 
     def prediction_id(self, call: Call) -> str:
         return id_of(call)
@@ -131,40 +118,8 @@ class Fal(Dialect):
         headers = headers_of(call, view.prediction.id)
         return Answer(status=200, body={"cdn_delete_results": gone}, headers=headers)
 
-    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
-        if "id" in call.params:
-            return status_events(call, view, before)
-        return result_events(call, view)
-
-    def stream_headers(self, call: Call, prediction: Prediction) -> Mapping[str, str]:
-        return headers_of(call, prediction.id)
-
     def target(self, value: str) -> str | None:
         return target_of(value)
-
-    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        return upload_of(call, parts)
-
-    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
-        return Answer(status=200, body={"access_url": link}, headers=headers_of(call))
-
-    def reserve(self, call: Call) -> Upload:
-        return place_of(call)
-
-    def reserved(self, call: Call, place: Place) -> Answer:
-        return reserved_answer(call, place)
-
-    def filled(self, call: Call, file: File) -> Answer:
-        return Answer(status=200, body={}, headers=headers_of(call))
-
-    def part(self, call: Call) -> int:
-        return part_of(call)
-
-    def part_filled(self, call: Call, number: int, tag: str) -> Answer:
-        return part_answer(call, number, tag)
-
-    def parts(self, call: Call) -> Sequence[int]:
-        return parts_of(call)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         if topic == "proxy":

@@ -1,13 +1,12 @@
 """Our predictions as fal's queue states, logs and results."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import Prediction, Status
-from retouch.protocols.base import Answer, Call, ServerEvent, View
+from retouch.protocols.base import Answer, Call, View
 from retouch.protocols.fal.errors import failure, failure_type, flat, headers_of
 from retouch.protocols.fal.fields import PREFIX, STATUS_WORDS
 from retouch.protocols.fal.parse import model_of, wants_logs
@@ -99,26 +98,6 @@ def result_body(view: View) -> dict[str, Any]:
         ),
         "prompt": it.edit.prompt,
     }
-
-
-def status_events(call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
-    """The state, when it is another; of the log only what is new, since clients add it up."""
-    body = status_body(call, view)
-    if before is not None:
-        earlier = status_body(call, before)
-        if body == earlier:
-            return ()
-        if body["logs"] is not None:
-            told = [it["message"] for it in earlier["logs"]]
-            body["logs"] = [it for it in body["logs"] if it["message"] not in told]
-    return (ServerEvent("", "", json.dumps(body)),)
-
-
-def result_events(call: Call, view: View) -> Sequence[ServerEvent]:
-    """The result, or the error in its place, once there is one."""
-    if not view.prediction.status.is_final:
-        return ()
-    return (ServerEvent("", "", json.dumps(result_answer(call, view).body)),)
 
 
 def inference_s(it: Prediction) -> float | None:

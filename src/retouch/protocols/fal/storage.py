@@ -5,7 +5,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from retouch.domain.errors import NotFound
+from retouch.ports import File
 from retouch.protocols.base import Answer, Call, Part, Place, Upload
+from retouch.protocols.dialect import FileDialect, PlaceDialect
 from retouch.protocols.fal.errors import headers_of, refuse
 from retouch.protocols.schema import type_name
 
@@ -27,61 +29,69 @@ def token_body(call: Call) -> Mapping[str, str]:
     }
 
 
-def upload_of(call: Call, parts: Sequence[Part]) -> Upload:
-    """A raw body, or the first file of a form."""
-    part = next((it for it in parts if it.filename is not None), None)
-    if part is not None:
-        kind = part.content_type or "application/octet-stream"
-        return Upload(name=part.filename or "file", content_type=kind, data=part.data)
-    if _type(call).lower().startswith("multipart/"):
-        refuse("file", "missing", "Field required")
-    return Upload(name=_name(call), content_type=_type(call), data=call.body)
+class Files(FileDialect):
+    """An upload in one call."""
+
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        """A raw body, or the first file of a form."""
+        part = next((it for it in parts if it.filename is not None), None)
+        if part is not None:
+            kind = part.content_type or "application/octet-stream"
+            return Upload(name=part.filename or "file", content_type=kind, data=part.data)
+        if _type(call).lower().startswith("multipart/"):
+            refuse("file", "missing", "Field required")
+        return Upload(name=_name(call), content_type=_type(call), data=call.body)
+
+    def uploaded(self, call: Call, file: File, link: str) -> Answer:
+        return Answer(status=200, body={"access_url": link}, headers=headers_of(call))
 
 
-def place_of(call: Call) -> Upload:
-    """What is to come: told in a body by one client, in headers by the other."""
-    if _is_by_headers(call):
-        return Upload(name=_name(call), content_type=_type(call), data=b"")
-    body = call.json() if call.body else {}
-    if not isinstance(body, dict):
-        refuse("", "dict_type", "Input should be a valid dictionary", body)
-    said = {name: body[name] for name in PLACE_FIELDS if body.get(name) is not None}
-    for name, value in said.items():
-        if not isinstance(value, str) or "\0" in value:
-            refuse(name, "string_type", "Input should be a valid string", value)
-    kind = said.get("content_type") or "application/octet-stream"
-    return Upload(name=said.get("file_name") or "file", content_type=kind, data=b"")
+class Places(PlaceDialect):
+    """An upload whose bytes are sent to an address of their own, whole or in parts."""
 
+    def reserve(self, call: Call) -> Upload:
+        """What is to come: told in a body by one client, in headers by the other."""
+        if _is_by_headers(call):
+            return Upload(name=_name(call), content_type=_type(call), data=b"")
+        body = call.json() if call.body else {}
+        if not isinstance(body, dict):
+            refuse("", "dict_type", "Input should be a valid dictionary", body)
+        said = {name: body[name] for name in PLACE_FIELDS if body.get(name) is not None}
+        for name, value in said.items():
+            if not isinstance(value, str) or "\0" in value:
+                refuse(name, "string_type", "Input should be a valid string", value)
+        kind = said.get("content_type") or "application/octet-stream"
+        return Upload(name=said.get("file_name") or "file", content_type=kind, data=b"")
 
-def reserved_answer(call: Call, place: Place) -> Answer:
-    if _is_by_headers(call):
-        # Parts are sent to this link with more appended, so it must have no query.
-        body = {"access_url": place.link, "uploadId": place.ticket}
-    else:
-        url = call.url(f"/storage/upload/{place.ticket}")
-        body = {"upload_url": url, "file_url": place.link}
-    return Answer(status=200, body=body, headers=headers_of(call))
+    def reserved(self, call: Call, place: Place) -> Answer:
+        if _is_by_headers(call):
+            # Parts are sent to this link with more appended, so it must have no query.
+            body = {"access_url": place.link, "uploadId": place.ticket}
+        else:
+            url = call.url(f"/storage/upload/{place.ticket}")
+            body = {"upload_url": url, "file_url": place.link}
+        return Answer(status=200, body=body, headers=headers_of(call))
 
+    def filled(self, call: Call, file: File) -> Answer:
+        return Answer(status=200, body={}, headers=headers_of(call))
 
-def part_of(call: Call) -> int:
-    text = call.params["part"]
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PARTS):
-        raise NotFound("part", text)
-    return int(text)
+    def part(self, call: Call) -> int:
+        text = call.params["part"]
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PARTS):
+            raise NotFound("part", text)
+        return int(text)
 
+    def part_filled(self, call: Call, number: int, tag: str) -> Answer:
+        """Told twice: one client reads the header, the other the body."""
+        body = {"partNumber": number, "etag": tag}
+        return Answer(status=200, body=body, headers=headers_of(call, etag=tag))
 
-def part_answer(call: Call, number: int, tag: str) -> Answer:
-    """Told twice: one client reads the header, the other the body."""
-    body = {"partNumber": number, "etag": tag}
-    return Answer(status=200, body=body, headers=headers_of(call, etag=tag))
-
-
-def parts_of(call: Call) -> Sequence[int]:
-    body = call.json()
-    parts = body.get("parts") if isinstance(body, dict) else None
-    if not isinstance(parts, list) or not parts:
-        refuse("parts", "missing", "Field required")
-    return [_number(n, part) for n, part in enumerate(parts)]
+    def parts(self, call: Call) -> Sequence[int]:
+        body = call.json()
+        parts = body.get("parts") if isinstance(body, dict) else None
+        if not isinstance(parts, list) or not parts:
+            refuse("parts", "missing", "Field required")
+        return [_number(n, part) for n, part in enumerate(parts)]
 
 
 def _number(place: int, part: Any) -> int:

@@ -5,37 +5,31 @@ Written against its official clients (PyPI openai 3.52.0 and 1.109.1, npm openai
 no task to poll: an answer is held until the pictures are done. `docs/openai.md` lists what works.
 """
 
-from collections.abc import Sequence
-
 from retouch.domain.errors import NotFound, RetouchError
 from retouch.domain.prediction import Prediction, Status
-from retouch.ports import Cursor, File
 from retouch.protocols.base import (
     NO_STORE,
     Answer,
     Call,
-    Dialect,
     Facts,
-    Listing,
     Route,
-    ServerEvent,
     Submission,
     Verb,
     View,
 )
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.openai.document import DESCRIPTION
 from retouch.protocols.openai.errors import failed, problem, refused
 from retouch.protocols.openai.fields import HOSTS, LINKED, MODELS, NAME
-from retouch.protocols.openai.pages import listing_of
+from retouch.protocols.openai.pages import Files
 from retouch.protocols.openai.parse import submission_of
 from retouch.protocols.openai.render import (
-    files_body,
     images_body,
     model_body,
     models_body,
     pending_body,
 )
-from retouch.protocols.openai.stream import ended, error_event, partial_images
+from retouch.protocols.openai.stream import Streams
 
 MOUNTS = ("/openai/v1", "/openai", "/v1", "/proxy/openai")
 
@@ -61,7 +55,8 @@ class OpenAI(Dialect):
     routes = ROUTES
     models = MODELS
     description = DESCRIPTION
-    shows_previews = True
+    streams = Streams()
+    files = Files()
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
         said = prediction.input
@@ -90,19 +85,6 @@ class OpenAI(Dialect):
         if not view.prediction.status.is_final:
             return Answer(status=202, body=pending_body(view), headers=NO_STORE)
         return self._ended(view)
-
-    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
-        shown = len(before.previews) if before else 0
-        return [*partial_images(call, view, shown), *ended(call, view)]
-
-    def interrupted(self, call: Call, view: View) -> Sequence[ServerEvent]:
-        return [error_event(failed(view.prediction))]
-
-    def listing(self, call: Call) -> Listing:
-        return listing_of(call)
-
-    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
-        return Answer(status=200, body=files_body(files, after))
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         match topic:

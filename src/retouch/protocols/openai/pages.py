@@ -1,8 +1,13 @@
-"""Which page of the caller's files is asked for."""
+"""OpenAI's list of the caller's files, page by page."""
 
-from retouch.protocols.base import Call, Listing
+from collections.abc import Sequence
+
+from retouch.ports import Cursor, File
+from retouch.protocols.base import Answer, Call, Listing
+from retouch.protocols.dialect import FileDialect
 from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import PURPOSE
+from retouch.protocols.openai.render import files_body
 from retouch.protocols.values import told
 
 PAGE = 1000
@@ -11,16 +16,21 @@ LONGEST_PAGE = 10_000
 """Most that a caller may ask for."""
 
 
-def listing_of(call: Call) -> Listing:
-    """Read the query; raises InvalidEdit."""
-    order = call.query.get("order", "desc")
-    if order != "desc":
-        refuse(invalid("order", "supported values are 'desc'", told(order)))
-    return Listing(
-        limit=min(_limit(call), PAGE),
-        after_id=call.query.get("after", ""),
-        nothing=call.query.get("purpose", PURPOSE) != PURPOSE,
-    )
+class Files(FileDialect):
+    """Files that were uploaded by other protocols."""
+
+    def listing(self, call: Call) -> Listing:
+        order = call.query.get("order", "desc")
+        if order != "desc":
+            refuse(invalid("order", "supported values are 'desc'", told(order)))
+        return Listing(
+            limit=min(_limit(call), PAGE),
+            after_id=call.query.get("after", ""),
+            nothing=call.query.get("purpose", PURPOSE) != PURPOSE,
+        )
+
+    def page(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
+        return Answer(status=200, body=files_body(files, after))
 
 
 def _limit(call: Call) -> int:

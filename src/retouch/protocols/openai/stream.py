@@ -1,17 +1,31 @@
 """The events of a stream: previews while the pictures are made, then each picture, or an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from retouch.domain.prediction import Status
 from retouch.protocols.base import Answer, Call, ServerEvent, View
+from retouch.protocols.dialect import StreamDialect
 from retouch.protocols.openai.errors import failed
 from retouch.protocols.openai.render import usage
 
 
-def partial_images(call: Call, view: View, shown: int) -> Iterator[ServerEvent]:
+class Streams(StreamDialect):
+    """Previews, and the end."""
+
+    shows_previews = True
+
+    def changed(self, call: Call, view: View, before: View | None) -> Sequence[ServerEvent]:
+        shown = len(before.previews) if before else 0
+        return [*_partial_images(call, view, shown), *_ended(call, view)]
+
+    def interrupted(self, call: Call, view: View) -> Sequence[ServerEvent]:
+        return [_error_event(failed(view.prediction))]
+
+
+def _partial_images(call: Call, view: View, shown: int) -> Iterator[ServerEvent]:
     """An event for each preview after those already shown."""
     it = view.prediction
     for number, preview in enumerate(view.previews[shown:], shown):
@@ -23,7 +37,7 @@ def partial_images(call: Call, view: View, shown: int) -> Iterator[ServerEvent]:
         yield _event(call, "partial_image", view, preview, about)
 
 
-def ended(call: Call, view: View) -> Iterator[ServerEvent]:
+def _ended(call: Call, view: View) -> Iterator[ServerEvent]:
     """The events that end a stream; none while the prediction goes on."""
     it = view.prediction
     if it.status is Status.SUCCEEDED:
@@ -35,10 +49,10 @@ def ended(call: Call, view: View) -> Iterator[ServerEvent]:
             }
             yield _event(call, "completed", view, picture, about)
     elif it.status.is_final:
-        yield error_event(failed(it))
+        yield _error_event(failed(it))
 
 
-def error_event(answer: Answer) -> ServerEvent:
+def _error_event(answer: Answer) -> ServerEvent:
     """An error after the stream began: the clients raise it with its message."""
     return ServerEvent("error", "", _json({"type": "error", **answer.body}))
 

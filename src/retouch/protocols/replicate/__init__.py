@@ -1,42 +1,38 @@
 """Replicate's HTTP API: its routes, and each verb's function gathered into one value.
 
 A folder instead of a file, its parts named for what a protocol has: `fields` (with the models and
-the status words), `parse`, `render`, `pages`, `files`, `describe`, `errors`. Written against the
-official clients (PyPI 1.0.7 and 2.0.0b4, npm 1.4.0); where they disagree with the documentation,
-the clients win. `docs/replicate.md` lists what works.
+the status words), `parse`, `render`, `pages`, `files`, `stream`, `describe`, `errors`. Written
+against the official clients (PyPI 1.0.7 and 2.0.0b4, npm 1.4.0); where they disagree with the
+documentation, the clients win. `docs/replicate.md` lists what works.
 """
 
-import json
 from collections.abc import Sequence
 
 from retouch.domain.errors import RetouchError
-from retouch.domain.prediction import Status
-from retouch.ports import Cursor, File
+from retouch.ports import Cursor
 from retouch.protocols.base import (
     NO_STORE,
     Answer,
     Call,
-    Dialect,
     Facts,
     Listing,
     Notice,
     Notification,
-    Part,
     Route,
-    ServerEvent,
     Submission,
-    Upload,
     Verb,
     View,
 )
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.replicate.describe import MARKDOWN, described, readme
 from retouch.protocols.replicate.document import DESCRIPTION
 from retouch.protocols.replicate.errors import problem, refused
-from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME, UPLOAD_LIMIT_BYTES
-from retouch.protocols.replicate.files import file_body, upload_of
+from retouch.protocols.replicate.fields import HOSTS, MODELS, NAME
+from retouch.protocols.replicate.files import Files
 from retouch.protocols.replicate.pages import listing_of, page_body
 from retouch.protocols.replicate.parse import submission_of, wait_of
 from retouch.protocols.replicate.render import prediction_body
+from retouch.protocols.replicate.stream import Streams
 from retouch.protocols.replicate.webhooks import notification
 
 MOUNTS = ("/replicate/v1", "/replicate/v1/v1", "/replicate", "/v1/v1", "/v1", "")
@@ -81,7 +77,8 @@ class Replicate(Dialect):
     routes = ROUTES
     models = MODELS
     description = DESCRIPTION
-    upload_limit_bytes = UPLOAD_LIMIT_BYTES
+    streams = Streams()
+    files = Files()
 
     def parse(self, call: Call) -> Submission:
         return submission_of(call)
@@ -110,36 +107,6 @@ class Replicate(Dialect):
         return Answer(
             status=200, body=page_body(call, "/predictions", results, after), headers=NO_STORE
         )
-
-    def finale(self, call: Call, view: View) -> Sequence[ServerEvent]:
-        at = int(view.prediction.completed_at or view.prediction.created_at)
-        events = [("output", url) for url in view.outputs]
-        end: dict[str, str] = {}
-        if view.prediction.status is Status.FAILED:
-            events, end = (
-                [("error", json.dumps({"detail": view.prediction.error}))],
-                {"reason": "error"},
-            )
-        elif view.prediction.status is Status.CANCELED:
-            end = {"reason": "canceled"}
-        events.append(("done", json.dumps(end)))
-        return [ServerEvent(name, f"{at}:{n}", data) for n, (name, data) in enumerate(events)]
-
-    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        return upload_of(parts)
-
-    def uploaded(self, call: Call, file: File) -> Answer:
-        return Answer(status=201, body=file_body(call, file))
-
-    def file(self, call: Call, file: File) -> Answer:
-        return Answer(status=200, body=file_body(call, file))
-
-    def files(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
-        results = [file_body(call, file) for file in files]
-        return Answer(status=200, body=page_body(call, "/files", results, after))
-
-    def deleted(self, call: Call, file: File) -> Answer:
-        return Answer(status=204)
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         if topic == "readme":

@@ -7,27 +7,51 @@ from typing import Any
 import msgspec
 
 from retouch.domain.errors import InvalidEdit
-from retouch.ports import File
-from retouch.protocols.base import Call, Part, Upload
+from retouch.ports import Cursor, File
+from retouch.protocols.base import Answer, Call, Listing, Part, Upload
+from retouch.protocols.dialect import FileDialect
 from retouch.protocols.replicate.errors import mistyped, refuse
+from retouch.protocols.replicate.fields import UPLOAD_LIMIT_BYTES
+from retouch.protocols.replicate.pages import listing_of, page_body
 from retouch.protocols.replicate.render import rfc3339
 
 
-def upload_of(parts: Sequence[Part]) -> Upload:
-    """The `content` part, and metadata in any of the three spellings clients send."""
-    content = next((part for part in parts if part.name == "content"), None)
-    if content is None:
-        refuse("", "required", "content is required")
-    said = {part.name: part.data.decode("utf-8", "replace") for part in parts if part != content}
-    metadata = _metadata(said)
-    if b"\\u0000" in msgspec.json.encode(metadata):
-        refuse("metadata", "format", "Must not contain null characters", metadata)
-    return Upload(
-        name=said.get("filename") or content.filename or "file",
-        content_type=said.get("type") or content.content_type or "application/octet-stream",
-        data=content.data,
-        metadata=metadata,
-    )
+class Files(FileDialect):
+    """Uploads in one call, listed by pages like predictions."""
+
+    limit_bytes = UPLOAD_LIMIT_BYTES
+
+    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
+        """The `content` part, and metadata in any of the three spellings clients send."""
+        content = next((part for part in parts if part.name == "content"), None)
+        if content is None:
+            refuse("", "required", "content is required")
+        said = {it.name: it.data.decode("utf-8", "replace") for it in parts if it != content}
+        metadata = _metadata(said)
+        if b"\\u0000" in msgspec.json.encode(metadata):
+            refuse("metadata", "format", "Must not contain null characters", metadata)
+        return Upload(
+            name=said.get("filename") or content.filename or "file",
+            content_type=said.get("type") or content.content_type or "application/octet-stream",
+            data=content.data,
+            metadata=metadata,
+        )
+
+    def uploaded(self, call: Call, file: File, link: str) -> Answer:
+        return Answer(status=201, body=_body(call, file))
+
+    def file(self, call: Call, file: File) -> Answer:
+        return Answer(status=200, body=_body(call, file))
+
+    def listing(self, call: Call) -> Listing:
+        return listing_of(call)
+
+    def page(self, call: Call, files: Sequence[File], after: Cursor | None) -> Answer:
+        results = [_body(call, file) for file in files]
+        return Answer(status=200, body=page_body(call, "/files", results, after))
+
+    def deleted(self, call: Call, file: File) -> Answer:
+        return Answer(status=204)
 
 
 def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
@@ -51,7 +75,7 @@ def _metadata(said: Mapping[str, str]) -> dict[str, Any]:
     return flat
 
 
-def file_body(call: Call, file: File) -> dict[str, Any]:
+def _body(call: Call, file: File) -> dict[str, Any]:
     return {
         "id": file.id,
         "name": file.name,

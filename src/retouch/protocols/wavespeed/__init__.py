@@ -10,28 +10,25 @@ from collections.abc import Sequence
 
 from retouch.domain.errors import RetouchError
 from retouch.domain.prediction import Prediction
-from retouch.ports import Cursor, File
+from retouch.ports import Cursor
 from retouch.protocols.base import (
     Answer,
     Call,
-    Dialect,
     Facts,
     Listing,
     Notice,
     Notification,
-    Part,
-    Place,
     Route,
     Submission,
-    Upload,
     Verb,
     View,
 )
+from retouch.protocols.dialect import Dialect
 from retouch.protocols.wavespeed.describe import described
 from retouch.protocols.wavespeed.document import DESCRIPTION
 from retouch.protocols.wavespeed.errors import problem, refused
-from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME, UPLOAD_LIMIT_BYTES
-from retouch.protocols.wavespeed.files import announced, file_body, place_body, upload_of
+from retouch.protocols.wavespeed.fields import HOSTS, MODELS, NAME
+from retouch.protocols.wavespeed.files import Files, Places
 from retouch.protocols.wavespeed.pages import ids_of, listing_of, page_body
 from retouch.protocols.wavespeed.parse import submission_of
 from retouch.protocols.wavespeed.render import success, task, wants_bytes
@@ -70,7 +67,8 @@ class WaveSpeed(Dialect):
     routes = ROUTES
     models = MODELS
     description = DESCRIPTION
-    upload_limit_bytes = UPLOAD_LIMIT_BYTES
+    files = Files()
+    places = Places()
 
     def inlines(self, call: Call, prediction: Prediction) -> bool:
         return wants_bytes(prediction)
@@ -105,21 +103,6 @@ class WaveSpeed(Dialect):
         if call.path.endswith(USAGE):
             return success(usage_body(views))
         return success(page_body(call, views, is_last=after is None))
-
-    def upload(self, call: Call, parts: Sequence[Part]) -> Upload:
-        return upload_of(parts)
-
-    def uploaded_at(self, call: Call, file: File, link: str) -> Answer:
-        return success(file_body(file, link))
-
-    def reserve(self, call: Call) -> Upload:
-        return announced(call)
-
-    def reserved(self, call: Call, place: Place) -> Answer:
-        return success(place_body(call, place))
-
-    def filled(self, call: Call, file: File) -> Answer:
-        return success({"filename": file.name, "size": file.size_bytes})
 
     def describe(self, topic: str, call: Call, facts: Facts) -> Answer:
         return success(described(topic, call, facts))
