@@ -12,7 +12,10 @@ from retouch.folder import DataFolder
 from retouch.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retouch.store import SqlStore
+    from retouch.web.sharing import Share
     from retouch.worker.supervisor import Patience, Supervisor
 
 FAMILIES = {"toy": "retouch.engine.families.toy"}
@@ -76,21 +79,27 @@ def sibling_child(
     settings: Settings,
     number: int,
     listening: socket.socket,
+    share: "Share",
+    adopt: "Callable[[socket.socket], None]",
     patience: "Patience | None" = None,
 ) -> "Supervisor":
-    """One more web process, started anew whenever it dies or is silent beyond `patience`."""
+    """One more web process, started anew whenever it dies or is silent beyond `patience`.
+
+    Connections that were handed to one that died, and that it had not taken, are adopted.
+    """
     from retouch.worker.process import Nursery
     from retouch.worker.supervisor import Patience, Supervisor
 
-    async def nothing(_: object) -> None:
-        """It holds no lease."""
+    async def reclaim(_: object) -> None:
+        for connection in share.reclaim():
+            adopt(connection)
 
     # Not from the fork server: that has torch.
-    nursery = Nursery(answer, settings, number, listening, forks=False)
+    nursery = Nursery(answer, settings, number, listening, share, forks=False)
     grace_s = settings.drain_s + 5
     return Supervisor(
         nursery.spawn,
-        nothing,
+        reclaim,
         clock=CLOCK,
         grace_s=grace_s,
         what="web",
