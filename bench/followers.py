@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.aims import Aim, tell
+from shared.servers import pss_mb
 
 from retouch.running import RunningServer
 
@@ -132,11 +133,6 @@ def post(url: str, body: Any = None) -> Any:
     request = urllib.request.Request(url, data, headers)  # noqa: S310  our own
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  ours
         return json.load(answer)
-
-
-def pss_mb(pid: int) -> float:
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(rollup.partition("\nPss:")[2].split()[0]) / 1000
 
 
 def cpu_s(pid: int) -> float:

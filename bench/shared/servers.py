@@ -57,7 +57,7 @@ def serving(contestant: Contestant, folder: Path) -> Iterator[Running]:
         await_health(process, url + contestant.health, contestant.says, log)
         ready_s = time.monotonic() - started
         time.sleep(4.0)  # what start-up leaves behind is settled, and every process is up
-        idle_mb = pss_mb(process.pid)
+        idle_mb = session_mb(process.pid)
         yield Running(contestant.name, url, contestant.path, body, ready_s, idle_mb)
     finally:
         stop(process)
@@ -95,14 +95,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def pss_mb(session: int) -> float:
+def session_mb(session: int) -> float:
     """Memory of every process of a session, what they share counted once."""
-    kilobytes = 0
+    total_mb = 0.0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                rollup = (folder / "smaps_rollup").read_text()
-                kilobytes += int(rollup.partition("\nPss:")[2].split()[0])
+                total_mb += pss_mb(folder.name)
         except (OSError, IndexError):  # it has just ended
             continue
-    return kilobytes / 1000
+    return total_mb
+
+
+def pss_mb(pid: int | str) -> float:
+    """Memory of a process, of what it shares with others its part; a megabyte is 10^6 bytes."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kibibytes = int(rollup.partition("\nPss:")[2].split()[0])
+    return kibibytes * 1024 / 1e6
