@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from retouch import logs
 from retouch.bootstrap.parts import CLOCK
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a step, on a processor")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    logs.configure("warning", "auto")
     torch.set_num_threads(options.threads)
     started = time.perf_counter()
     family = load_family("nano", device=options.device)

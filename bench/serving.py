@@ -37,6 +37,7 @@ from shared.aims import tell
 from shared.arrivals import KINDS, STEPS, Latencies, Request, arrivals, drive, serial_rate
 from shared.latencies import AIMS, TARGET_LOAD, measures, report
 
+from retouch import logs
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
 from retouch.engine import StepEngine, load_family
@@ -221,6 +222,7 @@ def main() -> None:
     started = time.monotonic()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
+    logs.configure("error", "auto")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:

@@ -46,6 +46,8 @@ from shared.simulation import (
     simulated,
 )
 
+from retouch import logs
+
 LOADS = (0.5, TARGET_LOAD, 0.95)
 
 WIDE_BUDGET = 3072
@@ -63,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of it, under a minute")
     quick = parser.parse_args().quick
+    logs.configure("error", "auto")
     rounds, count = (1, 2000) if quick else (4, 5000)
     started = time.monotonic()
     service_s = SimFamily(SimClock()).service_s

@@ -92,6 +92,11 @@ def test_http_clients_live_in_net_and_nowhere_else() -> None:
     assert offenders(clients, ("net", "service.relay")) == []
 
 
+def test_log_lines_go_by_one_road() -> None:
+    """By structlog; who else knows of `logging` only sets how much other libraries say."""
+    assert offenders({"logging"}, ("logs", "engine.families.quantised")) == []
+
+
 def test_the_domain_imports_the_standard_library_only() -> None:
     import sys
 

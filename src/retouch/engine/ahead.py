@@ -1,8 +1,9 @@
 """Pictures made ready to open, on a thread beside the one that steps."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+
+import structlog
 
 from retouch.domain.edit import Edit
 from retouch.domain.picture import Picture
@@ -11,7 +12,7 @@ from retouch.ports import Plan
 Warm = Callable[[Plan, Edit, Sequence[Picture]], None]
 """A family's work ahead, which its `open` will find done. Called beside its verbs."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Ahead:
@@ -31,7 +32,7 @@ class Ahead:
 
     def begin(self, id: str, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
         """Have a job made ready, after those begun before it."""
-        self._begun[id] = self._executor.submit(self._run, plan, edit, images)
+        self._begun[id] = self._executor.submit(self._run, id, plan, edit, images)
 
     def is_under_way(self, id: str) -> bool:
         """Whether a job was begun and is not ready."""
@@ -46,9 +47,9 @@ class Ahead:
         if id in self._begun:
             self._begun.pop(id).cancel()
 
-    def _run(self, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
+    def _run(self, id: str, plan: Plan, edit: Edit, images: Sequence[Picture]) -> None:
         try:
             self._warm(plan, edit, images)
         except Exception:
             # Logged here and not kept: a traceback would hold on to tensors.
-            log.warning("ahead_failed", exc_info=True)
+            log.warning("engine.ahead_failed", job=id, exc_info=True)

@@ -5,17 +5,18 @@ everybody in it wait. The budget is where that turns: the fewest tokens at which
 all the tokens per second there are to be had.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import structlog
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.errors import RetouchError
 from retouch.engine.pace import Pace
 from retouch.ports import Clock, Family
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 ROUNDS = 5
 """How often each group is timed. Neighbours on the machine only ever make a pass slower, so the
@@ -56,12 +57,12 @@ def calibrate(
         for _ in range(1, ROUNDS):
             groups.step()
     except RetouchError as error:  # out of memory says enough too
-        log.warning("calibration_ended_early: %s", error)
+        log.warning("engine.calibration_ended_early", reason=str(error))
     if groups is None:
         return Calibration()
     rates = groups.rates()
     budget = knee(rates) if len(rates) > 1 else None
-    log.info("calibrated tokens_per_s=%s budget=%s", rates, budget)
+    log.info("engine.calibrated", tokens_per_s=rates, token_budget=budget)
     return Calibration(budget, groups.pace())
 
 

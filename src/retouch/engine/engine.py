@@ -4,13 +4,13 @@ It owns each job's bookkeeping; the scheduler decides who is opened and who step
 the work. It is synchronous and called from one thread.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from secrets import randbelow
-from traceback import format_exception
 from typing import Any, TypeVar
+
+import structlog
 
 from retouch.domain.errors import OutOfMemory, RetouchError
 from retouch.domain.picture import Picture
@@ -38,7 +38,7 @@ from retouch.ports import (
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class StepEngine:
@@ -209,7 +209,7 @@ class StepEngine:
         if run.opened_at is None:
             run.opened_at = self._clock.monotonic()
         plan = run.plans[turn.number]
-        session = self._try(partial(self.family.open, plan, job.edit, job.images))
+        session = self._try(partial(self.family.open, plan, job.edit, job.images), turn)
         if isinstance(session, RetouchError):
             yield from self._fail(turn, session)
             return
@@ -221,7 +221,9 @@ class StepEngine:
         if not turns:
             return
         started = self._clock.monotonic()
-        error = self._try(partial(self.family.step, [self._session(turn) for turn in turns]))
+        error = self._try(
+            partial(self.family.step, [self._session(turn) for turn in turns]), *turns
+        )
         if error is None:
             took_s = self._clock.monotonic() - started
             self._pace = self._pace.timed(sum(turn.cost for turn in turns), took_s)
@@ -257,7 +259,7 @@ class StepEngine:
             if due <= run.previews:
                 continue
             run.previews = due
-            picture = self._try(partial(self.family.preview, session))
+            picture = self._try(partial(self.family.preview, session), turn)
             if isinstance(picture, Picture):  # without one the edit itself is unharmed
                 yield Previewed(turn.job, picture)
                 return
@@ -279,10 +281,11 @@ class StepEngine:
         turns = {turn.key: turn for turn in self._schedule.turns}
         for key in self._behind.wait() if is_idle else self._behind.over():
             if self._is_open(turns[key]):  # a sibling may have broken it
-                yield from self._end(turns[key], self._try(partial(self._behind.take, key)))
+                picture = self._try(partial(self._behind.take, key), turns[key])
+                yield from self._end(turns[key], picture)
 
     def _closed(self, turn: Turn) -> Picture | RetouchError:
-        return self._try(partial(self.family.close, self._session(turn)))
+        return self._try(partial(self.family.close, self._session(turn)), turn)
 
     def _end(self, turn: Turn, picture: Picture | RetouchError) -> Iterator[EngineEvent]:
         """The result of a decoding; one that ran out of memory is tried again."""
@@ -303,14 +306,13 @@ class StepEngine:
 
     # -- what goes wrong -------------------------------------------------------------------------
 
-    def _try(self, work: Callable[[], T]) -> T | RetouchError:
-        """The result of a family's verb, or why it failed; the reason keeps no tensor alive."""
+    def _try(self, work: Callable[[], T], *turns: Turn) -> T | RetouchError:
+        """The result of a family's verb on turns, or why it failed, which keeps no tensor alive."""
         try:
             return work()
         except RetouchError as error:
-            # As text, and then without: a traceback keeps its frames and their tensors alive, and
-            # so would a log record that carries it.
-            log.warning("family_failed: %s", "".join(format_exception(error)))
+            log.warning("engine.family_failed", exc_info=error, **self._facts(*turns))
+            # It has been told: a traceback keeps its frames and their tensors alive.
             error.__traceback__ = error.__cause__ = error.__context__ = None
             return error
 
@@ -324,7 +326,7 @@ class StepEngine:
         if turn.is_alone:
             yield self._break(turn.job, OutOfMemory(remedy(run.plan, self._policy.memory_bytes)))
         else:
-            log.warning("starts_over_alone job=%s picture=%d", turn.job, turn.number)
+            log.warning("engine.starts_over_alone", picture=turn.number, **self._facts(turn))
             again = replace(turn, is_open=False, is_alone=True, left=run.plan.steps)
             self._schedule = self._schedule.put([again])
         self._memory.trim()
@@ -333,7 +335,7 @@ class StepEngine:
         """Carry less in a pass from now on than what ran out of memory."""
         budget = sum(turn.tokens for turn in turns) // 2
         if budget < self._policy.token_budget:
-            log.warning("token_budget_halved to=%d", budget)
+            log.warning("engine.token_budget_halved", to=budget)
             self._policy = replace(self._policy, token_budget=budget)
 
     # -- the ends of a job -----------------------------------------------------------------------
@@ -348,7 +350,7 @@ class StepEngine:
         return Finished(id, pictures, metrics, logs)
 
     def _break(self, id: str, error: RetouchError) -> Broken:
-        log.warning("job_broken id=%s: %s", id, error)
+        log.warning("engine.job_broken", reason=str(error), job=id, **self._jobs[id].facts)
         run = self._runs.get(id)
         logs = ""
         if run is not None and run.opened_at is not None:
@@ -357,6 +359,11 @@ class StepEngine:
         return Broken(id, error.failure, logs)
 
     # -- what is known of a turn -----------------------------------------------------------------
+
+    def _facts(self, *turns: Turn) -> dict[str, object]:
+        """The fields of a log line about turns: of one job all that is known of it."""
+        first, *others = dict.fromkeys(turn.job for turn in turns)
+        return {"jobs": [first, *others]} if others else {"job": first, **self._jobs[first].facts}
 
     def _is_open(self, turn: Turn) -> bool:
         run = self._runs.get(turn.job)

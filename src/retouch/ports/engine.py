@@ -1,7 +1,7 @@
 """The engine, which runs edits step by step, and the models it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from retouch.domain.edit import Edit, Mode, Size
@@ -20,6 +20,7 @@ class Job:
     owner: str = ""
     priority: int = 0  # higher is served sooner
     deadline: float | None = None  # UTC seconds since 1970; it is cancelled then
+    facts: Mapping[str, object] = field(default_factory=dict)  # for log lines about it
 
 
 @dataclass(frozen=True, slots=True)

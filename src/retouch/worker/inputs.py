@@ -48,7 +48,7 @@ class Inputs:
         if edit.mask is not None:
             held.masked = await self._masked(edit, edit.mask, images)
             images[0] = held.masked.reference
-        return Job(held.job_id, edit, tuple(images), it.owner, it.priority, it.deadline)
+        return Job(held.job_id, edit, tuple(images), it.owner, it.priority, it.deadline, held.facts)
 
     async def _pictures(self, sources: Sequence[ImageSource]) -> list[Picture]:
         found, left = list[Picture](), self._max_pixels

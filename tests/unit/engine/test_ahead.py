@@ -87,7 +87,7 @@ def test_a_cancelled_job_is_not_made_ready():
     assert len(hands.given) == 2
 
 
-def test_what_fails_ahead_is_told_by_opening_it(caplog):
+def test_what_fails_ahead_is_told_by_opening_it(capsys):
     def fails(*_):
         raise ValueError("out of ink")
 
@@ -101,7 +101,9 @@ def test_what_fails_ahead_is_told_by_opening_it(caplog):
     events = [event for _ in range(5) for event in engine.step()]
 
     assert [event.id for event in events if isinstance(event, Finished)] == ["a", "b"]
-    assert "out of ink" in caplog.text
+    told = capsys.readouterr().out
+    assert "engine.ahead_failed" in told
+    assert "ValueError: out of ink" in told
 
 
 class Heavy(ToyFamily):

@@ -1,12 +1,16 @@
 """One prediction after the other: made, failed, canceled."""
 
 import asyncio
+import json
 from dataclasses import replace
+
+import pytest
 
 from retouch.domain.edit import Edit
 from retouch.domain.prediction import Cancel, Status
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import Stage, ToyFamily
+from retouch.logs import configure
 from retouch.ports import Job
 from retouch.testing import FakeClock, MemoryStore
 from tests.unit.worker.working import DictBlobs, Gate, ended, prediction, working
@@ -40,6 +44,27 @@ async def test_a_broken_job_fails_and_its_neighbour_does_not() -> None:
     assert bad.status is Status.FAILED
     assert bad.error == "The toy broke at step, as it was told to."
     assert good.status is Status.SUCCEEDED
+
+
+async def test_what_the_engine_logs_is_as_all_lines_and_names_prediction_and_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("warning", "json")
+    store = MemoryStore()
+    await store.add(replace(prediction(edit=Edit(prompt="break", seed=1)), request="mine-1"))
+
+    async with working(store, family=ToyFamily(breaks=lambda stage, _: stage == "step")):
+        await ended(store)
+
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    lines = {line["event"]: line for line in said}
+    about = {"job": "p/1", "prediction": "p", "attempt": 1, "worker": "w", "request": "mine-1"}
+    for event, name, words in (
+        ("engine.family_failed", "exception", "EngineFailed: The toy broke at step"),
+        ("engine.job_broken", "reason", "The toy broke at step"),
+    ):
+        assert lines[event].items() >= about.items()
+        assert words in lines[event][name]
 
 
 async def test_cancel_while_running_frees_the_engine_at_the_next_step() -> None:

@@ -7,7 +7,6 @@ measurement a process decides. `varlen` is one kernel for the whole pack, on CUD
 `stock` has a better one, and those that `varlen` does not know, are told by a measurement too.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
+import structlog
 import torch
 from torch import Tensor, library
 from torch.nn import functional
 from torch.nn.attention import varlen as torch_varlen
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 CHUNK = 256
 """Query rows whose scores are held at once: what fits a core's cache beside keys and values."""
@@ -185,10 +185,10 @@ def stock_from(dtype: torch.dtype, device: torch.device, heads: int, width: int)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except RuntimeError as error:
-        log.warning("no_varlen_attention: %s", error)
+        log.warning("engine.no_varlen_attention", reason=str(error))
         return 0
     stock_s = device_s(lambda: stock(dense, dense, dense))
-    log.info("attention varlen_s=%.6f stock_s=%.6f", varlen_s, stock_s)
+    log.info("engine.attention_measured", varlen_s=varlen_s, stock_s=stock_s)
     return LONG if stock_s * CUDA_MARGIN < varlen_s else math.inf
 
 

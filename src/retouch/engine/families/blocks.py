@@ -1,17 +1,17 @@
 """The blocks of a packed pass: as written, or compiled so that the same programs serve any pack."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor
 
 from retouch.domain.errors import RetouchError
 from retouch.engine.families.aside import Pair
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,6 @@ def compiles(rehearse: Callable[[], None]) -> bool:
     try:
         rehearse()
     except RetouchError as error:
-        log.warning("blocks_not_compiled: %s", error)
+        log.warning("engine.blocks_not_compiled", reason=str(error))
         return False
     return True

@@ -1,10 +1,10 @@
 """Compiled blocks: a few programs for packs of every shape, and the same numbers."""
 
-import logging
 from functools import partial
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from retouch.domain.edit import Edit, Size
 from retouch.domain.picture import Picture
@@ -86,7 +86,7 @@ def test_a_request_alone_and_packs_take_a_few_programs_whatever_their_sizes_and_
     assert len(programs) == expected
 
 
-def test_where_the_compiler_fails_blocks_stay_as_written(weights, monkeypatch, caplog):
+def test_where_the_compiler_fails_blocks_stay_as_written(weights, monkeypatch):
     def broken(graph, _inputs):
         raise RuntimeError("no compiler here")
 
@@ -94,10 +94,11 @@ def test_where_the_compiler_fails_blocks_stay_as_written(weights, monkeypatch, c
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
     family = load_family(weights)
 
-    with caplog.at_level(logging.WARNING):
+    with capture_logs() as lines:
         family.compile()
 
-    assert "no compiler here" in caplog.text
+    (line,) = (it for it in lines if it["event"] == "engine.blocks_not_compiled")
+    assert "no compiler here" in line["reason"]
     assert stepped(family, PACKS[2])
 
 
