@@ -10,17 +10,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from retouch.domain.grant import Rate
+from retouch.domain.network import Network
 
 PREFIX = "RETOUCH_"
 FILE = Path("retouch.toml")
-
-Network = IPv4Network | IPv6Network
 
 
 class SettingsError(ValueError):

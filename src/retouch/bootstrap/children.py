@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from retouch.web.sharing import Share
     from retouch.worker.supervisor import Patience, Supervisor
 
-FAMILIES = {"toy": "retouch.engine.families.toy"}
-DEFAULT_FAMILY = "retouch.engine.families.flux1"
-"""The modules of the families that the worker's fork server imports ahead of time."""
+FAMILY_MODULES = {"toy": "retouch.engine.families.toy"}
+DEFAULT_MODULE = "retouch.engine.families.flux1"
+"""The modules, by weights, that the worker's fork server imports ahead of time."""
 
 DRIVERS = (
     "/dev/nvidiactl",
@@ -38,7 +38,7 @@ def worker_child(settings: Settings, folder: DataFolder, store: "SqlStore") -> "
     from retouch.worker.supervisor import Supervisor
 
     name = local_name(folder)
-    family = FAMILIES.get(settings.weights, DEFAULT_FAMILY)
+    family = FAMILY_MODULES.get(settings.weights, DEFAULT_MODULE)
     nursery = Nursery(
         _work,
         settings,

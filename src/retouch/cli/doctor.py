@@ -129,7 +129,7 @@ def _safety(settings: Settings) -> str:
     safety = build_safety(settings)
     safety.check_prompt("make it black and white", STRICT)
     asyncio.run(safety.check_inputs([_gradient()], STRICT))
-    return safety.told(STRICT).strip() or "no check is configured: nothing is screened"
+    return safety.summary(STRICT).strip() or "no check is configured: nothing is screened"
 
 
 def _gradient(side: int = 256) -> Picture:

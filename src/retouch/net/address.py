@@ -12,8 +12,9 @@ from ipaddress import (
     ip_address,
 )
 
+from retouch.domain.network import Network
+
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 _NOT_PUBLIC = (
     IPv4Network("0.0.0.0/8"),

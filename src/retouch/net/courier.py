@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import httpx2
 
 from retouch import __version__
-from retouch.net.address import Network
+from retouch.domain.network import Network
 from retouch.net.fetch import why_unconnected
 from retouch.net.guard import GuardedTransport, NotPublic, Refused, Resolver
 from retouch.ports import Receipt, Undelivered

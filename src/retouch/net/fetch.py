@@ -10,7 +10,7 @@ import httpx2
 from retouch import __version__
 from retouch.domain.errors import BadInput
 from retouch.domain.failure import FailureKind
-from retouch.net.address import Network
+from retouch.domain.network import Network
 from retouch.net.guard import GuardedTransport, NotPublic, Refused, Resolver
 
 _HEADERS = {

@@ -15,7 +15,8 @@ from functools import cache
 
 import httpx2
 
-from retouch.net.address import Network, is_allowed, parse_address
+from retouch.domain.network import Network
+from retouch.net.address import is_allowed, parse_address
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """A host's name and port to its addresses; raises OSError when there are none."""

@@ -25,7 +25,7 @@ from retouch.domain.errors import (
 )
 from retouch.protocols.base import OPEN_VERBS, Call, Route, Verb
 from retouch.protocols.dialect import Dialect
-from retouch.protocols.operation import Operation, Parameter, Reply, Schema, told
+from retouch.protocols.operation import Operation, Parameter, Reply, Schema, says
 
 VERSION = "3.1.0"
 PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -84,7 +84,7 @@ def openapi(dialect: Dialect, origin: str) -> dict[str, Any]:
 def operations_of(dialect: Dialect, route: Route) -> Sequence[tuple[str, Operation]]:
     """What a protocol tells of a route, with the path it stands under; never nothing."""
     told_of = dialect.description.operations.get(f"{route.method} {route.path}")
-    plain = Operation(summary=route.verb.value, replies={200: told("Done.", {})})
+    plain = Operation(summary=route.verb.value, replies={200: says("Done.", {})})
     return [(PLACE.sub(r"{\1}", it.path or route.path), it) for it in told_of or (plain,)]
 
 

@@ -133,6 +133,6 @@ def one_of(words: Sequence[Any], kind: str = "string") -> Schema:
     return {"type": kind, "enum": list(words)}
 
 
-def told(description: str, schema: Schema, media: str = JSON) -> Reply:
+def says(description: str, schema: Schema, media: str = JSON) -> Reply:
     """An answer with one kind of body."""
     return Reply(description=description, content={media: schema})

@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped
 
 from retouch.domain.errors import Violation
 from retouch.protocols.data_uri import is_data_uri
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 FORMATS = FormatChecker(formats=())
 
@@ -196,7 +196,7 @@ def _fault(error: ValidationError) -> Fault:
         limit = next(name for name in limit if name not in error.instance)
         return Fault(path, rule, limit, given)
     is_secret = error.schema.get("writeOnly", False)
-    return Fault(path, rule, limit, given, None if is_secret else told(error.instance))
+    return Fault(path, rule, limit, given, None if is_secret else shown(error.instance))
 
 
 def _field(fault: Fault) -> str:

@@ -11,7 +11,7 @@ MOST_SHOWN = 60
 """Characters of a text; a longer one is cut and its length told."""
 
 LARGEST = 2**64
-Told = str | int | float | None
+Shown = str | int | float | None
 
 
 class Bare(str):
@@ -23,7 +23,7 @@ class Bare(str):
 USER = re.compile(r"(?<=://)[^/?#@]*@")
 
 
-def told(value: Any) -> Told:
+def shown(value: Any) -> Shown:
     """A number or a flag as it is; of a text the beginning; of anything else how much it holds.
 
     The user, the password and the query of an address are left out, and the bytes of a data URI.
@@ -50,17 +50,17 @@ def _listed(value: Any, held: Collection[Any], what: str) -> str:
     return Bare(f"{len(held)} {what}{'s' * (len(held) > 1)}")
 
 
-def as_json(value: Told) -> Told:
+def as_json(value: Shown) -> Shown:
     """The value as a field of an answer."""
     return str(value) if isinstance(value, Bare) else value
 
 
-def after(words: str, value: Told) -> str:
+def after(words: str, value: Shown) -> str:
     """A sentence that breaks off, and the value that broke its rule."""
     return words if value is None else f"{words}, got {spelled(value)}"
 
 
-def spelled(value: Told) -> str:
+def spelled(value: Shown) -> str:
     """The value as it stands in a sentence: a text in double quotes."""
     return value if isinstance(value, Bare) else json.dumps(value, ensure_ascii=False)
 

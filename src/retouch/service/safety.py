@@ -24,7 +24,7 @@ class Safety:
     ) -> None:
         self._prompts, self._pictures = prompts, pictures
 
-    def told(self, tolerance: int) -> str:
+    def summary(self, tolerance: int) -> str:
         """A line for the logs: which checks run at a tolerance. Empty when there is none."""
         pictures = None if tolerance >= UNJUDGED else self._pictures
         names = [

@@ -16,7 +16,7 @@ PHRASE = re.compile(r"[^\W_]+(?: [^\W_]+)*\*?")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Ban:
     """Refuses, up to a tolerance, prompts in which every one of some patterns is found."""
 
     tolerance: int
@@ -25,11 +25,11 @@ class Rule:
 
 
 class WordList:
-    """`retouch.ports.PromptCheck` over rules."""
+    """`retouch.ports.PromptCheck` over bans."""
 
-    def __init__(self, name: str, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, name: str, bans: tuple[Ban, ...]) -> None:
         self.name = name
-        self._rules = rules
+        self._bans = bans
 
     @classmethod
     def built_in(cls) -> "WordList":
@@ -45,17 +45,17 @@ class WordList:
         return cls(f"words of {path}", parse(path.read_text(encoding="utf-8")))
 
     def judge(self, prompt: str, tolerance: int) -> str | None:
-        """The kind of the first rule the prompt breaks at this tolerance, None if it may pass."""
+        """The kind of the first ban that holds at this tolerance, None if the prompt may pass."""
         text = plain(prompt)
-        for rule in self._rules:
-            if tolerance <= rule.tolerance and all(it.search(text) for it in rule.patterns):
-                return rule.kind
+        for ban in self._bans:
+            if tolerance <= ban.tolerance and all(it.search(text) for it in ban.patterns):
+                return ban.kind
         return None
 
 
-def parse(text: str) -> tuple[Rule, ...]:
-    """The rules of a list; raises ValueError naming the line."""
-    rules = []
+def parse(text: str) -> tuple[Ban, ...]:
+    """The bans of a list; raises ValueError naming the line."""
+    bans = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -67,8 +67,8 @@ def parse(text: str) -> tuple[Rule, ...]:
                 patterns = tuple(_pattern(side) for side in phrase.split("+"))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
-            rules.append(Rule(int(found[1]), found[2], patterns))
-    return tuple(rules)
+            bans.append(Ban(int(found[1]), found[2], patterns))
+    return tuple(bans)
 
 
 def plain(text: str) -> str:

@@ -40,7 +40,7 @@ class Inputs:
         """
         it = held.prediction
         tolerance = it.edit.safety_tolerance
-        held.notes = self._safety.told(tolerance)
+        held.notes = self._safety.summary(tolerance)
         edit, said = await prompt.ready(it.edit, self._safety, self._upsampler)
         held.notes += said
         images = await self._pictures(edit.images)

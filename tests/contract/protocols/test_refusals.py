@@ -11,7 +11,7 @@ from retouch.domain.errors import InvalidEdit
 from retouch.protocols import DIALECTS
 from retouch.protocols.base import Call, Model
 from retouch.protocols.dialect import Dialect
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 PICTURE = "https://pictures.example/cat.png"
 BEYOND: Mapping[str, Any] = {"string": [1], "array": 5, "object": 5}
@@ -93,7 +93,7 @@ def test_a_refusal_names_the_field_the_value_and_the_limit(
     assert name in body
     assert limit in body.replace("array", "list").replace("dictionary", "object")
     if not model.schema["properties"][name].get("writeOnly"):
-        assert json.dumps(told(value), ensure_ascii=False).strip('"') in body
+        assert json.dumps(shown(value), ensure_ascii=False).strip('"') in body
 
 
 def test_a_secret_is_not_repeated() -> None:
@@ -111,7 +111,7 @@ def test_a_secret_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "repeated"),
     [
         (7, 7),
         (True, True),
@@ -127,6 +127,6 @@ def test_a_secret_is_not_repeated() -> None:
     ],
 )
 def test_a_value_is_repeated_in_short_and_without_what_may_be_secret(
-    value: Any, shown: Any
+    value: Any, repeated: Any
 ) -> None:
-    assert told(value) == shown
+    assert shown(value) == repeated

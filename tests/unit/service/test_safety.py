@@ -61,4 +61,4 @@ def test_a_prompt_is_refused_with_what_was_found() -> None:
     ],
 )
 def test_the_logs_tell_what_ran(safety: Safety, tolerance: int, line: str) -> None:
-    assert safety.told(tolerance) == line
+    assert safety.summary(tolerance) == line

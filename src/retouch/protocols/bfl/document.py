@@ -28,7 +28,7 @@ from retouch.protocols.operation import (
     one_of,
     record,
     ref,
-    told,
+    says,
 )
 from retouch.protocols.schema import BASE64, PICTURE, WEB_ADDRESS, nullable, published
 
@@ -105,7 +105,7 @@ SCHEMAS = {
     ),
 }
 
-SUBMITTED = told("The edit is accepted; poll its `polling_url`.", ref("Submitted"))
+SUBMITTED = says("The edit is accepted; poll its `polling_url`.", ref("Submitted"))
 EDITS = {
     f"POST /{model.name}{ending}": (
         Operation(summary=model.description, body={JSON: ref("Inputs")}, replies={200: SUBMITTED}),
@@ -120,21 +120,21 @@ POLLED = Operation(
         Parameter(name="ticket", description="The edit's own, from its `polling_url`; for a key."),
     ),
     replies={
-        200: told("The task.", ref("Task")),
-        404: told("There is no such task.", ref("UnknownTask")),
+        200: says("The task.", ref("Task")),
+        404: says("There is no such task.", ref("UnknownTask")),
     },
     refusals=(422,),
 )
 CREDITS = Operation(
     summary="The balance: nothing is charged here.",
-    replies={200: told("No credits.", record({"credits": NUMBER, "detail": STRING}))},
+    replies={200: says("No credits.", record({"credits": NUMBER, "detail": STRING}))},
 )
 
 REPORT = Operation(
     summary="A report of use; nothing is done with it.",
     body={JSON: published(USAGE)},
     replies={
-        200: told(
+        200: says(
             "It was understood.",
             record({"model": STRING, "number_of_generations": INTEGER, "detail": STRING}),
         )
@@ -151,7 +151,7 @@ DESCRIPTION = Description(
         "GET /credits": (CREDITS,),
         "POST /licenses/models/{slug}/usage": (REPORT,),
     },
-    refusals={422: told("The request breaks its rules.", ref("BrokenRules"))},
-    refusal=told("The request is refused.", ref("Problem")),
+    refusals={422: says("The request breaks its rules.", ref("BrokenRules"))},
+    refusal=says("The request is refused.", ref("Problem")),
     schemas=SCHEMAS,
 )

@@ -21,7 +21,7 @@ from retouch.protocols.base import NO_STORE, Answer, Call, retry_after
 from retouch.protocols.bfl.fields import POLL, POLL_ID, UNKNOWN
 from retouch.protocols.bfl.render import task_body
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import after, as_json, told
+from retouch.protocols.values import after, as_json, shown
 
 RULE_WORDS = {
     "required": ("missing", "Field required"),
@@ -52,7 +52,7 @@ def _either(choices: list[str]) -> str:
 
 
 def refuse(field: str, kind: str, description: str, value: object = None) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, description, told(value)),))
+    raise InvalidEdit((Violation(field, kind, description, shown(value)),))
 
 
 def problem(status: int, detail: str, **headers: str) -> Answer:

@@ -21,7 +21,7 @@ from retouch.protocols.bfl.webhooks import SECRET, URL, webhook_faults, webhook_
 from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.pictures import inline
 from retouch.protocols.schema import faults, is_uri, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 MORE_IMAGES = re.compile(r"input_image_\d+")
 
@@ -69,7 +69,7 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
     for name, value in fields.items():
         if isinstance(value, str) and "\0" in value:
             words = "Value error, must not contain null characters"
-            found.append(Violation(name, "value_error", words, told(value)))
+            found.append(Violation(name, "value_error", words, shown(value)))
     if "aspect_ratio" in fields and "aspect_ratio" not in broken:
         width, height = map(int, fields["aspect_ratio"].split(":"))
         if not (0 < 9 * height <= 21 * width and 9 * width <= 21 * height):
@@ -82,7 +82,7 @@ def _unsupported(body: Mapping[str, Any]) -> list[Violation]:
     """Fields that must be refused, because ignoring them would lose a picture silently."""
     words = f"Value error, at most {len(IMAGES)} images are accepted"
     return [
-        Violation(name, "value_error", words, told(value))
+        Violation(name, "value_error", words, shown(value))
         for name, value in body.items()
         if MORE_IMAGES.fullmatch(name) and name not in IMAGES and value is not None
     ]
@@ -99,7 +99,7 @@ def _images(fields: Mapping[str, Any], broken: list[Violation]) -> dict[str, Ima
             found[name] = _source(fields[name])
         except ValueError:
             words = "Value error, must be an http(s) URL, base64 or a data URI"
-            broken.append(Violation(name, "value_error", words, told(fields[name])))
+            broken.append(Violation(name, "value_error", words, shown(fields[name])))
     return found
 
 

@@ -12,7 +12,7 @@ from retouch.domain.prediction import FINAL, Webhook
 from retouch.protocols.base import Call, Notice, Notification, View
 from retouch.protocols.bfl.render import result_body, trouble
 from retouch.protocols.schema import is_web_address
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 URL, SECRET = "webhook_url", "webhook_secret"
 
@@ -22,7 +22,7 @@ def webhook_faults(fields: Mapping[str, Any], faulty: set[str]) -> list[Violatio
     if URL not in fields or URL in faulty or is_web_address(fields[URL]):
         return []
     words = "Input should be a valid http(s) URL"
-    return [Violation(URL, "url_parsing", words, told(fields[URL]))]
+    return [Violation(URL, "url_parsing", words, shown(fields[URL]))]
 
 
 def webhook_of(call: Call, fields: Mapping[str, Any]) -> Webhook | None:

@@ -41,7 +41,7 @@ from retouch.protocols.operation import (
     one_of,
     record,
     ref,
-    told,
+    says,
 )
 from retouch.protocols.schema import published
 
@@ -152,15 +152,15 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 FAILED = {
-    422: told("The request breaks its rules, or what it names cannot be used.", ref("BrokenRules")),
-    499: told("The request was cancelled.", ref("Problem")),
-    500: told("The server failed.", either(ref("Problem"), ref("BrokenRules"))),
-    504: told("No worker was free in the time that the caller gave it.", ref("Problem")),
+    422: says("The request breaks its rules, or what it names cannot be used.", ref("BrokenRules")),
+    499: says("The request was cancelled.", ref("Problem")),
+    500: says("The server failed.", either(ref("Problem"), ref("BrokenRules"))),
+    504: says("No worker was free in the time that the caller gave it.", ref("Problem")),
 }
-QUEUED_OR_DONE = told(
+QUEUED_OR_DONE = says(
     "Its place in the queue; under `/run` its result.", either(ref("Queued"), ref("Result"))
 )
-STREAMED = told("The result, as one server-sent event.", EVENT, EVENTS)
+STREAMED = says("The result, as one server-sent event.", EVENT, EVENTS)
 PRIORITY = Parameter(
     name="X-Fal-Queue-Priority",
     place="header",
@@ -205,7 +205,7 @@ STREAMS = tuple(_submit(it.name, it.description, f"/{it.name}/stream", STREAMED)
 FORGOTTEN = Operation(
     summary="Forget a request: its input, its pictures, its logs and its webhook.",
     replies={
-        200: told(
+        200: says(
             "The pictures that are gone.",
             record(
                 {"cdn_delete_results": many(record({"link": STRING, "exception": maybe(STRING)}))}
@@ -220,8 +220,8 @@ REQUESTS = {
             summary="The state of a request.",
             parameters=(LOGS,),
             replies={
-                200: told("It is over.", ref("Status")),
-                202: told("It waits or runs.", ref("Status")),
+                200: says("It is over.", ref("Status")),
+                202: says("It waits or runs.", ref("Status")),
             },
         ),
     ),
@@ -229,16 +229,16 @@ REQUESTS = {
         Operation(
             summary="Each change of a request's state.",
             parameters=(LOGS,),
-            replies={200: told("A server-sent event per change.", EVENT, EVENTS)},
+            replies={200: says("A server-sent event per change.", EVENT, EVENTS)},
         ),
     ),
     f"PUT {REQUEST}/cancel": (
         Operation(
             summary="Cancel a request.",
             replies={
-                202: told("It ends now.", ref("Cancel")),
-                400: told("It is over already.", ref("Cancel")),
-                404: told("There is no such request.", either(ref("Cancel"), ref("Problem"))),
+                202: says("It ends now.", ref("Cancel")),
+                400: says("It is over already.", ref("Cancel")),
+                404: says("There is no such request.", either(ref("Cancel"), ref("Problem"))),
             },
         ),
     ),
@@ -247,8 +247,8 @@ REQUESTS = {
         Operation(
             summary="The result of a request.",
             replies={
-                200: told("The result.", ref("Result")),
-                400: told("There is none yet.", ref("Problem")),
+                200: says("The result.", ref("Result")),
+                400: says("There is none yet.", ref("Problem")),
                 **FAILED,
             },
         ),
@@ -277,7 +277,7 @@ JOINED = Operation(
             },
         }
     },
-    replies={200: told("The file is there.", OBJECT)},
+    replies={200: says("The file is there.", OBJECT)},
 )
 FILE_NAME = Parameter(name="X-Fal-File-Name", place="header", description="URL-encoded.")
 
@@ -289,8 +289,8 @@ def _sent(summary: str, reply: Reply) -> Operation:
     return Operation(summary=summary, body={BYTES: BINARY}, needs_body=False, replies={200: reply})
 
 
-SENT = _sent("Send a file's bytes.", told("The file is there.", OBJECT))
-SENT_PART = _sent("Send one part of a file.", told("The part is there.", PARTS))
+SENT = _sent("Send a file's bytes.", says("The file is there.", OBJECT))
+SENT_PART = _sent("Send one part of a file.", says("The part is there.", PARTS))
 ANNOUNCED = Operation(
     summary="Announce a file.",
     body={
@@ -303,7 +303,7 @@ ANNOUNCED = Operation(
     },
     needs_body=False,
     replies={
-        200: told("Where to send it.", record({"upload_url": STRING, "file_url": STRING})),
+        200: says("Where to send it.", record({"upload_url": STRING, "file_url": STRING})),
     },
 )
 STORAGE = {
@@ -316,7 +316,7 @@ STORAGE = {
         Operation(
             summary="A token for sending files: the caller's own key.",
             replies={
-                200: told(
+                200: says(
                     "The token.",
                     record(
                         {
@@ -336,7 +336,7 @@ STORAGE = {
             body={BYTES: BINARY, FORM: FILE_FORM},
             needs_body=False,
             parameters=(FILE_NAME,),
-            replies={200: told("Its link.", record({"access_url": STRING}))},
+            replies={200: says("Its link.", record({"access_url": STRING}))},
         ),
     ),
     "POST /files/upload/multipart": (
@@ -344,7 +344,7 @@ STORAGE = {
             summary="Announce a file that comes in parts.",
             parameters=(FILE_NAME,),
             replies={
-                200: told(
+                200: says(
                     "Its link, and the name of the upload.",
                     record({"access_url": STRING, "uploadId": STRING}),
                 )
@@ -357,19 +357,19 @@ STORAGE = {
 
 PROXIED = Operation(
     summary="A browser's call to the address that `X-Fal-Target-Url` names.",
-    replies={400: told("The header names no address of ours.", ref("Problem"))},
+    replies={400: says("The header names no address of ours.", ref("Problem"))},
 )
 OTHERS = {
     "GET /errors": (
         Operation(
             summary="Every error type, and what it means.",
-            replies={200: told("Words by type.", {**OBJECT, "additionalProperties": STRING})},
+            replies={200: says("Words by type.", {**OBJECT, "additionalProperties": STRING})},
         ),
     ),
     "GET /.well-known/jwks.json": (
         Operation(
             summary="The public key that verifies webhooks.",
-            replies={200: told("A JSON Web Key Set.", ref("Keys"))},
+            replies={200: says("A JSON Web Key Set.", ref("Keys"))},
         ),
     ),
     **{f"{method} {PROXY}": (PROXIED,) for method in ("GET", "POST", "PUT")},
@@ -386,6 +386,6 @@ DESCRIPTION = Description(
         **OTHERS,
     },
     refusals={422: FAILED[422]},
-    refusal=told("The request is refused.", ref("Problem")),
+    refusal=says("The request is refused.", ref("Problem")),
     schemas=SCHEMAS,
 )

@@ -24,7 +24,7 @@ from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.fal.fields import MASK, PICTURES
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import after, as_json, told
+from retouch.protocols.values import after, as_json, shown
 
 NAMES = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what a header may repeat of an address
 KINDS = {
@@ -113,7 +113,7 @@ def violation(fault: Fault) -> Violation:
 
 
 def refuse(field: str, kind: str, words: str, value: object = None) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, words, told(value)),))
+    raise InvalidEdit((Violation(field, kind, words, shown(value)),))
 
 
 # -- answers -------------------------------------------------------------------------------------

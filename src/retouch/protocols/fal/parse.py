@@ -37,7 +37,7 @@ from retouch.protocols.fal.fields import (
 )
 from retouch.protocols.pictures import echoed, inline, our_file, texts_in
 from retouch.protocols.schema import faults, in_order, is_web_address, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 RUN_WAIT_S = 86_400.0  # a run is held to its end; its clients set no read timeout
 QUALITY = 95
@@ -119,14 +119,14 @@ def _query_faults(call: Call) -> list[Violation]:
     broken = []
     if url and not is_web_address(url):
         words = "Value error, not an http(s) URL"
-        broken.append((f"?{WEBHOOK}", "value_error", words, told(url)))
+        broken.append((f"?{WEBHOOK}", "value_error", words, shown(url)))
     if most and not COUNT.fullmatch(most):
         words = "Input should be a valid integer, unable to parse string as an integer"
-        broken.append((f"?{MAX_QUEUE}", "int_parsing", words, told(most)))
+        broken.append((f"?{MAX_QUEUE}", "int_parsing", words, shown(most)))
     timeout = _start_timeout(call)
     if timeout and timeout[1] <= MIN_PATIENCE_S:
         words = f"Value error, must be seconds, more than {MIN_PATIENCE_S}"
-        broken.append((timeout[0], "value_error", words, told(call.headers[timeout[0]])))
+        broken.append((timeout[0], "value_error", words, shown(call.headers[timeout[0]])))
     return [Violation(*it) for it in broken]
 
 
@@ -178,7 +178,7 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
             Lora(lora["path"])
         except ValueError as error:
             words = f"Value error, {error}"
-            rules.append((f"loras.{number}.path", "value_error", words, told(lora["path"])))
+            rules.append((f"loras.{number}.path", "value_error", words, shown(lora["path"])))
     if "image_size" in fields and "image_size" not in broken:
         size = _size(fields["image_size"])
         if size.width * size.height > MAX_PIXELS:
@@ -187,7 +187,7 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
     for name, value in fields.items():
         if any("\0" in text for text in texts_in(value)):
             words = "Value error, null characters are not allowed"
-            rules.append((name, "value_error", words, told(value)))
+            rules.append((name, "value_error", words, shown(value)))
     return [Violation(*rule) for rule in rules if rule[0] not in broken]
 
 
@@ -211,7 +211,7 @@ def _pictures(
                 source = _source(call, text)
             except ValueError:
                 field = f"{name}.{number}" if is_list else name
-                broken.append(Violation(field, *RULES["format"], told(text)))
+                broken.append(Violation(field, *RULES["format"], shown(text)))
                 continue
             sources.append(source)
             kept.append(echoed(text, source))

@@ -15,7 +15,7 @@ from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import IMAGE_FIELDS, MASK, SCHEMA
 from retouch.protocols.pictures import inline
 from retouch.protocols.schema import is_uri, type_name
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 IMAGE_PART = re.compile(rf"({'|'.join((*IMAGE_FIELDS, MASK))})((?:\[\w*\])*)")
 FILE_ID = re.compile(r"[\w-]{1,64}")
@@ -62,7 +62,7 @@ def _named(field: str, item: Any) -> ImageSource:
             return _source(field, url)
         case _:
             rule = "expected an image_url or a file_id"
-            raise InvalidEdit((invalid(field, rule, told(item), "invalid_type"),))
+            raise InvalidEdit((invalid(field, rule, shown(item), "invalid_type"),))
 
 
 def _from_parts(parts: Sequence[Part]) -> Body:
@@ -86,7 +86,7 @@ def _sent(field: str, place: str, part: Part) -> ImageSource:
     if part.filename is not None:
         if not part.data:
             words = f"Invalid image file in '{field}': it is empty."
-            refuse(Violation(field, "invalid_image_file", words, told(part.filename)))
+            refuse(Violation(field, "invalid_image_file", words, shown(part.filename)))
         return InlineImage(part.data)
     text = part.data.decode("utf-8", "replace")
     return _file(field, text) if place.endswith("[file_id]") else _source(field, text)
@@ -94,7 +94,8 @@ def _sent(field: str, place: str, part: Part) -> ImageSource:
 
 def _file(field: str, file_id: str) -> FileImage:
     if FILE_ID.fullmatch(file_id) is None:
-        refuse(invalid(field, "expected a file_id of at most 64 letters and digits", told(file_id)))
+        words = "expected a file_id of at most 64 letters and digits"
+        refuse(invalid(field, words, shown(file_id)))
     return FileImage(file_id)
 
 
@@ -134,4 +135,4 @@ def _source(field: str, text: str) -> ImageSource:
             if picture.data:
                 return picture
     rule = "expected an http(s) URL or a data URI"
-    raise InvalidEdit((invalid(field, rule, told(text), "invalid_image_url"),))
+    raise InvalidEdit((invalid(field, rule, shown(text), "invalid_image_url"),))

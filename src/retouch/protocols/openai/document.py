@@ -26,7 +26,7 @@ from retouch.protocols.operation import (
     one_of,
     record,
     ref,
-    told,
+    says,
 )
 from retouch.protocols.schema import PICTURE, published
 
@@ -175,7 +175,7 @@ MADE = {
         description="The pictures; with `stream` as server-sent events.",
         content={JSON: ref("Images"), EVENTS: EVENT},
     ),
-    504: told("They are not done in time.", ref("Problem")),
+    504: says("They are not done in time.", ref("Problem")),
 }
 GENERATIONS = Operation(
     summary="Make pictures from a text.",
@@ -197,24 +197,24 @@ OPERATIONS = {
             summary="A prediction made before, through any protocol; an address of our own.",
             parameters=(Parameter(name="response_format", schema=one_of(["b64_json", "url"])),),
             replies={
-                200: told("Its pictures.", ref("Images")),
-                202: told("It waits or runs.", ref("Pending")),
-                400: told("It was canceled, or what it was made from is at fault.", ref("Problem")),
+                200: says("Its pictures.", ref("Images")),
+                202: says("It waits or runs.", ref("Pending")),
+                400: says("It was canceled, or what it was made from is at fault.", ref("Problem")),
             },
         ),
     ),
     "POST /images/variations": (
         Operation(
-            summary="Not served.", replies={404: told("There is no such thing.", ref("Problem"))}
+            summary="Not served.", replies={404: says("There is no such thing.", ref("Problem"))}
         ),
     ),
     "GET /models": (
-        Operation(summary="Every model.", replies={200: told("The models.", ref("Models"))}),
+        Operation(summary="Every model.", replies={200: says("The models.", ref("Models"))}),
     ),
     "GET /models/{model}": (
         Operation(
             summary="One model.",
-            replies={200: told("The model.", ref("Model"))},
+            replies={200: says("The model.", ref("Model"))},
             refusals=(404,),
         ),
     ),
@@ -231,7 +231,7 @@ OPERATIONS = {
                 Parameter(name="order", schema=one_of(["desc"])),
                 Parameter(name="purpose", description="Nothing but `vision` is kept."),
             ),
-            replies={200: told("The files.", ref("Files"))},
+            replies={200: says("The files.", ref("Files"))},
             refusals=(404,),
         ),
     ),
@@ -241,6 +241,6 @@ DESCRIPTION = Description(
     title="retouch as OpenAI Images",
     summary="Edits of pictures, over the OpenAI Images API.",
     operations=OPERATIONS,
-    refusal=told("The request is refused.", ref("Problem")),
+    refusal=says("The request is refused.", ref("Problem")),
     schemas=SCHEMAS,
 )

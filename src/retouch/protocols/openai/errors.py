@@ -22,7 +22,7 @@ from retouch.domain.failure import BAD_INPUT, BLOCKED, MASK_PLACE, Failure
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import Bare, Told, spelled
+from retouch.protocols.values import Bare, Shown, spelled
 
 RULE_WORDS = {
     "type": ("invalid_type", "expected {article} {limit}"),
@@ -53,12 +53,12 @@ def violation(fault: Fault) -> Violation:
     return invalid(name, rule, fault.value, code)
 
 
-def invalid(name: str, rule: str, value: Told = None, code: str = "invalid_value") -> Violation:
+def invalid(name: str, rule: str, value: Shown = None, code: str = "invalid_value") -> Violation:
     got = "" if value is None else f", but got {_spelled(value)}"
     return Violation(name, code, f"Invalid '{name}': {rule}{got}.", value)
 
 
-def _spelled(value: Told) -> str:
+def _spelled(value: Shown) -> str:
     is_text = isinstance(value, str) and not isinstance(value, Bare)
     return f"'{value}'" if is_text else spelled(value)
 

@@ -8,7 +8,7 @@ from retouch.protocols.dialect import FileDialect
 from retouch.protocols.openai.errors import invalid, refuse
 from retouch.protocols.openai.fields import PURPOSE
 from retouch.protocols.openai.render import files_body
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 PAGE = 1000
 """Most files of one page; where there are more the answer says so."""
@@ -22,7 +22,7 @@ class Files(FileDialect):
     def listing(self, call: Call) -> Listing:
         order = call.query.get("order", "desc")
         if order != "desc":
-            refuse(invalid("order", "supported values are 'desc'", told(order)))
+            refuse(invalid("order", "supported values are 'desc'", shown(order)))
         return Listing(
             limit=min(_limit(call), PAGE),
             after_id=call.query.get("after", ""),
@@ -36,7 +36,7 @@ class Files(FileDialect):
 def _limit(call: Call) -> int:
     text = call.query.get("limit", str(PAGE))
     if not text.isdecimal() or len(text) > 9:
-        refuse(invalid("limit", "expected an integer", told(text), "invalid_type"))
+        refuse(invalid("limit", "expected an integer", shown(text), "invalid_type"))
     if not 1 <= int(text) <= LONGEST_PAGE:
         rule = f"expected a value from 1 to {LONGEST_PAGE}"
         refuse(invalid("limit", rule, int(text)))

@@ -21,7 +21,7 @@ from retouch.protocols.openai.body import Body, body_of
 from retouch.protocols.openai.errors import invalid, missing, violation
 from retouch.protocols.openai.fields import DEFAULT, MASK, MAX_IMAGES, SCHEMA, model_of
 from retouch.protocols.schema import faults, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 WAIT_S = 595.0  # below the 600 s after which the official clients stop listening
 SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
@@ -61,13 +61,13 @@ def submission_of(call: Call) -> Submission:
 
 def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]:
     found = [
-        invalid(name, "it must not hold null characters", told(value))
+        invalid(name, "it must not hold null characters", shown(value))
         for name, value in fields.items()
         if isinstance(value, str) and "\0" in value
     ]
     size = fields.get("size", "auto")
     rule = "size" not in broken and _broken_by(size)
-    return [*found, invalid("size", rule, told(size))] if rule else found
+    return [*found, invalid("size", rule, shown(size))] if rule else found
 
 
 def _broken_by(text: str) -> str:

@@ -32,7 +32,7 @@ from retouch.protocols.operation import (
     one_of,
     record,
     ref,
-    told,
+    says,
 )
 from retouch.protocols.replicate.fields import MODELS, OLD_SCHEMAS, STATUS_WORDS
 from retouch.protocols.replicate.webhooks import TELLS
@@ -169,8 +169,8 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 CREATED = {
-    201: told("The prediction, just created or over already.", ref("Prediction")),
-    202: told("It is not over after the wait that was asked for.", ref("Prediction")),
+    201: says("The prediction, just created or over already.", ref("Prediction")),
+    202: says("It is not over after the wait that was asked for.", ref("Prediction")),
 }
 CREATE_HEADERS = (
     Parameter(
@@ -204,10 +204,10 @@ def _creates() -> tuple[Operation, ...]:
     )
 
 
-PREDICTION_IS = told("The prediction.", ref("Prediction"))
+PREDICTION_IS = says("The prediction.", ref("Prediction"))
 STATUS = Operation(summary="A prediction.", replies={200: PREDICTION_IS})
-EMPTY_PAGE = told("An empty page.", _page(OBJECT))
-MODELS_PAGE = told("The models.", _page(ref("Model")))
+EMPTY_PAGE = says("An empty page.", _page(OBJECT))
+MODELS_PAGE = says("The models.", _page(ref("Model")))
 SEARCHED = record(
     {
         "query": STRING,
@@ -252,7 +252,7 @@ OPERATIONS = {
                 Parameter(name="created_before", schema=MOMENT),
                 Parameter(name="source", description="`web` finds nothing here."),
             ),
-            replies={200: told("A page.", _page(ref("Prediction")))},
+            replies={200: says("A page.", _page(ref("Prediction")))},
         ),
     ),
     "GET /predictions/{id}": (STATUS,),
@@ -262,7 +262,7 @@ OPERATIONS = {
         Operation(
             summary="A prediction's end as server-sent events.",
             replies={
-                200: told("The events.", EVENT, EVENTS),
+                200: says("The events.", EVENT, EVENTS),
                 204: Reply(description="The event of the header was the last."),
             },
             parameters=(Parameter(name="Last-Event-ID", place="header"),),
@@ -272,15 +272,15 @@ OPERATIONS = {
         Operation(
             summary="Send a file.",
             body={FORM: UPLOAD_FORM},
-            replies={201: told("The file.", ref("File"))},
+            replies={201: says("The file.", ref("File"))},
         ),
     ),
     "GET /files": _one(
         "The caller's files, newest first.",
-        told("A page.", _page(ref("File"))),
+        says("A page.", _page(ref("File"))),
         parameters=(Parameter(name="cursor", schema={"type": "string", "pattern": "^$"}),),
     ),
-    "GET /files/{id}": _one("A file.", told("The file.", ref("File"))),
+    "GET /files/{id}": _one("A file.", says("The file.", ref("File"))),
     "DELETE /files/{id}": (
         Operation(summary="Delete a file.", replies={204: Reply(description="It is gone.")}),
     ),
@@ -300,28 +300,28 @@ OPERATIONS = {
         "Models by words.", MODELS_PAGE, body={"text/plain": STRING}, needs_body=False
     ),
     "GET /models/{owner}/{name}": _one(
-        "A model.", told("The model.", ref("Model")), refusals=(404,)
+        "A model.", says("The model.", ref("Model")), refusals=(404,)
     ),
     "GET /models/{owner}/{name}/versions": (
         Operation(
             summary="Official models have no list of versions.",
-            replies={404: told("There is none.", ref("Problem"), PROBLEM_JSON)},
+            replies={404: says("There is none.", ref("Problem"), PROBLEM_JSON)},
         ),
     ),
     "GET /models/{owner}/{name}/versions/{id}": _one(
-        "A version of a model.", told("The version.", ref("Version")), refusals=(404,)
+        "A version of a model.", says("The version.", ref("Version")), refusals=(404,)
     ),
     "GET /models/{owner}/{name}/examples": _one(
         "Examples of a model: none.", EMPTY_PAGE, refusals=(404,)
     ),
     "GET /models/{owner}/{name}/readme": _one(
         "What there is to say of a model.",
-        told("Markdown.", STRING, "text/markdown"),
+        says("Markdown.", STRING, "text/markdown"),
         refusals=(404,),
     ),
     "GET /search": _one(
         "Models by words.",
-        told("What was found.", SEARCHED),
+        says("What was found.", SEARCHED),
         parameters=(
             Parameter(name="query", schema={"type": "string", "minLength": 1}, required=True),
             Parameter(name="limit", description="1 to 50; 20 for anything but a number."),
@@ -330,16 +330,16 @@ OPERATIONS = {
     ),
     "GET /account": _one(
         "Who calls.",
-        told(
+        says(
             "The caller.",
             record({"type": STRING, "username": STRING, "name": STRING, "github_url": NULL}),
         ),
     ),
     "GET /hardware": _one(
-        "What predictions run on.", told("It.", many(record({"sku": STRING, "name": STRING})))
+        "What predictions run on.", says("It.", many(record({"sku": STRING, "name": STRING})))
     ),
     "GET /webhooks/default/secret": _one(
-        "What signs the caller's webhooks.", told("The secret.", record({"key": STRING}))
+        "What signs the caller's webhooks.", says("The secret.", record({"key": STRING}))
     ),
     "GET /collections": _one("There are none.", EMPTY_PAGE),
     "GET /trainings": _one("There are none.", EMPTY_PAGE),
@@ -350,7 +350,7 @@ DESCRIPTION = Description(
     title="retouch as Replicate",
     summary="Edits of pictures, over the HTTP API of Replicate.",
     operations=OPERATIONS,
-    refusals={422: told("The request breaks its rules.", ref("BrokenRules"), PROBLEM_JSON)},
-    refusal=told("The request is refused.", ref("Problem"), PROBLEM_JSON),
+    refusals={422: says("The request breaks its rules.", ref("BrokenRules"), PROBLEM_JSON)},
+    refusal=says("The request is refused.", ref("Problem"), PROBLEM_JSON),
     schemas=SCHEMAS,
 )

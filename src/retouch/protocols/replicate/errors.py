@@ -19,7 +19,7 @@ from retouch.domain.errors import (
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.pictures import texts_in
 from retouch.protocols.schema import Fault, type_name
-from retouch.protocols.values import as_json, told
+from retouch.protocols.values import as_json, shown
 
 RULE_WORDS = {
     "required": ("required", "{limit} is required"),
@@ -45,11 +45,11 @@ def violation(fault: Fault) -> Violation:
 
 def mistyped(field: str, wanted: str, value: object) -> Violation:
     words = f"Invalid type. Expected: {wanted}, given: {type_name(value)}"
-    return Violation(field, "invalid_type", words, told(value))
+    return Violation(field, "invalid_type", words, shown(value))
 
 
 def refuse(field: str, kind: str, description: str, value: object = None) -> NoReturn:
-    raise InvalidEdit((Violation(field, kind, description, told(value)),))
+    raise InvalidEdit((Violation(field, kind, description, shown(value)),))
 
 
 def problem(status: int, detail: str, title: str = "", **more: Any) -> Answer:

@@ -29,7 +29,7 @@ from retouch.protocols.replicate.fields import (
 )
 from retouch.protocols.replicate.webhooks import webhook_faults, webhook_of
 from retouch.protocols.schema import faults, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 BODY_KEYS = ("input", "webhook", "webhook_completed", "webhook_events_filter", "stream")
 WAIT_MAX_S = 60
@@ -85,7 +85,7 @@ def _body(call: Call) -> Mapping[str, Any]:
     broken += webhook_faults(body)
     if _cancel_after(call) == 0:
         words = "Must be a time such as 90, 90s, 5m or 1h30m45s, of at least 5 seconds"
-        said = told(call.headers["cancel-after"])
+        said = shown(call.headers["cancel-after"])
         broken.append(Violation("Cancel-After", "format", words, said))
     if broken:
         raise InvalidEdit(tuple(broken))
@@ -123,7 +123,7 @@ def _extra_rules(fields: Mapping[str, Any], broken: set[str]) -> list[Violation]
     found = []
 
     def breaks(name: str, kind: str, words: str, value: object) -> None:
-        found.append(Violation(f"input.{name}", kind, words, told(value)))
+        found.append(Violation(f"input.{name}", kind, words, shown(value)))
 
     tolerance, seed = fields.get("safety_tolerance"), fields.get("seed")
     if "input_image" in fields and "input.safety_tolerance" not in broken and (tolerance or 0) > 2:
@@ -167,7 +167,7 @@ def _images(
         try:
             sources = [_source(call, text) for text in texts]
         except ValueError:
-            words, value = "Does not match format 'uri'", told(fields[name])
+            words, value = "Does not match format 'uri'", shown(fields[name])
             broken.append(Violation(f"input.{name}", "format", words, value))
             continue
         found += sources

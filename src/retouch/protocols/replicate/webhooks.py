@@ -13,7 +13,7 @@ from retouch.protocols.base import Call, Notice, Notification, View
 from retouch.protocols.replicate.errors import mistyped
 from retouch.protocols.replicate.render import prediction_body
 from retouch.protocols.schema import is_web_address
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 
 TELLS: Mapping[str, frozenset[Status]] = {
     "start": frozenset({Status.RUNNING}),
@@ -32,18 +32,18 @@ def webhook_faults(body: Mapping[str, Any]) -> list[Violation]:
         if url is not None and not isinstance(url, str):
             broken.append(mistyped(key, "string", url))
         elif url and not is_web_address(url):
-            broken.append(Violation(key, "format", "Does not match format 'uri'", told(url)))
+            broken.append(Violation(key, "format", "Does not match format 'uri'", shown(url)))
     other = body.get("webhook_completed")
     if body.get("webhook") and other not in (None, "", body["webhook"]):
         words = "Must be the same as webhook: a prediction tells one address"
-        broken.append(Violation("webhook_completed", "not_supported", words, told(other)))
+        broken.append(Violation("webhook_completed", "not_supported", words, shown(other)))
     chosen = body.get("webhook_events_filter")
     if chosen is not None and not isinstance(chosen, list):
         broken.append(mistyped("webhook_events_filter", "array", chosen))
     elif wrong := [word for word in chosen or () if not isinstance(word, str) or word not in TELLS]:
         choices = ", ".join(f'"{word}"' for word in TELLS)
         words = f"webhook_events_filter must be one of the following: {choices}"
-        broken.append(Violation("webhook_events_filter", "enum", words, told(wrong[0])))
+        broken.append(Violation("webhook_events_filter", "enum", words, shown(wrong[0])))
     return broken
 
 

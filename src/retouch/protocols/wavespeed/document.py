@@ -27,7 +27,7 @@ from retouch.protocols.operation import (
     one_of,
     record,
     ref,
-    told,
+    says,
 )
 from retouch.protocols.schema import published
 from retouch.protocols.wavespeed.fields import (
@@ -79,7 +79,7 @@ def _done(description: str, data: Schema) -> Reply:
         "message": {"const": "success"},
         "data": data,
     }
-    return told(description, record(envelope))
+    return says(description, record(envelope))
 
 
 TASK = {
@@ -272,6 +272,6 @@ DESCRIPTION = Description(
     title="retouch as WaveSpeed",
     summary="Edits of pictures, over the HTTP API of WaveSpeedAI, version 3.",
     operations=OPERATIONS,
-    refusal=told("The request is refused.", ref("Problem")),
+    refusal=says("The request is refused.", ref("Problem")),
     schemas=SCHEMAS,
 )

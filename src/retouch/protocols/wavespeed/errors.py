@@ -23,7 +23,7 @@ from retouch.domain.errors import (
 )
 from retouch.protocols.base import NO_STORE, Answer, Call, retry_after
 from retouch.protocols.schema import Fault
-from retouch.protocols.values import Told, spelled
+from retouch.protocols.values import Shown, spelled
 from retouch.protocols.wavespeed.fields import TaskCode
 
 RULE_WORDS = {
@@ -58,7 +58,7 @@ def missing(field: str) -> Violation:
 
 
 def invalid(
-    field: str, rule: str, value: Told = None, code: TaskCode = TaskCode.INVALID
+    field: str, rule: str, value: Shown = None, code: TaskCode = TaskCode.INVALID
 ) -> Violation:
     words = f"parameter {field} is invalid: {rule}"
     if value is not None and not RETRIED.search(str(value)):

@@ -7,7 +7,7 @@ from retouch.ports import File
 from retouch.protocols.base import Answer, Call, Part, Place, Upload
 from retouch.protocols.dialect import FileDialect, PlaceDialect
 from retouch.protocols.schema import faults, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 from retouch.protocols.wavespeed.errors import invalid, missing, refuse, violation
 from retouch.protocols.wavespeed.fields import UPLOAD_LIMIT_BYTES, UPLOAD_RULES
 from retouch.protocols.wavespeed.parse import body_of
@@ -52,7 +52,7 @@ class Places(PlaceDialect):
         broken = [violation(fault) for fault in faults(UPLOAD_RULES, fields)]
         if not broken and "\0" in fields["filename"]:
             words = "must not contain null characters"
-            broken = [invalid("filename", words, told(fields["filename"]))]
+            broken = [invalid("filename", words, shown(fields["filename"]))]
         if broken:
             raise InvalidEdit(tuple(broken))
         return Upload(

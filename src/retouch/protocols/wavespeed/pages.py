@@ -9,7 +9,7 @@ from retouch.domain.prediction import Prediction
 from retouch.ports import Filter
 from retouch.protocols.base import Call, Listing, View
 from retouch.protocols.schema import faults, known
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
 from retouch.protocols.wavespeed.fields import DELETE_RULES, LIST_RULES, STATUS_WORDS
 from retouch.protocols.wavespeed.parse import body_of
@@ -69,4 +69,4 @@ def moment_of(asked: dict[str, Any], name: str) -> float | None:
         moment = datetime.fromisoformat(asked[name])
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        refuse(invalid(name, 'must be a time such as "2026-01-05T10:20:30Z"', told(asked[name])))
+        refuse(invalid(name, 'must be a time such as "2026-01-05T10:20:30Z"', shown(asked[name])))

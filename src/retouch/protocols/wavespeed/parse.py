@@ -18,7 +18,7 @@ from retouch.protocols.base import Call, Model, Submission
 from retouch.protocols.data_uri import is_data_uri
 from retouch.protocols.pictures import echoed, inline, texts_in
 from retouch.protocols.schema import faults, in_order, known, type_name
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 from retouch.protocols.wavespeed.errors import invalid, refuse, violation
 from retouch.protocols.wavespeed.fields import (
     BY_NAME,
@@ -83,15 +83,15 @@ def _extra_rules(fields: Mapping[str, Any], faulty: set[str]) -> list[Violation]
         size = _size(fields["size"])
         if not all(MIN_SIDE <= side <= MAX_SIDE for side in (size.width, size.height)):
             rule = f"width and height must each be {MIN_SIDE} to {MAX_SIDE}"
-            broken.append(invalid("size", rule, told(fields["size"])))
+            broken.append(invalid("size", rule, shown(fields["size"])))
     for number, lora in enumerate(fields.get("loras", ()) if "loras" not in faulty else ()):
         try:
             Lora(lora["path"])
         except ValueError as error:
-            broken.append(invalid(f"loras.{number}.path", str(error), told(lora["path"])))
+            broken.append(invalid(f"loras.{number}.path", str(error), shown(lora["path"])))
     for name, value in fields.items():
         if any("\0" in text for text in texts_in(value)):
-            broken.append(invalid(name, "must not contain null characters", told(value)))
+            broken.append(invalid(name, "must not contain null characters", shown(value)))
     return broken
 
 
@@ -108,7 +108,7 @@ def _images(
         sources = [_source(text) for text in texts]
     except ValueError as error:
         words = str(error).rstrip(".").replace("The data URI", "the data URI")
-        broken.append(invalid(name, words, told(fields[name]), TaskCode.UNREADABLE))
+        broken.append(invalid(name, words, shown(fields[name]), TaskCode.UNREADABLE))
         return (), dict(fields)
     kept = [echoed(text, source) for text, source in zip(texts, sources, strict=True)]
     return tuple(sources), {**fields, name: kept if name == "images" else kept[0]}

@@ -8,7 +8,7 @@ from typing import Any
 from retouch.domain.prediction import Prediction
 from retouch.ports import Filter
 from retouch.protocols.base import Call, Listing, View
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 from retouch.protocols.wavespeed.errors import invalid, refuse
 from retouch.protocols.wavespeed.fields import USAGE_RULES
 from retouch.protocols.wavespeed.pages import asked_of, moment_of
@@ -23,7 +23,7 @@ def usage_of(call: Call) -> Listing:
     start, end = (moment_of(asked, name) for name in ("start_time", "end_time"))
     if start is None or end is None or not 0 <= end - start <= MAX_DAYS * 86_400:
         rule = f"must be at most {MAX_DAYS} days after start_time"
-        refuse(invalid("end_time", rule, told(asked.get("end_time"))))
+        refuse(invalid("end_time", rule, shown(asked.get("end_time"))))
     model = asked.get("model_uuid")
 
     def keep(it: Prediction) -> bool:

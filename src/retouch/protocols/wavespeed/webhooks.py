@@ -10,7 +10,7 @@ from retouch.domain.errors import Violation
 from retouch.domain.prediction import FINAL, Webhook
 from retouch.protocols.base import Call, Notice, Notification, View
 from retouch.protocols.schema import is_web_address
-from retouch.protocols.values import told
+from retouch.protocols.values import shown
 from retouch.protocols.wavespeed.errors import invalid
 from retouch.protocols.wavespeed.render import task
 
@@ -23,7 +23,7 @@ def webhook_faults(call: Call, body: Mapping[str, Any]) -> list[Violation]:
     name, url = _asked(call, body)
     if not url or (isinstance(url, str) and is_web_address(url)):
         return []
-    return [invalid(name, "must be an http(s) URL", told(url))]
+    return [invalid(name, "must be an http(s) URL", shown(url))]
 
 
 def webhook_of(call: Call, body: Mapping[str, Any]) -> Webhook | None:
