@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from retouch.domain.edit import Edit
+from retouch.domain.failure import BLOCKED, Failure, FailureKind
+from retouch.domain.prediction import Prediction, Status
 from retouch.protocols import DIALECTS, Dialect
-from retouch.protocols.base import Verb
+from retouch.protocols.base import Call, Verb, View
 from retouch.web.handlers import HANDLERS
 
 FOLDER = Path(__file__).parents[3] / "src" / "retouch" / "protocols"
@@ -30,6 +33,27 @@ def test_a_models_fields_are_numbered_and_its_required_ones_exist(dialect: Diale
         orders = [rules["x-order"] for rules in properties.values()]
         assert sorted(orders) == list(range(len(orders)))
         assert set(model.schema["required"]) <= set(properties)
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda it: it.name)
+def test_every_kind_of_failure_is_told(dialect: Dialect, kind: FailureKind) -> None:
+    failed = Prediction(
+        id="p",
+        owner="me",
+        protocol=dialect.name,
+        model="a/b",
+        input={},
+        edit=Edit(prompt="x"),
+        created_at=0.0,
+        status=Status.FAILED,
+        failure=Failure(kind, "This is why."),
+    )
+
+    answer = dialect.status(Call(method="GET", path="/p"), View(prediction=failed, input={}))
+
+    has_own_words = dialect.name == "replicate" and kind in BLOCKED
+    assert ("This is why." in str(answer.body)) is not has_own_words
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda it: it.stem)

@@ -18,7 +18,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.domain.failure import MASK_PLACE, FailureKind
+from retouch.domain.failure import BAD_INPUT, BLOCKED, MASK_PLACE, Failure, FailureKind
 from retouch.domain.ids import as_uuid
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
@@ -246,6 +246,7 @@ FAILURES = {
     FailureKind.UNREADABLE: "image_load_error",
     FailureKind.TOO_MANY_BYTES: "file_too_large",
     FailureKind.TOO_MANY_PIXELS: "image_too_large",
+    FailureKind.INVALID: "value_error",
 }
 """The error types of kinds of failure. Any other is the server's fault."""
 
@@ -268,21 +269,27 @@ def failure(call: Call, it: Prediction) -> Answer:
         return flat(call, 504, words, kind, id=it.id, x_fal_request_timeout_type="user")
     if kind == "internal_server_error":
         return listed(call, 500, (Violation("", kind, words),), id=it.id)
-    blocked = kind == "content_policy_violation"
-    where = "prompt" if blocked else _faulty_picture(it)
-    return listed(call, 422, (Violation(where, kind, words),), id=it.id)
+    return listed(call, 422, (Violation(_faulty_field(it), kind, words),), id=it.id)
 
 
-def _faulty_picture(it: Prediction) -> str:
-    """The field of the picture at fault; the first there is, while that is not known."""
-    place = None if it.failure is None else it.failure.picture
-    if place == MASK_PLACE:
-        return MASK
-    names = [name for name in PICTURES if name in it.input and name != MASK]
-    places = [place for name in names for place in _places(name, it.input[name])]
-    if place is None or place >= len(places):
+def _faulty_field(it: Prediction) -> str:
+    """The field that a failure is the fault of; none for a sentence that names it itself."""
+    match it.failure:
+        case Failure(kind) if kind in BLOCKED:
+            return "prompt"
+        case Failure(kind, _, picture) if kind in BAD_INPUT:
+            return MASK if picture == MASK_PLACE else _picture_field(it.input, picture)
+        case _:
+            return ""
+
+
+def _picture_field(fields: Mapping[str, Any], picture: int | None) -> str:
+    """The field of one of the edit's pictures; the first there is, while that is not known."""
+    names = [name for name in PICTURES if name in fields and name != MASK]
+    places = [place for name in names for place in _places(name, fields[name])]
+    if picture is None or picture >= len(places):
         return names[0] if names else "image_url"
-    return places[place]
+    return places[picture]
 
 
 def _places(name: str, value: Any) -> Sequence[str]:

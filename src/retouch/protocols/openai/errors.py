@@ -18,7 +18,7 @@ from retouch.domain.errors import (
     Unauthenticated,
     Violation,
 )
-from retouch.domain.failure import BAD_INPUT, BLOCKED, MASK_PLACE, Failure
+from retouch.domain.failure import BAD_INPUT, BLOCKED, MASK_PLACE, Failure, FailureKind
 from retouch.domain.prediction import Prediction, Status
 from retouch.protocols.base import Answer, Call, retry_after
 from retouch.protocols.schema import Fault
@@ -134,6 +134,8 @@ def failed(it: Prediction) -> Answer:
         case Status.FAILED, Failure(kind, error, picture) if kind in BAD_INPUT:
             param = "mask" if picture == MASK_PLACE else "image"
             return problem(400, error, USER, "invalid_image_file", param=param, headers=FINAL)
+        case Status.FAILED, Failure(FailureKind.INVALID, error):
+            return problem(400, error, USER, "invalid_value", headers=FINAL)
         case Status.FAILED, _:
             return problem(500, it.error or "", SERVER, headers=FINAL)
         case _:

@@ -36,6 +36,7 @@ class TaskCode(IntEnum):
 TASK_CODES = {
     **dict.fromkeys(BLOCKED, TaskCode.MODERATED),
     **dict.fromkeys(BAD_INPUT, TaskCode.UNREADABLE),
+    FailureKind.INVALID: TaskCode.INVALID,
     FailureKind.WORKER_LOST: TaskCode.UNAVAILABLE,
     FailureKind.WORKER_CRASHED: TaskCode.UNAVAILABLE,
 }
