@@ -61,6 +61,10 @@ class FileDialect:
         """Read an UPLOAD; `parts` is empty when the body is not multipart."""
         _unserved(call)
 
+    def claims(self, parts: Sequence[Part]) -> bool:
+        """Whether an UPLOAD to an address that an earlier protocol also has is meant for this."""
+        return False
+
     def uploaded(self, call: Call, file: File, link: str) -> Answer:
         """The answer to UPLOAD; the link needs no key."""
         _unserved(call)

@@ -136,3 +136,13 @@ def one_of(words: Sequence[Any], kind: str = "string") -> Schema:
 def says(description: str, schema: Schema, media: str = JSON) -> Reply:
     """An answer with one kind of body."""
     return Reply(description=description, content={media: schema})
+
+
+PICTURE_BYTES: Schema = {BYTES: {}, "image/*": {}}
+DOWNLOADED: Mapping[int, Reply] = {
+    200: Reply(description="All of them.", content=PICTURE_BYTES),
+    206: Reply(description="The range asked for.", content=PICTURE_BYTES),
+    304: Reply(description="The caller has them."),
+    416: Reply(description="There is no such range."),
+}
+"""The answers of an address that sends a file's bytes."""

@@ -40,7 +40,8 @@ class Desk:
 class Entry:
     """One protocol's meaning of a method at an address.
 
-    `beside` are other protocols' meanings that can be told in the same answer.
+    `beside` are other protocols' meanings: of a shared verb, told in the same answer; of a claimed
+    one, the answer's instead where the body says so.
     """
 
     dialect: Dialect
@@ -52,8 +53,10 @@ class Entry:
 Entries = Mapping[str, Entry]
 
 
-SHARED_VERBS = frozenset({Verb.DESCRIBE, Verb.FILES})
+SHARED_VERBS = frozenset({Verb.DESCRIBE, Verb.FILE, Verb.FILES})
 """Verbs whose answers, objects with keys of their own, can be joined."""
+CLAIMED_VERBS = frozenset({Verb.UPLOAD})
+"""Verbs whose body tells which protocol is spoken."""
 
 
 NEW_WORK = frozenset({Verb.SUBMIT, Verb.UPLOAD, Verb.RESERVE})
@@ -81,7 +84,7 @@ def _joined(earlier: Entry | None, entry: Entry) -> Entry:
         return entry
     verb, is_other = entry.route.verb, earlier.dialect is not entry.dialect
     is_alike = verb is earlier.route.verb and entry.route.is_open == earlier.route.is_open
-    if is_other and is_alike and verb in SHARED_VERBS:
+    if is_other and is_alike and verb in SHARED_VERBS | CLAIMED_VERBS:
         return replace(earlier, beside=(*earlier.beside, entry))
     return earlier
 
@@ -142,13 +145,14 @@ class Address:
             raise NotFound("address", self._path)  # no database takes it for a name
         request = Request(scope, self._limited(entry, call, receive))
         reply = await self._reply(entry, call, request, caller)
-        for other in entry.beside:
+        for other in entry.beside if verb in SHARED_VERBS else ():
             reply = joined(reply, await self._reply(other, call, request, caller))
         return reply if isinstance(reply, Response) else respond(reply)
 
     async def _reply(self, entry: Entry, call: Call, request: Request, caller: Caller) -> Reply:
         visit = Visit(
             dialect=entry.dialect,
+            beside=tuple(other.dialect for other in entry.beside),
             route=entry.route,
             call=call,
             request=request,
@@ -159,7 +163,7 @@ class Address:
             return await HANDLERS[entry.route.verb](visit)
         except RetouchError as error:
             note(request.scope, error)
-            return entry.dialect.refuse(visit.call, error)
+            return visit.dialect.refuse(visit.call, error)
 
     def _has_ticket(self, entry: Entry, call: Call) -> bool:
         """Whether the call carries the very ticket of the prediction it asks for."""

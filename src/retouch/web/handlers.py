@@ -34,21 +34,25 @@ LONG_BODY_BYTES = 1_000_000
 
 
 class Visit:
-    """One authenticated request to one address of one protocol."""
+    """One authenticated request to one address of one protocol.
 
-    __slots__ = ("call", "caller", "dialect", "owner", "request", "route", "services")
+    `beside` are the other protocols that have the address too.
+    """
+
+    __slots__ = ("beside", "call", "caller", "dialect", "owner", "request", "route", "services")
 
     def __init__(
         self,
         *,
         dialect: Dialect,
+        beside: tuple[Dialect, ...],
         route: Route,
         call: Call,
         request: Request,
         caller: Caller,
         services: Services,
     ) -> None:
-        self.dialect, self.route, self.call = dialect, route, call
+        self.dialect, self.beside, self.route, self.call = dialect, beside, route, call
         self.caller, self.owner = caller, caller.owner
         self.request, self.services = request, services
 
@@ -205,6 +209,7 @@ def _followed(visit: Visit, prediction: Prediction) -> Response:
 async def upload(visit: Visit) -> Reply:
     """Keep a file."""
     parts = await parts_of(visit.request)
+    visit.dialect = next((it for it in visit.beside if it.files.claims(parts)), visit.dialect)
     is_read = is_multipart(visit.request)  # also one without any parts
     call = visit.call if is_read else await with_body(visit.call, visit.request)
     sent = visit.dialect.files.upload(call, parts)

@@ -229,6 +229,63 @@ async def test_files_are_listed_for_both_protocols_at_one_address(front: Any) ->
     assert (own["data"][0]["id"], own["has_more"]) == (file["id"], False)
 
 
+@pytest.mark.parametrize("base", ["/v1", "/openai/v1"])
+async def test_a_file_is_sent_named_read_and_deleted(front: Any, base: str) -> None:
+    sent = {"file": ("cat.png", PNG, "image/png"), "purpose": (None, "vision")}
+    file = (await front.client.post(f"{base}/files", files=sent)).json()
+    images = [{"file_id": file["id"]}]
+    waiting = await held(front, json={"prompt": "x", "images": images})
+    await front.finish_one()
+
+    assert (await waiting).status_code == 200
+    assert (file["object"], file["filename"], file["bytes"]) == ("file", "cat.png", len(PNG))
+    one = (await front.client.get(f"{base}/files/{file['id']}")).json()
+    assert {**one, **file} == {**one, "created_at": file["created_at"],
+                               "expires_at": file["expires_at"]}  # fmt: skip
+    assert (await front.client.get(f"{base}/files/{file['id']}/content")).content == PNG
+    assert (await front.client.delete(f"{base}/files/{file['id']}")).is_success
+    assert (await front.client.get(f"{base}/files/{file['id']}/content")).status_code == 404
+
+
+async def test_a_deleted_file_is_told_in_this_protocols_words(front: Any) -> None:
+    sent = {"file": ("cat.png", PNG, "image/png"), "purpose": (None, "user_data")}
+    id = (await front.client.post("/v1/files", files=sent)).json()["id"]
+
+    answer = await front.client.delete(f"/openai/v1/files/{id}")
+
+    assert answer.json() == {"id": id, "object": "file", "deleted": True}
+
+
+@pytest.mark.parametrize("base", ["/v1", "/openai/v1"])
+@pytest.mark.parametrize(
+    ("sent", "field", "told"),
+    [
+        ({"file": ("cat.png", PNG)}, "purpose", "Missing required parameter: 'purpose'."),
+        ({"purpose": (None, "vision")}, "file", "Missing required parameter: 'file'."),
+        (
+            {"file": ("cat.png", PNG), "purpose": (None, "fine-tune")},
+            "purpose",
+            "Invalid 'purpose': supported values are 'vision', 'user_data', but got 'fine-tune'.",
+        ),
+    ],
+)
+async def test_a_file_that_cannot_be_kept_is_refused_by_its_part(
+    front: Any, base: str, sent: Any, field: str, told: str
+) -> None:
+    answer = await front.client.post(f"{base}/files", files=sent)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["message"]) == (400, field, told)
+
+
+async def test_an_upload_without_a_part_of_this_protocol_is_the_other_ones(front: Any) -> None:
+    refused = await front.client.post("/v1/files", files={"nothing": ("cat.png", PNG)})
+    both = {"content": ("cat.png", PNG), "purpose": (None, "vision")}
+
+    assert (refused.status_code, refused.json()["detail"]) == (422, "- content is required\n")
+    assert (await front.client.post("/v1/files", files=both)).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [

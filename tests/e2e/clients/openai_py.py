@@ -135,6 +135,19 @@ def files():
     assert error.param == "order", error
 
 
+def file_by_id():
+    file = client.files.create(file=("cat.png", DATA), purpose="vision")
+    assert (file.filename, file.bytes) == ("cat.png", len(DATA)), file
+    assert client.files.retrieve(file.id).bytes == len(DATA)
+    assert client.files.content(file.id).read() == DATA
+    body = {"model": MODEL, "prompt": "invert", "images": [{"file_id": file.id}]}
+    is_picture(client.post("/images/edits", cast_to=ImagesResponse, body=body))
+    client.files.delete(file.id)
+    raised(NotFoundError, lambda: client.files.content(file.id))
+    wrong = {"file": DATA, "purpose": "fine-tune"}
+    assert raised(BadRequestError, lambda: client.files.create(**wrong)).param == "purpose"
+
+
 def pixels(event):
     with Image.open(io.BytesIO(base64.b64decode(event.b64_json))) as picture:
         return picture.size, picture.convert("RGB").tobytes()
@@ -208,7 +221,7 @@ def base_urls():
 
 OPERATIONS = (
     edit, several_pictures, every_field, masked, generate, by_url, json_body, models, files,
-    refusals, failed, base_urls, stream, stream_failed,
+    file_by_id, refusals, failed, base_urls, stream, stream_failed,
 )  # fmt: skip
 
 for operation in OPERATIONS:

@@ -44,7 +44,7 @@ OPENAI = (
     "edit", "several_pictures", "generate", "by_url", "json_body", "models", "refusals", "failed",
     "base_urls", "stream", "stream_failed",
 )  # fmt: skip
-OPENAI_PY = (*OPENAI, "every_field", "masked", "files")
+OPENAI_PY = (*OPENAI, "every_field", "masked", "files", "file_by_id")
 WAVESPEED = (
     "run", "sync_mode", "slow_picture", "several_pictures", "upload", "failed", "refusals",
     "base_urls",

@@ -21,7 +21,7 @@ from retouch.protocols.dialect import Dialect
 from retouch.protocols.openai.document import DESCRIPTION
 from retouch.protocols.openai.errors import failed, problem, refused
 from retouch.protocols.openai.fields import HOSTS, LINKED, MODELS, NAME
-from retouch.protocols.openai.pages import Files
+from retouch.protocols.openai.files import Files
 from retouch.protocols.openai.parse import submission_of
 from retouch.protocols.openai.render import (
     images_body,
@@ -42,7 +42,11 @@ ROUTES = (
     Route("POST", "/images/variations", Verb.DESCRIBE, "variations"),
     Route("GET", "/models", Verb.DESCRIBE, "models"),
     Route("GET", "/models/{model}", Verb.DESCRIBE, "model"),
+    Route("POST", "/files", Verb.UPLOAD),
     Route("GET", "/files", Verb.FILES),
+    Route("GET", "/files/{id}", Verb.FILE),
+    Route("DELETE", "/files/{id}", Verb.DELETE_FILE),
+    Route("GET", "/files/{id}/content", Verb.DOWNLOAD),
 )
 
 

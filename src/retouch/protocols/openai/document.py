@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retouch.protocols.openai.fields import IMAGE_FIELDS, INPUTS, LISTED, MASK, MAX_IMAGES, SCHEMA
-from retouch.protocols.openai.pages import LONGEST_PAGE, PAGE
+from retouch.protocols.openai.fields import (
+    IMAGE_FIELDS,
+    INPUTS,
+    LISTED,
+    MASK,
+    MAX_IMAGES,
+    PURPOSES,
+    SCHEMA,
+)
+from retouch.protocols.openai.files import LONGEST_PAGE, PAGE
 from retouch.protocols.operation import (
     BINARY,
     BOOLEAN,
+    DOWNLOADED,
     EVENT,
     EVENTS,
     FORM,
@@ -97,6 +106,12 @@ EDIT_FORM = {
     "properties": {**FORM_INPUT["properties"], MASK: BINARY},
 }
 
+FILE_FORM = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {"file": BINARY, "purpose": one_of(PURPOSES)},
+}
+
 SCHEMAS: Mapping[str, Schema] = {
     "Generation": GENERATION,
     "Edit": EDIT,
@@ -152,6 +167,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "status": STRING,
         }
     ),
+    "DeletedFile": record({"id": STRING, "object": {"const": "file"}, "deleted": {"const": True}}),
     "Files": record(
         {
             "object": {"const": "list"},
@@ -235,6 +251,20 @@ OPERATIONS = {
             refusals=(404,),
         ),
     ),
+    "POST /files": (
+        Operation(
+            summary="Send a picture, to be named by its id.",
+            body={FORM: FILE_FORM},
+            replies={200: says("The file.", ref("File"))},
+        ),
+    ),
+    "GET /files/{id}": (
+        Operation(summary="A file.", replies={200: says("The file.", ref("File"))}),
+    ),
+    "DELETE /files/{id}": (
+        Operation(summary="Delete a file.", replies={200: says("It is gone.", ref("DeletedFile"))}),
+    ),
+    "GET /files/{id}/content": (Operation(summary="A file's bytes.", replies=DOWNLOADED),),
 }
 
 DESCRIPTION = Description(

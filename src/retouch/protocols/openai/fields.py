@@ -13,6 +13,8 @@ MAX_IMAGES = 8
 IMAGE_FIELDS = ("image", "images", "url", "urls")
 MASK = "mask"
 PURPOSE = "vision"
+PURPOSES = (PURPOSE, "user_data")
+"""What a file may be sent for. All are pictures here, and told as the first."""
 """What every file is for: to be an input picture."""
 
 INPUTS: dict[str, Any] = {

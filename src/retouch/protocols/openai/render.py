@@ -1,13 +1,12 @@
-"""Our predictions, models and files as OpenAI's objects."""
+"""Our predictions and models as OpenAI's objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retouch.domain.errors import NotFound
 from retouch.domain.prediction import Output, Prediction, Status
-from retouch.ports import Cursor, File
 from retouch.protocols.base import View
-from retouch.protocols.openai.fields import LISTED, PURPOSE
+from retouch.protocols.openai.fields import LISTED
 
 MADE_AT = 1_748_476_800  # when the catalogue says its models were made, UTC seconds
 PIXELS_PER_TOKEN = 256  # 16 by 16: what one token of the model stands for
@@ -70,26 +69,3 @@ def model_body(name: str, weights: Mapping[str, str]) -> dict[str, Any]:
         raise NotFound("model", name)
     about = {"id": name, "object": "model", "created": MADE_AT, "owned_by": "retouch"}
     return {**about, "weights": weights[name]}
-
-
-def files_body(files: Sequence[File], after: Cursor | None) -> dict[str, Any]:
-    return {
-        "object": "list",
-        "data": [_file(file) for file in files],
-        "first_id": files[0].id if files else None,
-        "last_id": files[-1].id if files else None,
-        "has_more": after is not None,
-    }
-
-
-def _file(file: File) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "object": "file",
-        "bytes": file.size_bytes,
-        "created_at": int(file.created_at),
-        "expires_at": int(file.expires_at),
-        "filename": file.name,
-        "purpose": PURPOSE,
-        "status": "processed",
-    }

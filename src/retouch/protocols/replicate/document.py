@@ -7,7 +7,7 @@ from retouch.domain.edit import MAX_SEED
 from retouch.protocols.operation import (
     BINARY,
     BOOLEAN,
-    BYTES,
+    DOWNLOADED,
     EVENT,
     EVENTS,
     FORM,
@@ -226,7 +226,6 @@ UPLOAD_FORM = {
         "metadata": {"type": "object", "additionalProperties": PLAIN_TEXT},
     },
 }
-PICTURE_BYTES: Mapping[str, Schema] = {BYTES: {}, "image/*": {}}
 
 
 def _one(summary: str, reply: Reply, **more: Any) -> tuple[Operation, ...]:
@@ -284,17 +283,7 @@ OPERATIONS = {
     "DELETE /files/{id}": (
         Operation(summary="Delete a file.", replies={204: Reply(description="It is gone.")}),
     ),
-    "GET /files/{id}/download": (
-        Operation(
-            summary="A file's bytes.",
-            replies={
-                200: Reply(description="All of them.", content=PICTURE_BYTES),
-                206: Reply(description="The range asked for.", content=PICTURE_BYTES),
-                304: Reply(description="The caller has them."),
-                416: Reply(description="There is no such range."),
-            },
-        ),
-    ),
+    "GET /files/{id}/download": (Operation(summary="A file's bytes.", replies=DOWNLOADED),),
     "GET /models": _one("Every model.", MODELS_PAGE),
     "QUERY /models": _one(
         "Models by words.", MODELS_PAGE, body={"text/plain": STRING}, needs_body=False
