@@ -1,35 +1,43 @@
 """Step times of the 12 B Kontext transformer on an accelerator: ours beside diffusers.
 
-    python bench/engine_gpu.py [--quick] [--device cuda]
+    python bench/engine_gpu.py [--quick] [--device cuda] [--limit-s 840]
 
-Random weights in the shape of FLUX.1 Kontext [dev], made on the device, in bfloat16. Each row is
-one denoising step of one edit: diffusers as it comes, diffusers compiled with fused QKV, and our
-packed forward as written, compiled as it serves on CUDA, and with CUDA graphs as well. TFLOP are
-counted on the stock forward; `peak` is the best rate of a large matrix product measured in this
-run. Then the curve of tokens in one pass, and a mixed pass against each of its requests alone.
+Random weights in the shape of FLUX.1 Kontext [dev], made on the device once for all, in bfloat16.
+Each row is one denoising step of one edit, the ways to make it in turns: diffusers as it comes,
+diffusers compiled with fused QKV, and our packed forward as written, compiled as it serves on CUDA,
+and with CUDA graphs as well. TFLOP are counted on the stock forward; `peak` is the best rate of a
+large matrix product measured in this run. `apart` is how far a way's velocity is from that of
+diffusers as it comes, as a part of its largest value. Then the curve of tokens in one pass, and a
+mixed pass against each of its requests alone.
+
+What fails, or is not begun by `--limit-s`, is in the figures with its reason, and the rest goes on.
 
 `--quick`, and any run on the processor, is the dry run: a tiny transformer, small pictures, blocks
 traced but not compiled. It goes the same way and its times mean nothing.
 """
 
 import argparse
+import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import FluxTransformer2DModel
 from shared.aims import Aim, tell
 from torch import Tensor
+from torch.fx.experimental import _config as shape_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from retouch.engine.families.blocks import Blocks
 from retouch.engine.families.packed import Request, velocity
 from retouch.engine.families.packed_flux1 import BLOCKS, prepare
 from retouch.engine.families.positions import position_ids
+
+T = TypeVar("T")
 
 KONTEXT_DEV: dict[str, Any] = {
     "in_channels": 64, "num_layers": 19, "num_single_layers": 38, "attention_head_dim": 128,
@@ -45,6 +53,10 @@ ROWS = ((1024, (1024,)), (1024, (512,)), (512, (512,)), (256, (256,)), (1024, (1
 """Sides of the target and of its references."""
 
 STEPS = 28
+SLOW = 0.4
+"""The part of the peak that the slowest way should reach at least, to tell beforehand how long."""
+COMPILING_S = 300
+"""What compilers should take at most."""
 AIMS = (
     Aim("of_peak_1024_1024", ">=", 0.65),
     Aim("least_against_compiled", ">=", 1),
@@ -91,17 +103,46 @@ class Made:
     tokens: int
 
 
+@dataclass
+class Trouble:
+    """What went wrong so far, and when there is no more time."""
+
+    device: torch.device
+    ends_at: float  # of `time.perf_counter`
+    failed: dict[str, str] = field(default_factory=dict)
+    is_lost: bool = False  # the device answers no more
+
+    def tried(self, what: str, work: Callable[[], T]) -> T | None:
+        """What some work answers; None where it failed, which is noted under a name."""
+        try:
+            if self.is_lost:
+                raise RuntimeError("the device was lost before")
+            if time.perf_counter() > self.ends_at:
+                raise TimeoutError("there was no time left")
+            return work()
+        except Exception as error:  # noqa: BLE001  one row costs no other
+            said = str(error).strip().partition("\n")[0]
+            self.failed[what] = f"{type(error).__name__}: {said[:300]}"
+            print(f"{what} failed: {self.failed[what]}")
+            self.is_lost |= isinstance(error, torch.AcceleratorError)
+        if self.device.type == "cuda" and not self.is_lost:
+            torch.cuda.empty_cache()
+        return None
+
+
 def main() -> None:
     """Print the tables, then the figures as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the dry run")
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best)
+    parser.add_argument("--limit-s", type=float, default=840, help="begin nothing after so long")
     options = parser.parse_args()
     device = torch.device(options.device)
     is_dry = options.quick or device.type == "cpu"
     scale = Scale.dry(device) if is_dry else Scale.full(device)
     started = time.perf_counter()
+    trouble = Trouble(device, started + options.limit_s)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     figures: dict[str, Any] = {"dry_run": is_dry, "device": name, "torch": torch.__version__}
     with torch.inference_mode():
@@ -109,14 +150,18 @@ def main() -> None:
         peak = peak_tflops(scale)
         figures["peak_tflops"] = round(peak, 3)
         print(f"{name}: matrix products reach {figures['peak_tflops']} TFLOP/s")
-        figures["rows"] = list(rows(model, scale, peak))
+        figures["rows"] = list(rows(model, scale, peak, trouble))
         figures["of_peak_1024_1024"] = figures["rows"][0]["of_peak"]
-        figures["least_against_compiled"] = min(ahead(row["ms"]) for row in figures["rows"])
-        figures["curve"] = list(curve(model, scale))
-        figures["packed_against_alone_max_abs"] = packed_error(model, scale)
-        print(f"packed against alone, max abs: {figures['packed_against_alone_max_abs']:.1e}")
+        figures["least_against_compiled"] = least(ahead(row["ms"]) for row in figures["rows"])
+        figures["curve"] = list(curve(model, scale, trouble))
+        error = trouble.tried("packed against alone", partial(packed_error, model, scale))
+        figures["packed_against_alone_max_abs"] = finite(error)
+        print(f"packed against alone, max abs: {error}")
     if is_dry:
         print("A dry run: the times above mean nothing.")
+    if device.type == "cuda" and not trouble.is_lost:
+        figures["peak_gb"] = round(torch.cuda.max_memory_allocated(device) / 1e9, 1)
+    figures["failed"] = trouble.failed
     figures["seconds"] = round(time.perf_counter() - started, 1)
     tell(figures, () if is_dry else AIMS)
 
@@ -134,46 +179,113 @@ def random_model(scale: Scale, device: torch.device) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def rows(model: Any, scale: Scale, peak: float) -> Iterator[dict[str, Any]]:
-    """One edit at a time: ours first, since diffusers' fused weights stay in the model."""
-    ways: dict[str, Callable[[Made], Any]] = {
+def rows(model: Any, scale: Scale, peak: float, trouble: Trouble) -> Iterator[dict[str, Any]]:
+    """One edit at a time, made in every way."""
+    ways = ways_of(model, scale)
+    shapes = [made(model, scale, *row) for row in ROWS]
+    empty = random_model(scale, torch.device("meta"))
+    counted = [tflop(empty, each) for each in shapes]
+    runs = len(ways) * (scale.warm_ups + scale.repeats)
+    print(f"this takes {runs * sum(counted) / (SLOW * peak) / 60:.1f} minutes at most, "
+          f"and compilers up to {COMPILING_S / 60:.0f}")  # fmt: skip
+    print(f"{'step':<16} {'TFLOP':>8} " + " ".join(f"{way:>18}" for way in ways) + "   of peak")
+    for (side, references), it, work in zip(ROWS, shapes, counted, strict=True):
+        what = "+".join(str(each) for each in (side, *references))
+        taken, apart = compared(scale, what, ways, it, trouble)
+        fastest = least(each for way, each in taken.items() if way.startswith("ours"))
+        rate = work / (fastest / 1000) if fastest else None
+        told = (f"{taken[way]:>15.2f} ms" if way in taken else f"{'failed':>18}" for way in ways)
+        of_peak = f"{rate / peak:.0%}" if rate else "-"
+        print(f"{what:<16} {work:>8.3f} " + " ".join(told) + f"   {of_peak}")
+        yield {"step": what, "tflop": float(f"{work:.3g}"), "ms": taken, "apart": apart,
+               "tflops": rate and round(rate, 3),
+               "of_peak": rate and round(rate / peak, 3)}  # fmt: skip
+
+
+def ways_of(model: Any, scale: Scale) -> dict[str, Callable[[Made], Tensor]]:
+    """The ways to make a step, all with the same weights."""
+    ways: dict[str, Callable[[Made], Tensor]] = {
         "ours": partial(ours, model),
         "ours_compiled": partial(ours, model, blocks=BLOCKS.compiled(**scale.compile_with)),
     }
     if scale.graphs_with is not None:
         ways["ours_graphs"] = partial(ours, model, blocks=BLOCKS.compiled(**scale.graphs_with))
-    ways["diffusers"] = partial(theirs, model)
-    shapes = [made(model, scale, *row) for row in ROWS]
-    counted = [tflop(scale, each) for each in shapes]
-    times = {
-        way: [milliseconds(scale, partial(run, it)) for it in shapes] for way, run in ways.items()
-    }
-    model.fuse_qkv_projections()
+    model.fuse_qkv_projections()  # beside the others; `theirs` says which are used
     model.compile_repeated_blocks(**scale.compile_with)
-    times["diffusers_compiled"] = [milliseconds(scale, partial(theirs, model, it)) for it in shapes]
-    print(f"{'step':<16} {'TFLOP':>8} " + " ".join(f"{way:>18}" for way in times) + "   of peak")
-    for place, ((side, references), work) in enumerate(zip(ROWS, counted, strict=True)):
-        what = "+".join(str(each) for each in (side, *references))
-        taken = {way: round(each[place], 3) for way, each in times.items()}
-        fastest = min(each for way, each in taken.items() if way.startswith("ours"))
-        rate = work / (fastest / 1000)
-        print(f"{what:<16} {work:>8.3f} " + " ".join(f"{each:>15.2f} ms" for each in taken.values())
-              + f"   {rate / peak:.0%}")  # fmt: skip
-        yield {"step": what, "tflop": float(f"{work:.3g}"), "ms": taken, "tflops": round(rate, 3),
-               "of_peak": round(rate / peak, 3)}  # fmt: skip
+    blocks = {it: it._compiled_call_impl for it in model.modules() if it._compiled_call_impl}
+    attentions = [it for it in model.modules() if hasattr(it, "fused_projections")]
+    for way, is_compiled in (("diffusers", False), ("diffusers_compiled", True)):
+        ways[way] = partial(theirs, model, blocks, attentions, is_compiled)
+    return ways
 
 
-def ahead(ms: Mapping[str, float]) -> float:
+def compared(
+    scale: Scale,
+    what: str,
+    ways: Mapping[str, Callable[[Made], Tensor]],
+    it: Made,
+    trouble: Trouble,
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Milliseconds of a step in each way that works, taken in turns, and how far apart it ends."""
+    found: dict[str, Tensor] = {}
+    for way, run in ways.items():
+        out = trouble.tried(f"{what} {way}", partial(warmed, scale, run, it))
+        if out is not None:
+            found[way] = out
+    taken: dict[str, list[float]] = {way: [] for way in found}
+    for _ in range(scale.repeats):
+        for way in list(taken):
+            ms = trouble.tried(f"{what} {way}", partial(once, scale, partial(ways[way], it)))
+            if ms is None:
+                del taken[way]
+            else:
+                taken[way].append(ms)
+    stock = found.get("diffusers")
+    apart = {
+        way: finite(trouble.tried(f"{what} {way} apart", partial(apart_from, stock, out)))
+        for way, out in found.items()
+        if stock is not None
+    }
+    return {way: round(statistics.median(each), 3) for way, each in taken.items()}, apart
+
+
+def warmed(scale: Scale, run: Callable[[Made], Tensor], it: Made) -> Tensor:
+    """What a way answers after the runs that warm up."""
+    for _ in range(scale.warm_ups):
+        out = run(it)
+    synchronize(scale.device)
+    return out.float()
+
+
+def apart_from(stock: Tensor, out: Tensor) -> float:
+    """The largest difference, as a part of the largest value."""
+    return ((out - stock).abs().max() / stock.abs().max()).item()
+
+
+def finite(number: float | None) -> float | None:
+    """As JSON can have it: three digits, or None."""
+    return float(f"{number:.3g}") if number is not None and math.isfinite(number) else None
+
+
+def least(numbers: Iterable[float | None]) -> float | None:
+    """The smallest of those that there are."""
+    return min((each for each in numbers if each is not None), default=None)
+
+
+def ahead(ms: Mapping[str, float]) -> float | None:
     """How many times as long compiled diffusers takes as the fastest of ours."""
-    return ms["diffusers_compiled"] / min(ms[way] for way in ms if way.startswith("ours"))
+    fastest = least(each for way, each in ms.items() if way.startswith("ours"))
+    return ms["diffusers_compiled"] / fastest if fastest and "diffusers_compiled" in ms else None
 
 
-def curve(model: Any, scale: Scale) -> Iterator[dict[str, float]]:
+def curve(model: Any, scale: Scale, trouble: Trouble) -> Iterator[dict[str, float]]:
     """Steps of several small edits in one pass: what a tick carries and how fast."""
     one = made(model, scale, 256, (256,))
     for count in scale.packs:
-        pack = [one] * count
-        taken = milliseconds(scale, lambda pack=pack: together(model, pack))
+        step = partial(together, model, [one] * count)
+        taken = trouble.tried(f"{count} in a pass", partial(milliseconds, scale, step))
+        if taken is None:
+            continue
         tokens = one.tokens * count
         rate = tokens / taken * 1000
         print(f"{count:>3} x 256+256: {tokens:>6} tokens a pass, {taken:>9.2f} ms, {rate:>9.0f}/s")
@@ -237,17 +349,25 @@ def together(model: Any, pack: Sequence[Made]) -> list[Tensor]:
     return velocity(model, BLOCKS, requests, latents, [0] * len(pack))
 
 
-def theirs(model: Any, it: Made) -> Tensor:
-    """The same step by diffusers' own forward."""
-    sample: Tensor = model(**it.stock).sample
-    return sample
+def theirs(
+    model: Any, blocks: Mapping[Any, Any], attentions: Sequence[Any], is_compiled: bool, it: Made
+) -> Tensor:
+    """The same step by diffusers' own forward, (target tokens, C): as it comes, or with its blocks
+    compiled and its projections fused."""
+    for block, compiled in blocks.items():
+        block._compiled_call_impl = compiled if is_compiled else None
+    for attention in attentions:
+        attention.fused_projections = is_compiled
+    with shape_config.patch(use_duck_shape=True):  # as diffusers compiles; `Blocks` does otherwise
+        sample: Tensor = model(**it.stock).sample
+    return sample[0, : len(it.latents)]
 
 
-def tflop(scale: Scale, it: Made) -> float:
-    """Matrix products and attention of the stock forward, counted without computing them."""
-    shape = random_model(scale, torch.device("meta"))
+def tflop(model: Any, it: Made) -> float:
+    """Matrix products and attention of the stock forward, counted without computing them, by a
+    model without numbers."""
     with FlopCounterMode(display=False) as counter:
-        shape(**{name: tensor.to("meta") for name, tensor in it.stock.items()})
+        model(**{name: tensor.to("meta") for name, tensor in it.stock.items()})
     return counter.get_total_flops() / 1e12
 
 
@@ -262,14 +382,16 @@ def milliseconds(scale: Scale, run: Callable[[], object]) -> float:
     """The median of some runs after those that warm up."""
     for _ in range(scale.warm_ups):
         run()
-    taken = []
-    for _ in range(scale.repeats):
-        synchronize(scale.device)
-        started = time.perf_counter()
-        run()
-        synchronize(scale.device)
-        taken.append((time.perf_counter() - started) * 1000)
-    return statistics.median(taken)
+    return statistics.median(once(scale, run) for _ in range(scale.repeats))
+
+
+def once(scale: Scale, run: Callable[[], object]) -> float:
+    """The milliseconds of one run, until the device has done it."""
+    synchronize(scale.device)
+    started = time.perf_counter()
+    run()
+    synchronize(scale.device)
+    return (time.perf_counter() - started) * 1000
 
 
 def synchronize(device: torch.device) -> None:
