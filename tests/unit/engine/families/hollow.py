@@ -6,7 +6,6 @@ is written down, and answered with zeros. Tensors in main memory are real.
 """
 
 import ctypes
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -37,26 +37,19 @@ class HollowCuda(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[Wait] = []  # what the host waited for
-        self.seen: list[tuple[Op, tuple[Any, ...]]] = []  # what was asked of the device
-        self.held_bytes = self.peak_bytes = 0
+        self.products: set[torch.dtype] = set()  # the types of what matrix products were made of
+        self.peak_bytes = 0  # the most that was held at once beyond what was there
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
-        self._sizes: dict[int, int] = {}
+        self._held: dict[int, tuple[StorageWeakRef, int]] = {}  # by storage, with its bytes
+        self._before: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def forget(self) -> None:
-        """Begin anew to write down."""
+        """Begin anew to write down; bytes count from here."""
         self.waits.clear()
-        self.seen.clear()
-        self.peak_bytes = self.held_bytes
-
-    def products(self) -> set[torch.dtype]:
-        """The types of what matrix products were made of."""
-        return {
-            it.dtype
-            for op, args in self.seen
-            if op in PRODUCTS
-            for it in args
-            if isinstance(it, Tensor)
-        }
+        self.products.clear()
+        self.peak_bytes = 0
+        self._before |= self._held
+        self._held = {}
 
     def __torch_dispatch__(
         self, func: Op, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -78,12 +71,11 @@ class HollowCuda(TorchDispatchMode):
             with self._fake:
                 half = args[0].numel() // 2, args[0].dim()
                 return torch.empty(half, dtype=torch.long, device=DEVICE)
-        self.seen.append((func, args))
+        if func in PRODUCTS:
+            self.products |= {it.dtype for it in args if isinstance(it, Tensor)}
         with self._fake:
             out = func(*tree_map(self._shaped, args), **tree_map(self._shaped, kwargs))
-        for it in tree_leaves(out):
-            if isinstance(it, Tensor) and it.device.type == "cuda":
-                self._count(it)
+        self._count([it for it in tree_leaves(out) if isinstance(it, Tensor) and it.is_cuda])
         return out
 
     @staticmethod
@@ -95,17 +87,15 @@ class HollowCuda(TorchDispatchMode):
             return torch.empty_strided(it.shape, it.stride(), dtype=it.dtype, device=it.device)
         return it
 
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in self._sizes:
-            self._sizes[key] = storage.nbytes()
-            self.held_bytes += storage.nbytes()
-            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
-            weakref.finalize(storage, self._free, key)
-
-    def _free(self, key: int) -> None:
-        self.held_bytes -= self._sizes.pop(key)
+    def _count(self, tensors: list[Tensor]) -> None:
+        storages = {it.untyped_storage()._cdata: it.untyped_storage() for it in tensors}
+        known = (self._held, self._before)
+        new = {key: it for key, it in storages.items() if not any(key in each for each in known)}
+        if not new:
+            return
+        self._held = {key: it for key, it in self._held.items() if not it[0].expired()}
+        self._held |= {key: (StorageWeakRef(it), it.nbytes()) for key, it in new.items()}
+        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._held.values()))
 
 
 class HollowStream:
