@@ -60,7 +60,7 @@ class WebServer(uvicorn.Server):
         _spare_collections()
         if self._share:
             asyncio.get_running_loop().add_reader(self._share.inlet, self._take)
-            self._share.load.is_open = True
+            self._share.take_part(True)
         self._on_ready(address_of(self._listening))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -72,12 +72,12 @@ class WebServer(uvicorn.Server):
     def stand_aside(self) -> None:
         """Have no connections handed to this process from now on."""
         if self._share:
-            self._share.load.is_open = False
+            self._share.take_part(False)
 
     def adopt(self, connection: socket.socket) -> None:
         """Answer on a connection that another process had."""
         assert self._share  # noqa: S101  or there is no other
-        self._share.load.kept += 1
+        self._share.count(1)
         protocol = partial(
             SharedHttp,
             self._share,

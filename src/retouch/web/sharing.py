@@ -24,17 +24,17 @@ MOST_UNDER_WAY = 8
 CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # macOS has no such flag
 
 
-class Load(ctypes.Structure):
-    """What a process says of itself in memory that all share; only it writes, while it lives."""
+class Counts:
+    """What the processes say of themselves, each at its number, in memory that all share.
 
-    is_open: bool  # whether it takes connections
-    kept: int  # how many it has that are used again and again
-    taken: int  # how many that were handed to it were taken out of its inlet, ever
-    _fields_ = (
-        ("is_open", ctypes.c_bool),
-        ("kept", ctypes.c_int64),
-        ("taken", ctypes.c_int64),
-    )
+    Each writes its own numbers only; those of one that died are written by the first.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self.is_open = RawArray(ctypes.c_bool, processes)  # whether it takes connections
+        self.kept = RawArray(ctypes.c_int64, processes)  # how many it has that are used again
+        self.taken = RawArray(ctypes.c_int64, processes)  # how many it took out of its inlet, ever
+        self.given = RawArray(ctypes.c_int64, processes**2)  # ever, in a row of each giver
 
 
 class Share:
@@ -43,29 +43,29 @@ class Share:
     def __init__(
         self,
         number: int,
-        loads: Sequence[Load],
-        given: "ctypes.Array[ctypes.c_int64]",
+        counts: Counts,
         inlet: socket.socket,
         outlets: Sequence[socket.socket],
     ) -> None:
-        """`outlets` lead to the inlet of each process, by its number.
-
-        `given` is how many connections were ever handed over: row by row, who gave; and to whom.
-        """
-        self._number, self._loads, self._given = number, loads, given
-        self._inlet, self._outlets = inlet, outlets
-        self._others = [it for it in range(len(loads)) if it != number]
+        """`outlets` lead to the inlet of each process, by its number."""
+        self.inlet = inlet  # readable when connections were handed to this process
+        self._number, self._counts, self._outlets = number, counts, outlets
+        self._kept = counts.kept
+        self._others = [it for it in range(len(outlets)) if it != number]
         self._turn = 0
 
     @property
-    def load(self) -> Load:
-        """This process's own."""
-        return self._loads[self._number]
+    def kept(self) -> int:
+        """How many connections this process has that are used again and again."""
+        return self._kept[self._number]
 
-    @property
-    def inlet(self) -> socket.socket:
-        """Readable when connections were handed to this process."""
-        return self._inlet
+    def count(self, change: int) -> None:
+        """Have so many more of them, or fewer."""
+        self._kept[self._number] += change
+
+    def take_part(self, is_open: bool) -> None:
+        """Have connections handed to this process from now on, or none."""
+        self._counts.is_open[self._number] = is_open
 
     def needy(self) -> int | None:
         """The number of a process that should have one of ours. Looks at one other, in turn."""
@@ -73,12 +73,11 @@ class Share:
         other = self._others[self._turn]
         return other if self._is_needy(other) else None
 
-    def _is_needy(self, number: int) -> bool:
-        other = self._loads[number]
-        spare = self.load.kept - other.kept
-        if spare < 2 or not other.is_open:
+    def _is_needy(self, other: int) -> bool:
+        spare = self._kept[self._number] - self._kept[other]
+        if spare < 2 or not self._counts.is_open[other]:
             return False
-        under_way = sum(self._given[number :: len(self._loads)]) - other.taken
+        under_way = sum(self._counts.given[other :: len(self._outlets)]) - self._counts.taken[other]
         return under_way < min(MOST_UNDER_WAY, spare - 1)
 
     def give(self, descriptor: int, number: int) -> bool:
@@ -89,26 +88,26 @@ class Share:
             socket.send_fds(self._outlets[number], [b"\0"], [descriptor])
         except OSError:  # the system lets no more be under way
             return False
-        self._given[self._number * len(self._loads) + number] += 1
-        self.load.kept -= 1
+        self._counts.given[self._number * len(self._outlets) + number] += 1
+        self.count(-1)
         return True
 
     def handed(self) -> Iterator[socket.socket]:
         """The connections that others handed to this process; count each before the next."""
         with suppress(BlockingIOError):
             while True:
-                byte, found, *_ = socket.recv_fds(self._inlet, 1, 1, CLOSED_ON_EXEC)
+                byte, found, *_ = socket.recv_fds(self.inlet, 1, 1, CLOSED_ON_EXEC)
                 if not byte:  # nobody is left
                     return
                 for descriptor in found:  # none if this process may open no more: it is closed
                     yield socket.socket(fileno=descriptor)
-                self.load.taken += 1
+                self._counts.taken[self._number] += 1
 
     def reclaim(self) -> Sequence[socket.socket]:
         """What a process that died had not taken. The next one starts with nothing."""
-        self.load.is_open = False
+        self.take_part(False)
         left = list(self.handed())
-        self.load.kept = 0
+        self.count(-self.kept)
         return left
 
 
@@ -119,10 +118,8 @@ def shares(processes: int) -> Iterator[Sequence[Share]]:
         pairs = [socket.socketpair() for _ in range(processes)]
         for it in (end for pair in pairs for end in pair):
             stack.enter_context(it).setblocking(False)
-        loads: Any = RawArray(Load, processes)
-        given = RawArray(ctypes.c_int64, processes * processes)
-        outlets = [outlet for _, outlet in pairs]
-        yield [Share(number, loads, given, it, outlets) for number, (it, _) in enumerate(pairs)]
+        counts, outlets = Counts(processes), [outlet for _, outlet in pairs]
+        yield [Share(number, counts, inlet, outlets) for number, (inlet, _) in enumerate(pairs)]
 
 
 class SharedHttp(CorkedHttp):
@@ -132,31 +129,26 @@ class SharedHttp(CorkedHttp):
         super().__init__(**uvicorns)
         self._share, self._is_kept = share, is_kept
         self._is_used = is_kept  # for one request at least
-        self._is_between = True  # no part of a request was read that is not whole
-
-    def on_message_begin(self) -> None:
-        self._is_between = False
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self._is_between = True
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing():
-            return
-        if not self._is_used:
+        if self._is_kept:
+            other = self._share.needy()
+            if other is not None and self._may_move():
+                self.flow.pause_reading()  # what comes now is for the other to read
+                self.transport.flush()  # type: ignore[attr-defined]  # it is corked
+                self.loop.call_soon(self._hand_over, other)  # when that is sent
+        elif not self._is_used:
             self._is_used = True
-            return
-        if not self._is_kept:
+        elif not self.transport.is_closing():
             self._is_kept = True
-            self._share.load.kept += 1
-        other = self._share.needy()
-        if other is not None and self._is_between and self.cycle.response_complete:
-            self.flow.pause_reading()  # what comes now is for the other to read
-            self.transport.flush()  # type: ignore[attr-defined]  # it is corked
-            self.loop.call_soon(self._hand_over, other)  # when that is sent
+            self._share.count(1)
+
+    def _may_move(self) -> bool:
+        """Whether all that was read is answered: no request waits, and none has begun."""
+        last = self.cycle
+        is_answered = last.response_complete and not last.more_body
+        return is_answered and last.scope is self.scope and not self.transport.is_closing()
 
     def _hand_over(self, other: int) -> None:
         if self.transport.is_closing():
@@ -172,4 +164,4 @@ class SharedHttp(CorkedHttp):
         super().connection_lost(exc)
         if self._is_kept:
             self._is_kept = False
-            self._share.load.kept -= 1
+            self._share.count(-1)
