@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import schemathesis
 from PIL import Image
@@ -67,7 +67,7 @@ LENIENT = "/fal-ai/"
 """Where numbers and flags may come as text; no schema can bound a number in a text."""
 
 
-def is_ours(failure: Failure, case: Case, response: Response) -> bool:
+def is_ours(failure: Failure, case: Case[Any], response: Response) -> bool:
     """Whether a failure is one: false for what a document has no words for."""
     said = response.content.decode("utf-8", "replace")
     if failure.title == "Schema-valid request rejected":
@@ -82,7 +82,7 @@ def is_ours(failure: Failure, case: Case, response: Response) -> bool:
     return "QUERY" not in failure.message
 
 
-def _spells_a_number(case: Case) -> bool:
+def _spells_a_number(case: Case[Any]) -> bool:
     """Whether a text may stand for a number or a flag: in a form, and in a body for fal."""
     is_form = case.media_type == "multipart/form-data"
     if not (is_form or case.path.startswith(LENIENT)) or not isinstance(case.body, dict):
@@ -118,13 +118,13 @@ REAL = {**dict.fromkeys(("image", "images", "url", "urls"), PICTURE), "mask": MA
 """The fields of an edit that is waited for, and what takes the place of what was made up."""
 
 
-def with_pictures(case: Case) -> Case:
+def with_pictures(case: Case[Any]) -> Case[Any]:
     """The case with real pictures for made-up ones where the answer waits for the edit.
 
     That an address leads nowhere, or that a mask marks nothing, is told when the edit fails,
     which no schema can foresee.
     """
-    meta, body = case.meta, case.body
+    meta, body = case.meta, cast("Any", case.body)
     if meta is None or not meta.generation.mode.is_positive or not isinstance(body, dict):
         return case
     said, is_form = dict(meta.components), case.media_type == "multipart/form-data"
@@ -189,15 +189,15 @@ def fuzz(schema: BaseSchema, tally: Tally) -> None:
                 tally.failures.setdefault("the run: error", str(event.exception))
 
 
-def _kept(_context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def _kept(_context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     return is_ours(failure, case, response)
 
 
-def _mapped(_context: HookContext, case: Case) -> Case:
+def _mapped(_context: HookContext, case: Case[Any]) -> Case[Any]:
     return with_pictures(case)
 
 
-def _mapped_all(_context: HookContext, examples: list[Case]) -> None:
+def _mapped_all(_context: HookContext, examples: list[Case[Any]]) -> None:
     """What a document gives as examples does not pass through `map_case`."""
     examples[:] = [with_pictures(case) for case in examples]
 

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -64,7 +65,7 @@ def multipart(photo: Path) -> tuple[bytes, dict[str, str]]:
     return body, {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-def urlopen_json(request: Request) -> dict:
+def urlopen_json(request: Request) -> Any:
     with urlopen(request, timeout=10) as answer:  # noqa: S310  our own server
         return json.load(answer)
 
@@ -104,7 +105,7 @@ class Callers:
 async def judge(store: Store, ids: set[str], timeout_s: float) -> dict[str, int]:
     """What became of the acknowledged predictions."""
     found = await finished(store, ids, timeout_s)
-    endings = Counter()
+    endings = Counter[int]()
     for prediction in found:
         names = [event.name for event in await store.events(prediction.id)]
         endings[sum(name in FINAL_NAMES for name in names)] += 1

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -173,7 +173,7 @@ def random_model(scale: Scale, device: torch.device) -> Any:
     torch.set_default_dtype(torch.bfloat16)
     try:
         with device:
-            model = FluxTransformer2DModel(**scale.config)
+            model: Any = FluxTransformer2DModel(**scale.config)
     finally:
         torch.set_default_dtype(before)
     return model.eval().requires_grad_(False)
@@ -358,7 +358,9 @@ def theirs(
         block._compiled_call_impl = compiled if is_compiled else None
     for attention in attentions:
         attention.fused_projections = is_compiled
-    with shape_config.patch(use_duck_shape=True):  # as diffusers compiles; `Blocks` does otherwise
+    with cast("Any", shape_config).patch(
+        use_duck_shape=True
+    ):  # as diffusers compiles, not `Blocks`
         sample: Tensor = model(**it.stock).sample
     return sample[0, : len(it.latents)]
 
@@ -368,7 +370,7 @@ def tflop(model: Any, it: Made) -> float:
     model without numbers."""
     with FlopCounterMode(display=False) as counter:
         model(**{name: tensor.to("meta") for name, tensor in it.stock.items()})
-    return counter.get_total_flops() / 1e12
+    return float(counter.get_total_flops()) / 1e12
 
 
 def peak_tflops(scale: Scale) -> float:

@@ -81,8 +81,11 @@ def main() -> None:
             edit(server, photo)  # warms the worker
             times = [edit(server, photo) for _ in range(runs)]
             figures["web_resident_mb"] = memory_mb(server.process.pid)
-            figures["worker_resident_mb"] = memory_mb(worker_pid(server))
-            figures["worker_peak_mb"] = memory_mb(worker_pid(server), "VmHWM")
+            worker = worker_pid(server)
+            if worker is None:
+                raise RuntimeError("the log names no worker")
+            figures["worker_resident_mb"] = memory_mb(worker)
+            figures["worker_peak_mb"] = memory_mb(worker, "VmHWM")
             figures["edit_s_median"] = statistics.median(at_caller for at_caller, _ in times)
             figures["edit_engine_s_median"] = statistics.median(inside for _, inside in times)
     figures = {name: round(value, 3) for name, value in figures.items()}

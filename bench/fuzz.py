@@ -195,7 +195,8 @@ async def fuzz_requests(server: RunningServer, count: int, seed: int) -> dict[st
     """Send that many; the figures."""
     started, at = time.monotonic(), urlsplit(server.url)
     web, worker = server.process.pid, await first_worker(server)
-    seen, before = Answered(count), {}
+    seen = Answered(count)
+    before: dict[int, float] = {}
     draws = [random.Random(seed * 1000 + n) for n in range(CALLERS)]  # noqa: S311  no secret
     callers = [
         asyncio.create_task(call(at.hostname or "", at.port or 0, draw, seen)) for draw in draws

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -76,7 +77,7 @@ def on_sqlite(sizes: dict[str, int], rounds: int) -> Costs:
         paths = {name: Path(folder, f"{name}.db") for name in sizes}
         for name, rows in sizes.items():
             asyncio.run(migrate(f"sqlite:///{paths[name]}"))
-            filled(rows, lambda rows, name=name: fill_sqlite(paths[name], rows))
+            filled(rows, partial(fill_sqlite, paths[name]))
         urls = {name: f"sqlite:///{path}" for name, path in paths.items()}
         return asyncio.run(measure(urls, rounds))
 
@@ -85,7 +86,7 @@ def on_postgres(sizes: dict[str, int], rounds: int) -> Costs:
     with throwaway() as server:
         urls = {name: server.fresh() for name in sizes}
         for name, rows in sizes.items():
-            filled(rows, lambda rows, name=name: asyncio.run(fill_postgres(urls[name], rows)))
+            filled(rows, partial(fill_postgres, urls[name]))
         return asyncio.run(measure(urls, rounds))
 
 
@@ -172,7 +173,12 @@ def fill_sqlite(path: Path, rows: int) -> None:
     connection.close()
 
 
-async def fill_postgres(url: str, rows: int) -> None:
+def fill_postgres(url: str, rows: int) -> None:
+    """The same on PostgreSQL."""
+    asyncio.run(_fill_postgres(url, rows))
+
+
+async def _fill_postgres(url: str, rows: int) -> None:
     """The same, and what autovacuum would do after it within a minute."""
     row = of_row(rows, id=f"lpad(to_hex({MIXED}), 26, '0')", fingerprint="lpad(to_hex(i), 64, '0')")
     connection = await asyncpg.connect(url)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def main() -> None:
                     what = f"{references} references, {size}, {embeds} guidance"
                     report(figures, "flux1", "model", dtype, what, value)
         for dtype in DTYPES:
-            for count, value in packed_rows(load_family(weights, dtype=dtype), side):
+            for count, value in packed_rows(loaded(weights, dtype), side):
                 report(figures, "flux1", "alone", dtype, f"{count} requests in one pass", value)
         for distilled in (False, True):
             weights = write_flux2_checkpoint(
@@ -89,7 +89,7 @@ def main() -> None:
                     what = f"{references} references, {size}, {kind}"
                     report(figures, "flux2", "pipeline", dtype, what, value)
         for dtype in DTYPES:
-            for count, value in packed_rows(load_family(weights, dtype=dtype), side):
+            for count, value in packed_rows(loaded(weights, dtype), side):
                 report(figures, "flux2", "alone", dtype, f"{count} requests in one pass", value)
 
     figures["seconds"] = round(time.perf_counter() - started, 1)
@@ -107,7 +107,7 @@ def report(
 
 def pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
     """Our whole loop against FluxKontextPipeline's: references, size, difference."""
-    family = load_family(weights, dtype=dtype)
+    family = loaded(weights, dtype)
     pipeline = FluxKontextPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
     pipeline.set_progress_bar_config(disable=True)
     for references, image in ((0, None), (1, noise(side, side))):
@@ -138,7 +138,7 @@ def masked_rows(weights: Path, side: int) -> Iterator[tuple[str, float]]:
 
     In other precisions it draws its noise in them, and is not to be given any at some strengths.
     """
-    family = load_family(weights)
+    family = loaded(weights)
     pipeline = FluxKontextInpaintPipeline.from_pretrained(weights)
     pipeline.set_progress_bar_config(disable=True)
     tall = preferred_size(Size(2, 3), side * side)  # which neither of us resizes
@@ -174,7 +174,7 @@ def masked_rows(weights: Path, side: int) -> Iterator[tuple[str, float]]:
 
 def model_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
     """Our whole loop with 2 and 3 references against the pipeline's parts put together by hand."""
-    family = load_family(weights, dtype=dtype)
+    family = loaded(weights, dtype)
     pipeline = FluxKontextPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
     pictures = [noise(side, side), noise(side // 2, side), noise(side, side // 2)]
     for count in (2, 3):
@@ -206,9 +206,10 @@ def composed(
         latent = pipeline._encode_vae_image(pixels.to(model.dtype), generator=None)
         shown.append(pipeline._pack_latents(latent, *latent.shape))
         grids.append((picture.height // 16, picture.width // 16))
+    size = cast("Size", edit.size)
     ids = position_ids(
         TEXT_TOKENS,
-        (edit.size.height // 16, edit.size.width // 16),
+        (size.height // 16, size.width // 16),
         grids,
         layout="offset",
         origin="corner",
@@ -219,7 +220,9 @@ def composed(
         config.max_shift,
     )  # fmt: skip
     pipeline.scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
-    guidance = torch.full([1], edit.guidance) if model.config.guidance_embeds else None
+    guidance = (
+        torch.full([1], cast("float", edit.guidance)) if model.config.guidance_embeds else None
+    )
     latents = latents[None]
     for timestep in pipeline.scheduler.timesteps:
         velocity = model(
@@ -237,7 +240,7 @@ def composed(
 
 def flux2_pipeline_rows(weights: Path, dtype: str, side: int) -> Iterator[tuple[int, str, float]]:
     """Our whole loop against Flux2KleinPipeline's, 0 to 3 references."""
-    family = load_family(weights, dtype=dtype)
+    family = loaded(weights, dtype)
     pipeline = Flux2KleinPipeline.from_pretrained(weights, dtype=getattr(torch, dtype))
     pipeline.set_progress_bar_config(disable=True)
     for references in range(4):
@@ -288,6 +291,11 @@ def shapes(side: int) -> tuple[Size, ...]:
     """Square, wide, tall, narrow; sides multiples of 16."""
     half = side // 32 * 16
     return Size(side, side), Size(side + half, half), Size(half, side), Size(16, side)
+
+
+def loaded(weights: Path, dtype: str = "float32") -> FluxFamily:
+    """The family of weights that are packed."""
+    return cast("FluxFamily", load_family(weights, dtype=dtype))
 
 
 def opened(family: FluxFamily, edit: Edit, images: list[Picture]) -> Any:

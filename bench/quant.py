@@ -14,13 +14,12 @@ row the error counts and the time says nothing.
 import argparse
 import logging
 import math
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import numpy as np
@@ -68,8 +67,9 @@ def main() -> None:
 
 def allow_float8() -> None:
     """Take the guards away that keep float8 off processors, ours and torchao's."""
-    quantised.check_quantisation = lambda *_: None  # type: ignore[assignment]
-    import_module("torchao.quantization.quant_api")._check_hardware_support = lambda _: None
+    quantised.check_quantisation = lambda *_: None
+    guarded: Any = import_module("torchao.quantization.quant_api")
+    guarded._check_hardware_support = lambda _: None
 
 
 def checkpoints(folder: Path, *, is_quick: bool) -> list[tuple[str, Path | str]]:
@@ -98,9 +98,9 @@ def table(name: str, weights: Path | str, times: int) -> dict[str, Any]:
         row = (quantisation, dtype)
         value = {
             "transformer_bytes": held_bytes(families[row]._model),
-            "error": rounded(mean(runs, lambda run, row=row: error(run[row][0], run[EXACT][0]))),
+            "error": rounded(fmean(error(run[row][0], run[EXACT][0]) for run in runs)),
             "psnr_db": psnr([(run[row][1], run[EXACT][1]) for run in runs]),
-            "time_ratio": round(mean(runs, lambda run, row=row: run[row][2] / run[EXACT][2]), 2),
+            "time_ratio": round(fmean(run[row][2] / run[EXACT][2] for run in runs), 2),
             "alone_max_abs": rounded(apart(families[row])),
         }
         values[f"{quantisation}_{dtype}"] = value
@@ -154,10 +154,6 @@ def held_bytes(model: Any) -> int:
 
 def error(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm())
-
-
-def mean(runs: list[Any], value: Callable[[Any], float]) -> float:
-    return statistics.mean(value(run) for run in runs)
 
 
 def rounded(value: float) -> float:

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from diffusers import FluxKontextPipeline
@@ -137,7 +138,7 @@ class Diffusers:
         """One edit from the photo to the picture."""
         parts = dict(self._pipeline.components)
         parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config)
-        pipeline = FluxKontextPipeline(**parts)
+        pipeline: Any = FluxKontextPipeline(**parts)
         pipeline.set_progress_bar_config(disable=True)
         pixels = side(request.edit)
         photo = Image.frombytes("RGB", (pixels, pixels), PHOTOS[pixels].data)

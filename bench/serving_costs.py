@@ -20,6 +20,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, product
@@ -123,7 +124,7 @@ def sharing(
         ratios = []
         for _ in range(1 if quick else 3):
             requests = [request(side, 2) for _ in range(together)]
-            serial = taken(lambda: [diffusers.edit(it) for it in requests])  # noqa: B023
+            serial = taken(lambda: deque(map(diffusers.edit, requests), 0))  # noqa: B023
             at_once = taken(lambda: in_threads(diffusers, requests))  # noqa: B023
             ratios.append([mine / other for mine, other in zip(at_once, serial, strict=True)])
         cpu, wall = (median(each) for each in zip(*ratios, strict=True))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from retouch.domain.edit import Edit, Size
+from retouch.domain.picture import Picture
 from retouch.engine.calibration import calibrate
 from retouch.engine.engine import StepEngine
 from retouch.engine.families.toy import ToyFamily, ToySession
@@ -60,7 +61,7 @@ class SimFamily(ToyFamily):
         self._time.advance(self.pass_s(session.plan for session in sessions))
         super().step(sessions)
 
-    def close(self, session: ToySession) -> object:
+    def close(self, session: ToySession) -> Picture:
         """Takes its time."""
         size = session.plan.size
         self._time.advance(self.PIXEL_S * size.width * size.height)

@@ -196,7 +196,7 @@ def _understood(url: URL) -> URL:
     if url.get_backend_name() == "sqlite":
         return url
     try:
-        import asyncpg  # type: ignore[import-untyped]  # it brings no types
+        import asyncpg
     except ImportError:
         raise UnusableDatabase("PostgreSQL needs: pip install 'retouch[postgres]'") from None
     query = {_PARAMETERS.get(name, name): value for name, value in url.query.items()}
