@@ -4,9 +4,10 @@
 For every declared edit it prints PSNR against the exact result, the codec's ceiling (the exact
 result encoded and decoded), the gap between them, and how often the nearest exact result of the
 whole vocabulary is the one asked for. `--composed` judges two edits in one sentence, and there the
-nearest is sought among all single edits and all compositions. `--told` judges the transformer
-alone: it is told each edit by what its encoders should have answered. The last line is one JSON
-object with the same figures.
+nearest is sought among all single edits and all compositions. `--typed` asks in other words, as
+people type them, and with `--composed` for sixty of the compositions. `--told` judges the
+transformer alone: it is told each edit by what its encoders should have answered. The last line is
+one JSON object with the same figures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,12 +28,16 @@ from torch import Tensor
 from training.nano.edits import BY_NAME, COMPOSITIONS, EDITS, Edit
 from training.nano.phrasings import HELD_OUT, held_out_compositions
 from training.nano.sampling import Nano, edit, load
+from training.nano.typed import TYPED, TYPED_COMPOSITIONS
 from training.nano.words import T5_LENGTH, Targets, Words, targets
 
 SIZES = ((256, 256), (288, 224))
 LARGER = ((384, 384), (512, 384), (512, 512))
 """Larger than what it makes unasked: judged with one phrasing an edit."""
 PHOTOGRAPHS = ("astronaut", "cat", "coffee")
+
+Texts = Callable[[Edit], Sequence[str]]
+"""The phrasings by which an edit is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,16 @@ def psnr(error: float) -> float:
     return -10 * math.log10(max(error, 1e-10))
 
 
+def phrasings_of(asked: Edit) -> Sequence[str]:
+    """The held-out phrasings of an edit or a composition."""
+    return held_out_compositions(asked.name) if asked.parts else HELD_OUT[asked.name]
+
+
+def typed(asked: Edit) -> Sequence[str]:
+    """How people type an edit or a composition; nothing where no such phrasing was written."""
+    return (TYPED_COMPOSITIONS if asked.parts else TYPED).get(asked.name, ())
+
+
 def judge(
     nano: Nano,
     edits: Sequence[Edit],
@@ -77,8 +92,9 @@ def judge(
     steps: int,
     phrasings: int | None = None,
     rivals: Sequence[Edit] = (),
+    texts: Texts = phrasings_of,
 ) -> list[Score]:
-    """Scores for every edit at every (width, height), by its first `phrasings` held-out ones.
+    """Scores for every edit at every (width, height), by the first `phrasings` of its `texts`.
 
     The right edit is the nearest of `edits` and `rivals`.
     """
@@ -88,8 +104,8 @@ def judge(
         pairs = [[photo, photos[(number + 1) % len(photos)]] for number, photo in enumerate(photos)]
         answers = [[other.exact(pair) for other in (*edits, *rivals)] for pair in pairs]
         scores += [
-            _judge_one(nano, number, edits, pairs, answers, steps, phrasings)
-            for number in range(len(edits))
+            _judge_one(nano, number, edits, pairs, answers, steps, texts(asked)[:phrasings])
+            for number, asked in enumerate(edits)
         ]
     return scores
 
@@ -102,10 +118,9 @@ def _judge_one(
     pairs: list[list[Tensor]],
     answers: list[list[Tensor]],
     steps: int,
-    phrasings: int | None,
+    texts: Sequence[str],
 ) -> Score:
     asked = edits[number]
-    texts = phrasings_of(asked)[:phrasings]
     # Every phrasing once, the photographs in turn.
     rows = [(text, (place + number) % len(pairs)) for place, text in enumerate(texts)]
     references = [torch.cat([pairs[photo][k] for _, photo in rows]) for k in range(asked.images)]
@@ -154,9 +169,14 @@ def summary(scores: Sequence[Score]) -> dict[str, object]:
 
 
 def contact_sheet(
-    nano: Nano, edits: Sequence[Edit], steps: int, file: Path, side: int = 160
+    nano: Nano,
+    edits: Sequence[Edit],
+    steps: int,
+    file: Path,
+    side: int = 160,
+    texts: Texts = phrasings_of,
 ) -> None:
-    """A PNG of each edit: its photograph, nano's answer by a held-out phrasing, and the exact
+    """A PNG of each edit: nano's answer on a photograph by the first of its `texts`, and the exact
     result.
     """
     photos = photographs(Path("examples/photos"), 256, 256)
@@ -166,7 +186,7 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     for number, asked in enumerate(edits):
         pair = [photos[number % 3], photos[(number + 1) % 3]][: asked.images]
-        made = edit(nano, [phrasings_of(asked)[0]], pair, steps)
+        made = edit(nano, [texts(asked)[0]], pair, steps)
         left, top = (number % columns) * (2 * side + 8), (number // columns) * (side + 18)
         pen.text((left, top + 2), f"{asked.name} (nano, exact)", fill="black")
         for place, picture in enumerate((made, asked.exact(pair))):
@@ -178,19 +198,19 @@ def contact_sheet(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Stands in for the words of a checkpoint: every held-out phrasing becomes the target of its
-    edit, as if the encoders had understood it perfectly.
+    """Stands in for the words of a checkpoint: every phrasing becomes the target of its edit, as if
+    the encoders had understood it perfectly.
     """
 
     targets: Targets
-    edits: dict[str, str]  # by held-out phrasing
+    edits: dict[str, str]  # by phrasing
 
     @classmethod
-    def of(cls, words: Words, edits: Sequence[Edit]) -> Told:
-        """The targets of `words`, for the held-out phrasings of `edits`."""
+    def of(cls, words: Words, edits: Sequence[Edit], texts: Texts) -> Told:
+        """The targets of `words`, for the `texts` of `edits`."""
         return cls(
             targets(words, per_edit=60),
-            {text: asked.name for asked in edits for text in phrasings_of(asked)},
+            {text: asked.name for asked in edits for text in texts(asked)},
         )
 
     def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -198,11 +218,6 @@ class Told:
         rows = [self.targets.names.index(self.edits[text]) for text in texts]
         states = self.targets.states[rows][:, None].expand(-1, T5_LENGTH, -1)
         return self.targets.pooled[rows], states
-
-
-def phrasings_of(asked: Edit) -> Sequence[str]:
-    """The held-out phrasings of an edit or a composition."""
-    return held_out_compositions(asked.name) if asked.parts else HELD_OUT[asked.name]
 
 
 def declared(folder: Path) -> list[Edit]:
@@ -234,6 +249,9 @@ def main() -> None:
         "--composed", action="store_true", help="two edits in one sentence, one phrasing each"
     )
     parser.add_argument(
+        "--typed", action="store_true", help="other phrasings, as people type them, at one size"
+    )
+    parser.add_argument(
         "--told",
         action="store_true",
         help="the text encoders' targets in place of what they make of a phrasing",
@@ -251,14 +269,20 @@ def main() -> None:
     rivals: list[Edit] = []
     if given.composed:
         edits, rivals = composed(edits), edits
+    texts = phrasings_of
+    if given.typed:
+        texts = typed
+        rivals = [*rivals, *(edit for edit in edits if not typed(edit))]
+        edits = [edit for edit in edits if typed(edit)]
     if given.told:
-        nano = replace(nano, words=Told.of(nano.words, edits))
-    sizes = LARGER if given.larger else SIZES[:1] if given.quick or given.composed else SIZES
-    phrasings = 1 if given.quick or given.larger or given.composed else None
-    scores = judge(nano, edits, sizes, steps, phrasings, rivals)
+        nano = replace(nano, words=Told.of(nano.words, edits, texts))
+    one_size = given.quick or given.composed or given.typed
+    sizes = LARGER if given.larger else SIZES[:1] if one_size else SIZES
+    one_phrasing = given.quick or given.larger or (given.composed and not given.typed)
+    scores = judge(nano, edits, sizes, steps, 1 if one_phrasing else None, rivals, texts)
     print(table(scores))
     if given.sheet:
-        contact_sheet(nano, edits, steps, given.sheet)
+        contact_sheet(nano, edits, steps, given.sheet, texts=texts)
     print(
         json.dumps(
             {"steps": steps, **summary(scores), "scores": [asdict(score) for score in scores]}

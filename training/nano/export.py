@@ -1,8 +1,9 @@
 """Lay a trained run out as the weights folder that the product ships: Hugging Face layout, recipe,
 model card.
 
-`python -m training.nano.export --run runs/nano --out src/retouch/weights/nano`. The card's scores
-table comes from `evaluate`; run it after changing the declared vocabulary.
+`python -m training.nano.export --run runs/nano --out src/retouch/weights/nano`. What a run did not
+make, as `words` alone makes no transformer, stays as it is in the folder, and without a transformer
+the declared edits stay too. The card's scores come from `evaluate`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from training.nano.card import card
+from training.nano.card import RUN, card
 from training.nano.edits import EDITS, Edit
-from training.nano.evaluate import LARGER, SIZES, composed, judge, summary, table
+from training.nano.evaluate import (
+    LARGER,
+    SIZES,
+    composed,
+    declared,
+    judge,
+    summary,
+    table,
+    typed,
+)
 from training.nano.phrasings import EXAMPLES
 from training.nano.sampling import load
 from training.nano.words import T5_LENGTH
@@ -62,9 +72,11 @@ def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
 
 
 def export(run: Path, out: Path, edits: Sequence[Edit], steps: int) -> None:
-    """Copy the components, write the scheduler, the index and the recipe."""
+    """Copy the components that the run made, write the scheduler, the index and the recipe."""
     out.mkdir(parents=True, exist_ok=True)
     for name in FOLDERS:
+        if not (run / name).exists():
+            continue
         shutil.rmtree(out / name, ignore_errors=True)
         shutil.copytree(run / name, out / name)
     # FLUX.1's constants: black-forest-labs/flux `src/flux/sampling.py`, get_schedule.
@@ -84,10 +96,18 @@ def export(run: Path, out: Path, edits: Sequence[Edit], steps: int) -> None:
         raise ValueError(f"the weights take {size} bytes, more than {WEIGHTS_LIMIT_BYTES}")
 
 
-def last_line(run: Path) -> dict[str, object]:
-    """The last line of the run's log: steps, samples, minutes."""
-    line: dict[str, object] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    return line
+def last_line(run: Path, page: Path) -> dict[str, str]:
+    """Steps, samples and minutes of the transformer: of the run's log, or else as the card of the
+    weights already says.
+    """
+    log = run / "log.jsonl"
+    if log.exists():
+        line = json.loads(log.read_text().splitlines()[-1])
+        return {key: str(line[key]) for key in ("step", "samples", "minutes")}
+    found = RUN.search(page.read_text()) if page.exists() else None
+    if found is None:
+        raise ValueError(f"{log} does not exist, and {page} tells no run of the transformer")
+    return found.groupdict()
 
 
 def main() -> None:
@@ -101,14 +121,23 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     edits = [edit for edit in EDITS if edit.name not in given.drop]
+    if not (given.run / "transformer").exists():
+        edits = declared(given.out)
     export(given.run, given.out, edits, given.steps)
     nano = load(given.out)
     scores = judge(nano, edits, SIZES, given.steps, 1 if given.quick else None)
     larger = judge(nano, edits, LARGER, given.steps, 1)
     doubled = judge(nano, composed(edits), SIZES[:1], given.steps, 1, edits)
-    print(table([*scores, *larger, *doubled]))
-    page = card(edits, scores, larger, doubled, given.steps, last_line(given.run))
-    (given.out / "README.md").write_text(page)
+    judged = [edit for edit in composed(edits) if typed(edit)]
+    rivals = [edit for edit in composed(edits) if not typed(edit)]
+    asked = (
+        judge(nano, edits, SIZES[:1], given.steps, texts=typed),
+        judge(nano, judged, SIZES[:1], given.steps, rivals=[*edits, *rivals], texts=typed),
+    )
+    print(table([*scores, *larger, *doubled, *asked[0], *asked[1]]))
+    page = given.out / "README.md"
+    log = last_line(given.run, page)
+    page.write_text(card(edits, scores, larger, doubled, asked, given.steps, log))
     print(json.dumps(summary(scores)))
 
 

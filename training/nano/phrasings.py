@@ -2,8 +2,9 @@
 out for evaluation.
 
 A training phrasing is drawn from a pattern: `[a|b]` is a choice, `{it}` the picture, `{1}` and
-`{2}` the first and the second picture of a pair. `covers` says whether the patterns could have
-produced a text, so that a test can show that the held-out phrasings are really new.
+`{2}` the first and the second picture of a pair. Patterns are written out here (`PATTERNS`) or put
+together by `frames`. `covers` says whether those of `PATTERNS` could have produced a text, and a
+corpus leaves out what is held out, so that these phrasings are really new.
 """
 
 # ruff: noqa: E501 (the tables below read best with one pattern group a line)
@@ -12,11 +13,25 @@ from __future__ import annotations
 
 import random
 import re
+import string
+from collections.abc import Mapping, Sequence
 from functools import cache
 
+from training.nano.frames import SAID, framed, joined
+from training.nano.typed import TYPED, TYPED_COMPOSITIONS
+
+FRAMED_SHARE = 0.6
+"""How many phrasings `frames` puts together; the others are written out."""
+JOINED_SHARE = 0.6
+"""The same for the joiners of compositions."""
 THE_PICTURE = (
     "it", "this", "the photo", "the picture", "the image", "this photo", "this picture", "this image", "my photo",
-    "my picture", "the whole thing", "the whole picture", "the whole image", "the shot",
+    "my picture", "the whole thing", "the whole picture", "the whole image", "the shot", "my image", "this pic", "the pic", "my pic",
+    "this shot", "that photo", "the entire photo", "the entire image", "all of it", "the scene", "that", "the attached photo", "the given image",
+    "the original", "the input image", "my snapshot",
+)  # fmt: skip
+BOTH_PICTURES = (
+    "it", "them", "both", "both images", "both photos", "both pictures", "the result", "the whole thing", "the two", "the combined picture", "the outcome", "all of it", "the final image", "the whole image", "the whole picture",
 )  # fmt: skip
 PAIRS = (
     ("the first image", "the second image"), ("the first picture", "the second picture"),
@@ -24,12 +39,18 @@ PAIRS = (
     ("photo 1", "photo 2"), ("image one", "image two"), ("the first", "the second"),
     ("the first one", "the second one"), ("picture one", "picture two"), ("photo one", "photo two"),
     ("first image", "second image"), ("first picture", "second picture"),
+    ("1", "2"), ("#1", "#2"), ("no. 1", "no. 2"), ("number one", "number two"), ("img 1", "img 2"), ("pic 1", "pic 2"), ("the first pic", "the second pic"), ("first pic", "second pic"), ("first one", "second one"), ("first", "second"),
+    ("the 1st image", "the 2nd image"), ("the 1st", "the 2nd"), ("the 1st photo", "the 2nd photo"), ("my first photo", "my second photo"), ("my first picture", "my second picture"), ("the first shot", "the second shot"), ("image #1", "image #2"), ("photo no. 1", "photo no. 2"), ("the first", "the second one"),
+    ("the first image", "the second"), ("the first photo", "the other"), ("the first picture", "the other one"), ("the first image", "the other image"), ("the first of them", "the second of them"), ("image1", "image2"), ("one", "two"),
 )  # fmt: skip
 BEFORE = (
     "", "", "", "", "please ", "can you ", "could you ", "could you please ", "i want you to ", "now ", "just ",
-    "i'd like you to ", "let's ", "would you ", "hey, ", "ok, ",
+    "i'd like you to ", "let's ", "would you ", "hey, ", "ok, ", "pls ", "plz ", "can u ", "could u ", "hi, ", "hello, ", "would you please ", "can you please ", "kindly ", "so, ", "alright, ", "and now ", "next, ", "well, ", "you need to ", "you must ", "i ask you to ", "hi there, please ",
 )  # fmt: skip
-AFTER = ("", "", "", "", "", " please", ", please", " for me", ", thanks", " now", ".", "!", "?")
+AFTER = (
+    "", "", "", "", "", " please", ", please", " for me", ", thanks", " now", ".", "!", "?", " pls", " plz", ", thx",
+    " thx", " thanks", " thank you", ", thank you", ", ok?", "...", " :)", " asap", " if possible", ", would you?", " today", "!!", " right away",
+)  # fmt: skip
 
 PATTERNS: dict[str, tuple[str, ...]] = {
     "black and white": (
@@ -364,26 +385,43 @@ ARRANGEMENTS = (
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 
 
-def expand(pattern: str, rng: random.Random) -> str:
-    """One plain phrasing of a pattern, lower case, without politeness."""
+def pattern_of(name: str, rng: random.Random, framed_share: float = FRAMED_SHARE) -> str:
+    """A pattern of the edit called `name`, written out or put together."""
+    if name in SAID and rng.random() < framed_share:
+        return framed(name, rng)
+    return rng.choice(PATTERNS[name])
+
+
+def expand(pattern: str, rng: random.Random, pictures: Sequence[str] = THE_PICTURE) -> str:
+    """One plain phrasing of a pattern, lower case, without politeness; `pictures` fill `{it}`."""
     text = pattern
     # Choices may hold `{it}`, so they are resolved first.
     text = _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), text)
     first, second = rng.choice(PAIRS)
-    text = (
-        text.replace("{it}", rng.choice(THE_PICTURE)).replace("{1}", first).replace("{2}", second)
-    )
-    return " ".join(text.split())
+    text = text.replace("{it}", rng.choice(pictures)).replace("{1}", first).replace("{2}", second)
+    return " ".join(text.split()).replace(" ,", ",")
 
 
-def phrasing(name: str, rng: random.Random) -> str:
+def _politely(text: str, rng: random.Random) -> str:
+    before, after = (rng.choice(ends) if rng.random() < 0.6 else "" for ends in (BEFORE, AFTER))
+    return before + text + after
+
+
+def spelt(text: str, rng: random.Random) -> str:
+    """A text in British or in American spelling."""
+    if rng.random() < 0.5:
+        return text
+    return text.replace("colour", "color").replace("grey", "gray")
+
+
+def phrasing(name: str, rng: random.Random, framed_share: float = FRAMED_SHARE) -> str:
     """A training phrasing of the edit called `name`: a pattern filled in, perhaps with
     politeness and capitals.
     """
     # Long patterns stand for many texts and short ones for one, but people type the short ones
     # often.
-    text = expand(rng.choice(PATTERNS[name]), rng)
-    text = rng.choice(BEFORE) + text + rng.choice(AFTER)
+    text = spelt(expand(pattern_of(name, rng, framed_share), rng), rng)
+    text = _politely(text, rng)
     kind = rng.random()
     if kind < 0.25:
         return text[0].upper() + text[1:]
@@ -392,19 +430,30 @@ def phrasing(name: str, rng: random.Random) -> str:
 
 def composed(look: str, arrangement: str, rng: random.Random) -> str:
     """A training phrasing of two edits in one sentence, with capitals at times."""
-    told = [expand(rng.choice(PATTERNS[name]), rng) for name in (look, arrangement)]
-    first, second = told if rng.random() < 0.5 else told[::-1]
+    told = {name: pattern_of(name, rng) for name in (look, arrangement)}
+    if rng.random() < JOINED_SHARE:
+        text = joined(look, arrangement, told, rng)
+    else:
+        text = _joined_by_word(look, arrangement, told, rng)
+    pair = any(place in arrangement for place in ("first", "blend"))
+    # Choices and `{it}` of the joiner are left too.
+    text = spelt(expand(text, rng, BOTH_PICTURES if pair else THE_PICTURE), rng)
+    text = _politely(text, rng)
+    return text[0].upper() + text[1:] if rng.random() < 0.3 else text
+
+
+def _joined_by_word(
+    look: str, arrangement: str, told: Mapping[str, str], rng: random.Random
+) -> str:
+    first, second = rng.sample((told[look], told[arrangement]), 2)
     adjective, tail = (rng.choice(words.split("|")) for words in LOOK_WORDS[look])
     has_word = arrangement in ARRANGEMENT_WORDS and rng.random() < 0.3
     text = rng.choice(JOINERS_OF_ONE if has_word else JOINERS)
     if has_word:
         text = text.replace("{so}", rng.choice(ARRANGEMENT_WORDS[arrangement].split("|")))
-        first = told[0]
-    text = text.replace("{place}", told[1]).replace("{in}", tail).replace("{as}", adjective)
-    # Through `expand` last, for the choices and `{it}` of the joiner.
-    text = expand(text.replace("{a}", first).replace("{b}", second), rng)
-    text = rng.choice(BEFORE) + text + rng.choice(AFTER)
-    return text[0].upper() + text[1:] if rng.random() < 0.3 else text
+        first = told[look]
+    text = text.replace("{place}", told[arrangement]).replace("{in}", tail)
+    return text.replace("{as}", adjective).replace("{a}", first).replace("{b}", second)
 
 
 def held_out_compositions(name: str) -> list[str]:
@@ -421,44 +470,53 @@ def held_out_compositions(name: str) -> list[str]:
     return texts
 
 
+STRAY = (
+    "really", "so", "very", "a bit", "then", "here", "maybe", "should", "want", "look", "just", "like", "somehow", "again", "actually", "basically", "kind of", "sort of", "also", "well", "ok", "hmm", "with", "the", "for", "in", "of", "all", "some", "one",
+    "overall", "nicely", "properly", "beautiful", "new", "good", "my friend", "tomorrow", "website", "family", "holiday", "dog", "beach", "face", "background",
+)  # fmt: skip
+"""Words that say nothing about an edit."""
+
+
 def noisy(text: str, rng: random.Random, rate: float = 0.15) -> str:
-    """A text as a hurried person types it: sometimes a wrong letter, a missing word or a stray
-    word.
+    """A text as a hurried person types it: sometimes a wrong letter, a missing word, or a stray or
+    an unknown word.
     """
     words = text.split()
     if len(words) > 3 and rng.random() < rate:
         del words[rng.randrange(len(words))]
     if rng.random() < rate:
-        spot = rng.randrange(len(words) + 1)
-        words.insert(
-            spot,
-            rng.choice(
-                ("really", "so", "very", "a bit", "then", "here", "maybe", "should", "want", "look")
-            ),
-        )
+        unknown = "".join(rng.choices(string.ascii_lowercase, k=rng.randint(2, 7)))
+        stray = unknown if rng.random() < 0.3 else rng.choice(STRAY)
+        words.insert(rng.randrange(len(words) + 1), stray)
     text = " ".join(words)
-    if len(text) > 6 and rng.random() < rate:
-        spot = rng.randrange(len(text) - 1)
-        swapped = text[spot + 1] + text[spot]
-        text = (
-            text[:spot]
-            + rng.choice((swapped, text[spot], "", text[spot] * 2 + text[spot + 1]))
-            + text[spot + 2 :]
-        )
+    while len(text) > 6 and rng.random() < rate:
+        text = _slip(text, rng.randrange(len(text) - 1), rng)
     return text
 
 
-def corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
+def _slip(text: str, spot: int, rng: random.Random) -> str:
+    """Two letters swapped, or one missing, doubled or wrong."""
+    first, second = text[spot : spot + 2]
+    wrong = rng.choice(string.ascii_lowercase)
+    slips = (second + first, first, second, first * 2 + second, wrong + second)
+    return text[:spot] + rng.choice(slips) + text[spot + 2 :]
+
+
+def corpus(
+    per_edit: int, seed: int = 0, framed_share: float = FRAMED_SHARE
+) -> list[tuple[str, str]]:
     """Distinct (edit name, phrasing) pairs, up to `per_edit` for each edit, held-out texts
     excluded.
     """
     rng = random.Random(seed)  # noqa: S311  repeatable draws
-    forbidden = {plain(text) for texts in HELD_OUT.values() for text in texts}
+    forbidden = {
+        plain(text) for held in (HELD_OUT, TYPED) for texts in held.values() for text in texts
+    }
     pairs: list[tuple[str, str]] = []
     for name in PATTERNS:
         seen = {EXAMPLES[name]: None}
         for _ in range(per_edit * 3):
-            text = phrasing(name, rng)
+            text = phrasing(name, rng, framed_share)
             if plain(text) not in forbidden:
                 seen[text] = None
             if len(seen) >= per_edit:
@@ -470,7 +528,12 @@ def corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
 def composed_corpus(per_edit: int, seed: int = 0) -> list[tuple[str, str]]:
     """As `corpus`, for the compositions."""
     rng = random.Random(seed)  # noqa: S311  repeatable draws
-    forbidden = {plain(text) for texts in HELD_OUT_COMPOSITIONS.values() for text in texts}
+    forbidden = {
+        plain(text)
+        for held in (HELD_OUT_COMPOSITIONS, TYPED_COMPOSITIONS)
+        for texts in held.values()
+        for text in texts
+    }
     pairs = []
     for look in LOOK_WORDS:
         for arrangement in ARRANGEMENTS:

@@ -55,7 +55,7 @@ class Options:
     pictures: int = 2400
     per_edit: int = 500
     save_every_s: float = 120.0
-    words_minutes: float = 4.5
+    words_steps: int = 1500
     muon: bool = True
     seed: int = 0
     edits: tuple[str, ...] = tuple(edit.name for edit in (*EDITS, *COMPOSITIONS))
@@ -107,8 +107,8 @@ def prepare(options: Options) -> Material:
         fitted(pictures[:256]).save_pretrained(codec_folder)
     codec = DctCodec.from_pretrained(codec_folder)
     if not (options.out / "tokenizer").exists():
-        words = words_.train(options.words_minutes)
-        words_.tune(words, options.words_minutes).save(options.out)
+        words = words_.train(options.words_steps)
+        words_.tune(words, words_.targets(words), options.words_steps).save(options.out)
     words = words_.load(options.out)
     pooled, states = {}, {}
     texts = defaultdict[str, list[str]](list)

@@ -3,6 +3,9 @@
 The transformer learns fast when its text is nearly a task number, so both encoders are trained
 first and alone to tell the edits apart over a large corpus of phrasings (`train`). Then they learn
 what two edits in one sentence are (`tune`): the sum of the two, as far as an encoder can say it.
+Encoders whose transformer is trained go on with `tune` alone and keep its targets, so that they
+learn more phrasings without the transformer noticing.
+
 Classes and conventions are FLUX.1's: a CLIP text model whose pooled row is read at the end token,
 and a T5 encoder whose padding takes part unmasked.
 """
@@ -15,7 +18,6 @@ import math
 import os
 import random
 import string
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,7 @@ from training.nano.phrasings import (
 CLIP_LENGTH = 77
 T5_LENGTH = 32
 WIDTH = 128
+CLIP_MARKS = ("<|startoftext|>", "<|endoftext|>")
 CLIP_VOCABULARY = 1500
 T5_VOCABULARY = 1500
 
@@ -122,9 +125,12 @@ def load(folder: Path) -> Words:
 def clip_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
     """Byte-level BPE with `</w>` at word ends, lower case, as CLIP's; vocabulary of its own."""
     blank = CLIPTokenizer()
+    # The trainer numbers what it was not told of in another order every time, and so breaks ties
+    # in another way: it is told of the letters that end words too.
+    letters = sorted({letter for text in texts for letter in text.lower() if letter.strip()})
     trainer = trainers.BpeTrainer(
         vocab_size=CLIP_VOCABULARY,
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        special_tokens=[*CLIP_MARKS, *(f"{letter}</w>" for letter in letters)],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         end_of_word_suffix="</w>",
         show_progress=False,
@@ -148,7 +154,14 @@ def t5_tokenizer(texts: Sequence[str]) -> T5Tokenizer:
         show_progress=False,
     )
     raw.train_from_iterator(texts, trainer)
-    pieces = [(piece, score) for piece, score in json.loads(raw.to_str())["model"]["vocab"]]
+    # Threads sum up in another order every time: other last digits, and the letters that no piece
+    # needs have scores close above the lowest, one after the other, in any order.
+    found = json.loads(raw.to_str())["model"]["vocab"]
+    marks, scored = found[:3], {piece: round(score, 9) for piece, score in found[3:]}
+    close = min(scored.values()) + len(letters) / 10_000
+    spare = sorted(piece for piece in scored if len(piece) == 1 and scored[piece] < close)
+    scored |= dict(zip(spare, sorted(scored[piece] for piece in spare), strict=True))
+    pieces = [*map(tuple, marks), *sorted(scored.items(), key=lambda it: (-it[1], it[0]))]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=T5_LENGTH)
 
 
@@ -191,12 +204,12 @@ def untrained(texts: Sequence[str]) -> Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descent:
-    """How a loss is made small: AdamW for some minutes, its rate risen over the first steps to a
-    peak, then falling with the time as half a cosine.
+    """How a loss is made small: steps of AdamW, its rate risen over the first of them to a peak,
+    then falling as half a cosine. It counts steps and not time, so that a seed tells the weights.
     """
 
     title: str  # begins the lines that it prints
-    minutes: float
+    steps: int
     peak: float
     rising: int
     decay: float
@@ -208,37 +221,43 @@ class Descent:
         optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=self.decay)
         for encoder in encoders:
             encoder.train()
-        begun, step, average = time.monotonic(), 0, 0.0
-        while (progress := (time.monotonic() - begun) / (60 * self.minutes)) < 1:
+        average = 0.0
+        for step in range(self.steps):
             for group in optimiser.param_groups:
-                group["lr"] = self.rate(step, progress)
+                group["lr"] = self.rate(step)
             found = loss()
             optimiser.zero_grad()
             found.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             average = found.item() if step == 0 else 0.98 * average + 0.02 * found.item()
-            step += 1
-            if step % 100 == 0:
-                print(f"{self.title}: step {step}, {progress:4.0%}, loss {average:.3f}", flush=True)
+            if (step + 1) % 100 == 0:
+                print(
+                    f"{self.title}: step {step + 1} of {self.steps}, loss {average:.3f}", flush=True
+                )
         for encoder in encoders:
             encoder.eval()
 
-    def rate(self, step: int, progress: float) -> float:
-        """The learning rate of a step, `progress` of the time (0 to 1) being over."""
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
         risen = min(1, (step + 1) / self.rising)
-        return self.peak * risen * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.peak * risen * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
+def spellings(per_edit: int, seed: int) -> list[str]:
+    """Texts as training meets them, so that capitals and slips have pieces of their own."""
+    rng = random.Random(seed)  # noqa: S311  repeatable draws
+    texts = [text for _, text in (*corpus(per_edit, seed), *composed_corpus(per_edit // 7, seed))]
+    return texts + [noisy(text, rng, 0.5) for text in texts[::4]]
+
+
+def train(steps: int = 1500, per_edit: int = 1200, seed: int = 0) -> Words:
     """Tokenizers from the corpus, then both encoders against one linear head each."""
     torch.manual_seed(seed)
     rng = random.Random(seed)  # noqa: S311  repeatable draws
     names = list(EXAMPLES)
     pairs = corpus(per_edit, seed)
-    # Every spelling that training will meet, so that capitals and slips have pieces of their own.
-    spellings = [text for _, text in pairs] + [noisy(text, rng, 0.5) for _, text in pairs[::4]]
-    words = untrained(spellings)
+    words = untrained(spellings(per_edit, seed))
     heads = nn.ModuleList([nn.Linear(WIDTH, len(names)), nn.Linear(WIDTH, len(names))])
 
     def loss() -> Tensor:
@@ -257,7 +276,7 @@ def train(minutes: float = 3.0, per_edit: int = 1200, seed: int = 0) -> Words:
             rows, labels.repeat_interleave(states.shape[1]), label_smoothing=0.1
         )
 
-    descent = Descent(title="words", minutes=minutes, peak=1.5e-3, rising=100, decay=0.05)
+    descent = Descent(title="words", steps=steps, peak=1.5e-3, rising=100, decay=0.05)
     descent.run(words, list(heads.parameters()), loss)
     report(words, heads, names)
     return words
@@ -290,13 +309,14 @@ class Targets:
 
 
 def targets(words: Words, per_edit: int = 150, seed: int = 2) -> Targets:
-    """An edit's own mean embedding, and for a composition the sum of its two parts.
+    """An edit's own mean embedding over the phrasings that are written out, and for a composition
+    the sum of its two parts.
 
     Means are taken from the common mean and all rows have one length, since both encoders end in a
     norm. The transformer, which knows the single edits, makes something near the two edits of such
     a sum before it was ever trained on one.
     """
-    pairs = corpus(per_edit, seed)
+    pairs = corpus(per_edit, seed, framed_share=0)
     rows: list[list[Tensor]] = [[], []]
     for name in EXAMPLES:
         pooled, states = words.embed([text for edit, text in pairs if edit == name])
@@ -323,21 +343,51 @@ def missed(rows: Tensor, labels: Tensor, aims: Tensor) -> Tensor:
     return 2 * far + 0.5 * functional.cross_entropy(alike, labels)
 
 
-def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5) -> Words:
-    """Go on with trained encoders until they tell compositions too, and the single edits as
-    before.
+def retokenised(words: Words, texts: Sequence[str]) -> Words:
+    """These encoders behind new tokenizers that cut `texts` well: a piece that both know keeps its
+    row, and a new one begins as the mean of the old pieces that spell it.
+    """
+    new = untrained(texts)
+    for tokenizer, old_tokenizer, encoder, old_encoder in (
+        (new.tokenizer, words.tokenizer, new.text_encoder, words.text_encoder),
+        (new.tokenizer_2, words.tokenizer_2, new.text_encoder_2, words.text_encoder_2),
+    ):
+        known = old_tokenizer.get_vocab()
+        old_rows = old_encoder.get_input_embeddings().weight.detach()
+        rows = torch.empty(len(tokenizer), WIDTH)
+        for piece, number in tokenizer.get_vocab().items():
+            spelt = piece.replace("</w>", "").replace("\u2581", "")
+            ids = old_tokenizer(spelt, add_special_tokens=False).input_ids
+            rows[number] = old_rows[[known[piece]] if piece in known else ids or [0]].mean(0)
+        inner = {
+            name: value
+            for name, value in old_encoder.state_dict().items()
+            if value.shape[0] != len(old_rows)
+        }
+        encoder.load_state_dict(inner, strict=False)
+        encoder.get_input_embeddings().weight.data.copy_(rows)
+    return new
+
+
+def tune(
+    words: Words, aims: Targets, steps: int = 1700, per_edit: int = 1500, seed: int = 5
+) -> Words:
+    """Go on with trained encoders, changing them, until every phrasing, of single edits and of
+    compositions, comes near its target.
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)  # noqa: S311  repeatable draws
-    aims = targets(words)
     label = {name: number for number, name in enumerate(aims.names)}
     single, double = corpus(per_edit, seed), composed_corpus(per_edit // 3, seed)
     words.tokenizer_2.model_max_length = T5_LENGTH
 
     def loss() -> Tensor:
-        chosen = [*rng.choices(single, k=32), *rng.choices(double, k=48)]
+        # Apart, because one long text makes the whole of a batch long.
+        return missed_of(rng.choices(single, k=24)) + missed_of(rng.choices(double, k=24))
+
+    def missed_of(chosen: Sequence[tuple[str, str]]) -> Tensor:
         labels = torch.tensor([label[name] for name, _ in chosen])
-        ids, ids_2 = words.tokens([noisy(text, rng, 0.1) for _, text in chosen])
+        ids, ids_2 = words.tokens([noisy(text, rng, 0.12) for _, text in chosen])
         states = words.text_encoder_2(ids_2).last_hidden_state
         found = missed(words.pool(ids), labels, aims.pooled)
         found = found + missed(states.mean(1), labels, aims.states)
@@ -345,10 +395,9 @@ def tune(words: Words, minutes: float = 5.0, per_edit: int = 700, seed: int = 5)
         far = states - aims.states[labels][:, None]
         return found + far.square().mean()
 
-    Descent(title="words, tuned", minutes=minutes, peak=1e-3, rising=50, decay=0.02).run(
+    Descent(title="words, tuned", steps=steps, peak=1e-3, rising=50, decay=0.02).run(
         words, (), loss
     )
-    report_tuned(words, aims)
     return words
 
 
@@ -376,10 +425,14 @@ def report_tuned(words: Words, aims: Targets) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train nano's tokenizers and text encoders.")
     parser.add_argument("--out", type=Path, default=Path("runs/words"))
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each of the two stages")
-    parser.add_argument("--per-edit", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1700, help="of each of the two stages")
+    parser.add_argument("--per-edit", type=int, default=1500, help="phrasings an edit")
     parser.add_argument("--weights", type=Path, help="exported weights whose words to tune")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    known = load(options.weights) if options.weights else train(options.minutes, options.per_edit)
-    tune(known, options.minutes).save(options.out)
+    known = load(options.weights) if options.weights else train(options.steps, options.per_edit)
+    found = targets(known)
+    if options.weights:
+        known = retokenised(known, spellings(options.per_edit, seed=5))
+    tune(known, found, options.steps, options.per_edit).save(options.out)
+    report_tuned(known, found)

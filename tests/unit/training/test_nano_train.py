@@ -170,6 +170,49 @@ def test_the_target_of_a_composition_is_nearer_to_its_parts_than_to_other_edits(
         assert found == {"sepia", "mirror"}
 
 
+def test_new_tokenizers_keep_what_the_encoders_know() -> None:
+    old = words.load(ROOT / "src/retouch/weights/nano")
+
+    new = words.retokenised(old, ["make it sepia", "turn it upside down", "flummox it"] * 20)
+
+    for tokenizer, old_tokenizer, encoder, old_encoder in (
+        (new.tokenizer, old.tokenizer, new.text_encoder, old.text_encoder),
+        (new.tokenizer_2, old.tokenizer_2, new.text_encoder_2, old.text_encoder_2),
+    ):
+        rows, old_rows = (it.get_input_embeddings().weight for it in (encoder, old_encoder))
+        vocabulary, old_vocabulary = tokenizer.get_vocab(), old_tokenizer.get_vocab()
+        both = vocabulary.keys() & old_vocabulary.keys()
+        assert len(both) > 30
+        for piece in both:
+            assert torch.equal(rows[vocabulary[piece]], old_rows[old_vocabulary[piece]])
+        known, old_known = encoder.state_dict(), old_encoder.state_dict()
+        same = [name for name, value in known.items() if value.shape == old_known[name].shape]
+        assert len(same) > 15
+        for name in same:
+            assert torch.equal(known[name], old_known[name]), name
+
+
+def test_the_same_texts_make_the_same_tokenizer() -> None:
+    texts = words.spellings(per_edit=10, seed=5)
+
+    first, second = (words.clip_tokenizer(texts).backend_tokenizer.to_str() for _ in range(2))
+
+    assert first == second
+
+
+def test_the_same_seed_tunes_the_same_encoders() -> None:
+    weights = ROOT / "src/retouch/weights/nano"
+    aims = words.targets(words.load(weights), per_edit=2)
+
+    first, second = (words.tune(words.load(weights), aims, 2, per_edit=6) for _ in range(2))
+
+    moved = first.text_encoder.state_dict()
+    for name, value in second.text_encoder.state_dict().items():
+        assert torch.equal(moved[name], value)
+    before = words.load(weights).text_encoder.state_dict()
+    assert any(not torch.equal(before[name], value) for name, value in moved.items())
+
+
 def test_a_resumed_run_goes_on_exactly_where_it_stopped(
     material: training.Material, options: training.Options
 ) -> None:
