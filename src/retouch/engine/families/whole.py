@@ -24,7 +24,7 @@ from retouch.domain.picture import Picture
 from retouch.engine.families import WHOLE, DType, Options, WeightsError, read_json
 from retouch.engine.families.bounds import violations
 from retouch.engine.families.checkpoint import without_progress_bars
-from retouch.engine.families.device import check_device, guarded
+from retouch.engine.families.device import check_device, finish, guarded
 from retouch.engine.families.quantised import loading_options
 from retouch.engine.families.recipe import Recipe, read_recipe
 from retouch.ports import Plan
@@ -43,7 +43,8 @@ class Stopped(BaseException):
 class Run:
     """A pipeline's call on a thread, which moves only while somebody waits for it."""
 
-    def __init__(self, pipeline: Any, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, pipeline: Any, arguments: Mapping[str, Any], device: torch.device) -> None:
+        self._device = device
         self.is_ahead = False  # it did a step that the engine does not count yet
         self._steps = 0
         self._pipeline, self._arguments = pipeline, arguments
@@ -100,6 +101,7 @@ class Run:
     def _pause(
         self, _pipeline: Any, _step: int, _time: Any, kept: dict[str, Any]
     ) -> dict[str, Any]:
+        finish(self._device)
         self._steps += 1
         self._came.release()
         self._go.acquire()
@@ -121,7 +123,8 @@ class Session:
 class WholeFamily:
     """`retouch.ports.Family` over a pipeline of diffusers."""
 
-    def __init__(self, pipeline: Any, recipe: Recipe, most_images: int) -> None:
+    def __init__(self, pipeline: Any, recipe: Recipe, most_images: int, device: str) -> None:
+        self._device = torch.device(device)
         self.name = recipe.name
         self.recipe = recipe
         self._pipeline = pipeline
@@ -164,7 +167,7 @@ class WholeFamily:
             raise WeightsError(f"cannot load {class_name} from {folder}: {error}") from error
         _place(pipeline, device, options.offload)
         pipeline.set_progress_bar_config(disable=True)
-        return cls(pipeline, read_recipe(folder, name, DEFAULTS), WHOLE[class_name])
+        return cls(pipeline, read_recipe(folder, name, DEFAULTS), WHOLE[class_name], device)
 
     def plan(self, edit: Edit, images: Sequence[Size], seed: int) -> Plan:
         """Sizes, steps and seed for one picture; raises InvalidEdit when out of bounds."""
@@ -206,7 +209,7 @@ class WholeFamily:
             arguments |= {"true_cfg_scale": plan.guidance, "negative_prompt": " "}
         elif "guidance_scale" in self._takes:
             arguments["guidance_scale"] = plan.guidance
-        return Session(plan, Run(self._copy(), arguments))
+        return Session(plan, Run(self._copy(), arguments, self._device))
 
     def step(self, sessions: Sequence[Session]) -> None:
         """One denoising step for each, one after the other. All or nothing, as far as one can see:

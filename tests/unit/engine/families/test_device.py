@@ -172,6 +172,22 @@ def test_a_devices_memory_can_be_told_and_trimmed() -> None:
     assert (memory.free_bytes() or 0) > 0
 
 
+def test_a_cuda_device_has_what_is_free_and_what_torch_only_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda it: asked.append(it) or (5_000, 24_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda it: asked.append(it) or 3_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda it: asked.append(it) or 2_000)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: asked.append("emptied"))
+    memory = DeviceMemory("cuda:1")
+
+    assert memory.free_bytes() == 6_000
+    memory.trim()
+
+    assert asked == [torch.device("cuda:1")] * 3 + ["emptied"]
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is trimmed")
 def test_what_lies_free_between_what_stays_is_given_back() -> None:
     held = [b"x" * 60_000 for _ in range(512)]

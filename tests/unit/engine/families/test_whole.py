@@ -17,7 +17,7 @@ from retouch.domain.edit import AspectRatio, Edit, Lora, Size
 from retouch.domain.errors import EngineFailed, InvalidEdit
 from retouch.domain.picture import Picture
 from retouch.engine.engine import StepEngine
-from retouch.engine.families import WHOLE, WeightsError, load_family
+from retouch.engine.families import WHOLE, WeightsError, load_family, whole
 from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from retouch.engine.families.whole import WholeFamily
 from retouch.ports import Finished, Job, Stepped
@@ -53,6 +53,16 @@ def opened(family, *images, **fields):
     edit = Edit(**{"prompt": "red", "seed": 3, "size": Size(48, 32), **fields})
     sizes = [Size(image.width, image.height) for image in images]
     return family.open(family.plan(edit, sizes, edit.seed), edit, images)
+
+
+def test_a_step_returns_when_the_device_is_done(family, monkeypatch):
+    stands = []
+    monkeypatch.setattr(whole, "finish", lambda device: stands.append(device.type))
+    session = opened(family, PHOTO)
+
+    for number in range(1, session.plan.steps + 1):
+        family.step([session])
+        assert stands == ["cpu"] * number
 
 
 @pytest.mark.parametrize("images", [[PHOTO], [PHOTO, OTHER]], ids=["one", "two"])
