@@ -17,7 +17,7 @@ from retouch.domain.edit import Marks
 from retouch.domain.errors import BadInput
 from retouch.domain.failure import FailureKind
 from retouch.domain.picture import Mask, Picture
-from retouch.images.kind import kind_of
+from retouch.images.kind import foreign_kind, kind_of
 
 NAMES: Mapping[type, str] = {Picture: "The input image", Mask: "The mask"}
 """What refusals call that which was to be decoded."""
@@ -62,7 +62,9 @@ def checked_kind(data: bytes, limits: ImageLimits, what: str) -> str:
         )
     kind = kind_of(data)
     if kind is None:
-        raise undecodable(what, "not a jpeg, png, gif or webp")
+        found = foreign_kind(data)
+        but = f" but {found}" if found else ""
+        raise undecodable(what, f"not a jpeg, png, gif or webp{but}")
     return kind
 
 

@@ -66,6 +66,25 @@ def test_other_formats_are_refused(kind: str) -> None:
         decode_bytes(save(stripes(), kind))
 
 
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (save(stripes(), "AVIF"), "AVIF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "a film"),
+        (save(stripes(), "BMP"), "BMP"),
+        (save(stripes(), "TIFF"), "TIFF"),
+        (b"%PDF-1.7", "PDF"),
+        (b'<?xml version="1.0"?>\n<svg/>', "SVG"),
+        (b"\n<!DOCTYPE HTML><title>Not found", "a web page"),
+    ],
+)
+def test_what_callers_often_send_instead_is_named(data: bytes, found: str) -> None:
+    with pytest.raises(BadInput, match=rf"not a jpeg, png, gif or webp but {found}\.$"):
+        decode_bytes(data)
+
+
 @pytest.mark.parametrize("data", [b"<svg/>", b"<html>", b"\x00" * 64, b"RIFF\0\0\0\0WAVE"])
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="not a jpeg, png, gif or webp"):
