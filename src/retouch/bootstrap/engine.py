@@ -45,7 +45,9 @@ def check_engine(settings: Settings) -> None:
     if isinstance(source := source_of(settings.weights), Repo):
         check_licence(settings, source)
     if find_spec("torch") is None:
-        raise SettingsError("a worker needs torch: pip install 'retouch[engine]'")
+        raise SettingsError(
+            "a worker needs torch; run in retouch's checkout: pip install '.[engine]'"
+        )
     check_weights(settings.weights)
 
 

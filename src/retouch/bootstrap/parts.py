@@ -98,8 +98,8 @@ async def open_tracer() -> AsyncIterator[Tracer]:
         from retouch.net.tracing import OtelTracer
     except ImportError:
         raise SettingsError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed: "
-            "pip install 'retouch[otel]'"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed; "
+            "run in retouch's checkout: pip install '.[otel]'"
         ) from None
     tracer = OtelTracer.exporting(service)
     try:

@@ -69,7 +69,7 @@ def _engine(_settings: Settings) -> str:
         return ", ".join(f"{name} {version(name)}" for name in ENGINE_PACKAGES)
     except PackageNotFoundError as error:
         raise ImportError(
-            f"{error.name} is missing; a worker needs: pip install 'retouch[engine]'"
+            f"{error.name} is missing; run in retouch's checkout: pip install '.[engine]'"
         ) from None
 
 

@@ -198,7 +198,8 @@ def _understood(url: URL) -> URL:
     try:
         import asyncpg
     except ImportError:
-        raise UnusableDatabase("PostgreSQL needs: pip install 'retouch[postgres]'") from None
+        words = "PostgreSQL needs asyncpg; run in retouch's checkout: pip install '.[postgres]'"
+        raise UnusableDatabase(words) from None
     query = {_PARAMETERS.get(name, name): value for name, value in url.query.items()}
     known = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
     if strange := sorted(set(query) - known):

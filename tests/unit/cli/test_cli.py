@@ -252,7 +252,7 @@ def test_the_doctor_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_doctor_says_how_weights_cannot_be_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed: pip install 'retouch[engine]'")
+    pytest.importorskip("torch", reason="torch is not installed: pip install '.[engine]'")
     flags = ["--data", str(tmp_path), "--weights", "nano", "--device", "cpu"]
     assert main(["doctor", *flags, "--offload", "model"]) == 1
 

@@ -55,7 +55,7 @@ def test_without_torch_it_says_what_to_install(
 
     assert main(["serve", "--port", "0", "--data", str(tmp_path)]) == 1
 
-    assert "pip install 'retouch[engine]'" in capsys.readouterr().err
+    assert "pip install '.[engine]'" in capsys.readouterr().err
 
 
 class Bucketless(BaseHTTPRequestHandler):

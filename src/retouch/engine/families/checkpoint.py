@@ -217,7 +217,9 @@ def read_transformer(
 def _gguf(file: Path, dtype: torch.dtype) -> Any:
     """The settings that diffusers needs to read a GGUF file."""
     if find_spec("gguf") is None:
-        raise WeightsError(f"{file} needs the package gguf; run: pip install 'retouch[gguf]'")
+        raise WeightsError(
+            f"{file} needs the package gguf; run in retouch's checkout: pip install '.[gguf]'"
+        )
     from diffusers.quantizers.quantization_config import GGUFQuantizationConfig
 
     config: Any = GGUFQuantizationConfig

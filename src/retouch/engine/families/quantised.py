@@ -42,7 +42,7 @@ def check_quantisation(quantisation: str, device: str, dtype: str) -> None:
     if find_spec("torchao") is None:
         raise WeightsError(
             f"the quantisation {quantisation!r} needs the package torchao; "
-            "run: pip install 'retouch[quant]'"
+            "run in retouch's checkout: pip install '.[quant]'"
         )
     kind = torch.device(device).type
     if quantisation == "float8":

@@ -90,7 +90,7 @@ def test_fast_mode_finds_its_layers_too(faraway, weights):
 
 
 @pytest.mark.skipif(
-    find_spec("torchao") is None, reason="torchao is not installed: pip install 'retouch[quant]'"
+    find_spec("torchao") is None, reason="torchao is not installed: pip install '.[quant]'"
 )
 @pytest.mark.parametrize("quantisation", ["int8", "int8-dynamic"])
 def test_rounded_weights_travel_as_they_are(faraway, folder, quantisation):

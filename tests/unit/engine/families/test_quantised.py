@@ -21,7 +21,7 @@ RECIPE = {"name": "tiny", "max_sequence_length": 40, "area": 64 * 64}
 PHOTO = Picture(64, 64, random.Random(0).randbytes(64 * 64 * 3))  # noqa: S311  no secret
 
 needs_torchao = pytest.mark.skipif(
-    find_spec("torchao") is None, reason="torchao is not installed: pip install 'retouch[quant]'"
+    find_spec("torchao") is None, reason="torchao is not installed: pip install '.[quant]'"
 )
 integers = pytest.mark.parametrize("quantisation", ["int8", "int8-dynamic"])
 
@@ -60,7 +60,7 @@ def test_float8_is_for_hopper(present, monkeypatch):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(quantised, "find_spec", lambda name: None)
 
-    with pytest.raises(WeightsError, match=r"'int8' needs the package torchao.*retouch\[quant\]"):
+    with pytest.raises(WeightsError, match=r"'int8' needs the package torchao.*\[quant\]"):
         load_family("nano", device="cpu", quantisation="int8")
 
 
