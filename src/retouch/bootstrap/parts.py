@@ -136,9 +136,13 @@ def read_words(settings: Settings) -> "WordList | None":
 def read_secrets(settings: Settings, folder: DataFolder) -> tuple[bytes, ...]:
     """Secrets that sign links and webhooks, the newest first: the setting's, or the folder's own.
 
-    Raises SettingsError for one that is too short.
+    Raises SettingsError where there is none, or one that is too short.
     """
     found = tuple(secret.encode() for secret in settings.secret) or folder.secrets()
     if not found or min(map(len, found)) < MIN_SECRET_BYTES:
-        raise SettingsError(f"every secret must have at least {MIN_SECRET_BYTES} bytes")
+        place = "the setting 'secret'" if settings.secret else f"the file {folder.path / 'secret'}"
+        raise SettingsError(
+            f"{place} must hold secrets of at least {MIN_SECRET_BYTES} bytes each; "
+            "openssl rand -hex 32 makes one"
+        )
     return found
