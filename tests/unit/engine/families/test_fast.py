@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import pytest
 import torch
 
 from retouch.domain.edit import Edit, Mode, Size
@@ -10,6 +11,7 @@ from retouch.engine.engine import StepEngine
 from retouch.engine.families import load_family
 from retouch.engine.families.packed import recalled_velocity, velocity
 from retouch.engine.families.packed_flux1 import BLOCKS
+from retouch.engine.families.tiny_flux2 import write_flux2_checkpoint
 from retouch.ports import Finished, Job
 from retouch.testing import FakeClock
 
@@ -17,6 +19,14 @@ REUSE_ONLY = {"fast_likeness": 0}
 """Without regions, which have tests of their own."""
 
 PHOTO = Picture(64, 64, bytes(range(256)) * 48)
+
+
+@pytest.fixture(scope="module", params=["flux1", "flux2"])
+def either(request, weights, tmp_path_factory):
+    """Weights of a family that has the mode."""
+    if request.param == "flux1":
+        return weights
+    return write_flux2_checkpoint(tmp_path_factory.mktemp("base"), is_distilled=False)
 
 
 def opened(family, mode="fast", steps=6, seed=1):
@@ -36,8 +46,8 @@ def run(engine):
     return finished
 
 
-def test_without_tolerance_every_step_is_whole_and_exact(weights):
-    family = load_family(weights, fast_tolerance=1e-9, **REUSE_ONLY)
+def test_without_tolerance_every_step_is_whole_and_exact(either):
+    family = load_family(either, fast_tolerance=1e-9, **REUSE_ONLY)
     fast, exact = opened(family), opened(family, "exact")
 
     for _ in range(6):
@@ -93,8 +103,8 @@ def test_each_request_of_a_pass_is_judged_by_itself(weights):
     assert not torch.equal(mixed[2].velocity, exact[2])
 
 
-def test_what_is_kept_for_it_is_in_the_plan(weights):
-    family = load_family(weights, **REUSE_ONLY)
+def test_what_is_kept_for_it_is_in_the_plan(either):
+    family = load_family(either, **REUSE_ONLY)
     fast, exact = (
         family.plan(Edit(prompt="red", mode=mode), [Size(64, 64)], 1) for mode in ("fast", "exact")
     )

@@ -32,18 +32,6 @@ def opened(family, mode="fast", *, seed=1, guidance=4.0):
     return family.open(family.plan(edit, [Size(64, 64)], seed), edit, [PHOTO])
 
 
-def test_without_tolerance_every_step_is_whole_and_exact(folder):
-    family = load_family(folder, fast_tolerance=1e-9, **REUSE_ONLY)
-    fast, exact = opened(family), opened(family, "exact")
-
-    for _ in range(5):
-        family.step([fast])
-        family.step([exact])
-
-    assert family.metrics(fast)["reused_steps"] == 0.0
-    assert torch.equal(fast.latents, exact.latents)
-
-
 @pytest.mark.parametrize("guidance", [1.0, 4.0], ids=["one pass a step", "two"])
 def test_with_boundless_tolerance_only_the_first_step_is_whole(folder, guidance):
     family = load_family(folder, fast_tolerance=1e9, **REUSE_ONLY)
@@ -98,19 +86,6 @@ def test_each_request_of_a_pass_is_judged_by_itself(folder):
     assert torch.equal(mixed[1].velocity, exact[1])
     assert torch.equal(mixed[2].velocity, alone[0].velocity)
     assert not torch.equal(mixed[2].velocity, exact[2])
-
-
-def test_what_is_kept_for_it_is_in_the_plan(folder):
-    family = load_family(folder, **REUSE_ONLY)
-    fast, exact = (
-        family.plan(Edit(prompt="red", mode=mode), [Size(64, 64)], 1) for mode in ("fast", "exact")
-    )
-    session = opened(family)
-    family.step([session])
-
-    kept = sum(t.nbytes for each in session.shortcuts.recalls for t in (each.first, each.rest))
-    assert [fast.mode, exact.mode] == ["fast", "exact"]
-    assert fast.held_bytes - exact.held_bytes == kept > 0
 
 
 def test_distilled_weights_serve_such_an_edit_exact_and_say_why(tmp_path):
