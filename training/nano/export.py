@@ -72,11 +72,15 @@ def recipe(edits: Sequence[Edit], steps: int) -> dict[str, object]:
 
 
 def export(run: Path, out: Path, edits: Sequence[Edit], steps: int) -> None:
-    """Copy the components that the run made, write the scheduler, the index and the recipe."""
+    """Copy the components that the run made, write the scheduler, the index and the recipe.
+
+    Raises `ValueError` when the run made none.
+    """
+    made = [name for name in FOLDERS if (run / name).exists()]
+    if not made:
+        raise ValueError(f"{run} has none of {', '.join(FOLDERS)}")
     out.mkdir(parents=True, exist_ok=True)
-    for name in FOLDERS:
-        if not (run / name).exists():
-            continue
+    for name in made:
         shutil.rmtree(out / name, ignore_errors=True)
         shutil.copytree(run / name, out / name)
     # FLUX.1's constants: black-forest-labs/flux `src/flux/sampling.py`, get_schedule.
@@ -123,6 +127,8 @@ def main() -> None:
     edits = [edit for edit in EDITS if edit.name not in given.drop]
     if not (given.run / "transformer").exists():
         edits = declared(given.out)
+    page = given.out / "README.md"
+    log = last_line(given.run, page)
     export(given.run, given.out, edits, given.steps)
     nano = load(given.out)
     scores = judge(nano, edits, SIZES, given.steps, 1 if given.quick else None)
@@ -135,8 +141,6 @@ def main() -> None:
         judge(nano, judged, SIZES[:1], given.steps, rivals=[*edits, *rivals], texts=typed),
     )
     print(table([*scores, *larger, *doubled, *asked[0], *asked[1]]))
-    page = given.out / "README.md"
-    log = last_line(given.run, page)
     page.write_text(card(edits, scores, larger, doubled, asked, given.steps, log))
     print(json.dumps(summary(scores)))
 

@@ -32,6 +32,11 @@ def test_what_a_run_did_not_make_stays(tmp_path: Path) -> None:
     assert json.loads((out / "retouch.json").read_text())["steps"] == 2
 
 
+def test_a_run_that_made_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none of transformer, vae"):
+        export(tmp_path / "run", tmp_path / "out", EDITS[:1], steps=2)
+
+
 def test_a_run_without_a_log_keeps_what_the_card_says_of_the_last_one(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("## How it was made\n\n- Run: 45 steps, 834 samples, 7.9 minutes on a core\n")
