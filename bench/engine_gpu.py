@@ -208,14 +208,14 @@ def ways_of(model: Any, scale: Scale) -> dict[str, Callable[[Made], Tensor]]:
         "ours": partial(ours, model),
         "ours_compiled": partial(ours, model, blocks=BLOCKS.compiled(**scale.compile_with)),
     }
-    if scale.graphs_with is not None:
-        ways["ours_graphs"] = partial(ours, model, blocks=BLOCKS.compiled(**scale.graphs_with))
     model.fuse_qkv_projections()  # beside the others; `theirs` says which are used
     model.compile_repeated_blocks(**scale.compile_with)
     blocks = {it: it._compiled_call_impl for it in model.modules() if it._compiled_call_impl}
     attentions = [it for it in model.modules() if hasattr(it, "fused_projections")]
     for way, is_compiled in (("diffusers", False), ("diffusers_compiled", True)):
         ways[way] = partial(theirs, model, blocks, attentions, is_compiled)
+    if scale.graphs_with is not None:  # last: a capture that fails may spoil what comes after it
+        ways["ours_graphs"] = partial(ours, model, blocks=BLOCKS.compiled(**scale.graphs_with))
     return ways
 
 
