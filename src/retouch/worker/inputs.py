@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from retouch.domain.edit import BlobImage, Edit, ImageSource, MaskImage, UrlImage
-from retouch.domain.errors import BadInput
+from retouch.domain.errors import BadInput, NotFound
 from retouch.domain.failure import MASK_PLACE, FailureKind
 from retouch.domain.picture import Picture
 from retouch.images.masked import Masked
@@ -36,7 +36,7 @@ class Inputs:
     async def job_of(self, held: Held) -> Job:
         """The job, ready for the engine; notes and mask are kept in `held`.
 
-        Raises BadInput, Blocked, EngineFailed when a check fails, Busy and NotFound.
+        Raises BadInput, Blocked, EngineFailed when a check fails, and Busy.
         """
         it = held.prediction
         tolerance = it.edit.safety_tolerance
@@ -77,9 +77,16 @@ class Inputs:
             case UrlImage(url):
                 return await self._fetcher.fetch(url, what)
             case BlobImage(key):
-                return await self._blobs.open(key)
+                return await self._opened(key, what)
             case _:
                 raise TypeError(f"{type(source).__name__} must be resolved before it is queued")
+
+    async def _opened(self, key: str, what: str) -> bytes:
+        try:
+            return await self._blobs.open(key)
+        except NotFound:
+            words = f"The input {what} is no longer kept here."
+            raise BadInput(FailureKind.UNFETCHED, words) from None
 
 
 @contextmanager

@@ -119,7 +119,10 @@ async def test_a_decoder_that_somebody_kills_costs_no_prediction() -> None:
             BlobImage("broken"),
             Failure(FailureKind.UNREADABLE, "The input image could not be decoded.", 1),
         ),
-        (BlobImage("gone"), Failure(FailureKind.INTERNAL, "blob 'gone' not found")),
+        (
+            BlobImage("gone"),  # such as an earlier result that was removed meanwhile
+            Failure(FailureKind.UNFETCHED, "The input image is no longer kept here.", 1),
+        ),
     ],
 )
 async def test_an_unusable_picture_fails_its_prediction_with_a_sentence(
