@@ -40,7 +40,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Basis:
     """What a promise is made from, all in units of work: how things stood when a job came."""
 
     done: float = 0.0  # by then
@@ -58,7 +58,7 @@ class Entry:
     owner: str = ""
     priority: int = 0  # higher goes first
     deadline: float | None = None  # second on the engine's clock
-    start: Start = Start()  # the schedule's that takes it
+    basis: Basis = Basis()  # filled in by the schedule that takes it
 
     @property
     def left(self) -> float:
@@ -106,7 +106,7 @@ class Schedule:
         everyone = (*self.entries, entry)
         owned = [other.left for other in everyone if other.owner == entry.owner]
         left = sum(other.left for other in everyone)
-        entry = replace(entry, start=Start(self.done, left, sum(owned), entry.left))
+        entry = replace(entry, basis=Basis(self.done, left, sum(owned), entry.left))
         return replace(self, entries=(*self.entries, entry))
 
     def drop(self, id: str) -> "Schedule":
@@ -209,10 +209,10 @@ def _due(schedule: Schedule, policy: Policy, *, now: float, pace_s: float) -> di
     is_company = len({entry.owner for entry in schedule.entries}) > 1
     due = {}
     for entry in schedule.entries:
-        start = entry.start
-        own = start.owned if is_company else start.own
-        allowed = max(policy.slower * start.left, policy.patience * own)
-        due[entry.id] = start.done + allowed * policy.favour**-entry.priority
+        basis = entry.basis
+        own = basis.owned if is_company else basis.own
+        allowed = max(policy.slower * basis.left, policy.patience * own)
+        due[entry.id] = basis.done + allowed * policy.favour**-entry.priority
         if entry.deadline is not None and pace_s:
             left = (entry.deadline - now) / pace_s
             if entry.left <= left:

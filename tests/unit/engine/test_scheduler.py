@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retouch.engine.scheduler import Entry, Policy, Schedule, Start, Tick, Turn, order, tick
+from retouch.engine.scheduler import Basis, Entry, Policy, Schedule, Tick, Turn, order, tick
 
 
 def entry(
@@ -300,7 +300,7 @@ class Outcome:
 
     admitted: dict[str, float] = field(default_factory=dict)
     finished: dict[str, float] = field(default_factory=dict)
-    starts: dict[str, Start] = field(default_factory=dict)
+    bases: dict[str, Basis] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)  # work of all, when it was over
     steps: dict[str, int] = field(default_factory=dict)
     longest_pass_s: float = 0.0
@@ -341,7 +341,7 @@ def simulate(stream: list[Arrival], policy: Policy) -> Outcome:
         while queue and queue[0][0] <= now and len(schedule.entries) < MOST_JOBS:
             schedule = schedule.add(queue.pop(0)[1])
             outcome.admitted[schedule.entries[-1].id] = now
-            outcome.starts[schedule.entries[-1].id] = schedule.entries[-1].start
+            outcome.bases[schedule.entries[-1].id] = schedule.entries[-1].basis
         if not schedule.entries:
             now = queue[0][0]
             continue
@@ -402,9 +402,9 @@ def test_every_promise_is_kept_where_pictures_step_one_at_a_time(stream: list[Ar
 
     outcome = simulate(stream, policy)
 
-    for id, start in outcome.starts.items():
-        allowed = max(policy.slower * start.left, policy.patience * start.own)
-        assert outcome.done[id] - start.done <= allowed + 1e-6
+    for id, basis in outcome.bases.items():
+        allowed = max(policy.slower * basis.left, policy.patience * basis.own)
+        assert outcome.done[id] - basis.done <= allowed + 1e-6
 
 
 @settings(max_examples=150)

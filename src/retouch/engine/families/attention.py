@@ -56,8 +56,8 @@ class Spans:
         return cls(list(lengths), known.to(device), max(lengths), None if is_single else known)
 
     @classmethod
-    def told(cls, offsets: Tensor, longest: int, known: Tensor | None) -> "Spans":
-        """From its tensors, and without waiting for the device to tell its numbers."""
+    def of_tensors(cls, offsets: Tensor, longest: int, known: Tensor | None) -> "Spans":
+        """From tensors, without waiting for the device to tell its numbers."""
         lengths = [longest] if known is None else known.diff().tolist()
         return cls(lengths, offsets, longest, known)
 
@@ -113,8 +113,8 @@ def untraced(
     Traced through, the loop over requests would be unrolled for one number of them, and the
     measurement of the forms be part of the program.
     """
-    queries = Spans.told(query_offsets, longest_query, known_queries)
-    keys = Spans.told(key_offsets, longest_key, known_keys)
+    queries = Spans.of_tensors(query_offsets, longest_query, known_queries)
+    keys = Spans.of_tensors(key_offsets, longest_key, known_keys)
     return attend(query, key, value, queries, keys)
 
 
