@@ -5,11 +5,8 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -20,7 +17,6 @@ from retouch.bootstrap.parts import open_store
 from retouch.running import RunningServer
 from retouch.settings import Settings
 from retouch.web.server import listen
-from retouch.web.sharing import shares
 from retouch.worker.supervisor import Patience
 
 CREATE = "/v1/models/black-forest-labs/flux-kontext-pro/predictions"
@@ -67,52 +63,6 @@ def test_two_processes_share_a_port(tmp_path: Path) -> None:
         os.kill(siblings(server)[-1], 0)
 
 
-def connections(pid: int, port: int) -> int:
-    """How many connections to a port a process has."""
-    place = f"{port:04X}"
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    established = {f"socket:[{it[9]}]" for it in lines if it[1].endswith(place) and it[3] == "01"}
-    held = 0
-    with suppress(FileNotFoundError):  # it has just closed one, or ended
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            held += str(descriptor.readlink()) in established
-    return held
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="who has a connection is read from /proc")
-def test_each_has_as_many_of_the_connections_that_stay_and_so_has_the_next(tmp_path: Path) -> None:
-    flags = ("--weights", "toy", "--log-format", "json", "--web-processes", "2")
-    server = RunningServer(tmp_path / "data", *flags, command="web")
-    port = int(server.url.rpartition(":")[2])
-    callers = [HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(8)]
-    lost: list[Exception] = []
-
-    def are_shared() -> bool:
-        """Ask on each connection, a new one where it broke; whether both have four."""
-        for caller in callers:
-            try:
-                caller.request("GET", "/livez")
-                assert caller.getresponse().read() == b'{"status":"ok"}'
-            except (HTTPException, ConnectionError) as error:
-                lost.append(error)
-                caller.close()
-        pids = (server.process.pid, *siblings(server)[-1:])
-        return [connections(pid, port) for pid in pids] == [4, 4]
-
-    try:
-        are_shared()  # none counts yet: each was used once
-        until(are_shared)
-        assert not lost
-
-        os.kill(siblings(server)[0], signal.SIGKILL)
-        until(lambda: are_shared() and len(siblings(server)) == 2)
-        assert len(lost) == 4  # those of the one that was killed
-    finally:
-        for caller in callers:
-            caller.close()
-        server.stop()
-
-
 async def reached(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not happened():  # noqa: ASYNC110  processes are looked at, they tell nobody
@@ -125,8 +75,8 @@ async def test_one_that_hangs_is_replaced_and_until_then_its_beats_are_heard(
     settings, patience = Settings(data=tmp_path, drain_s=1), Patience(look_every_s=0.4, looks=5)
     async with open_store(settings):
         """Its tables are made."""
-    with listen("127.0.0.1", 0, processes=2) as (_, listening), shares(2) as (_, share):
-        supervisor = sibling_child(settings, 2, listening, share, lambda _: None, patience)
+    with listen("127.0.0.1", 0, processes=2) as (_, listening):
+        supervisor = sibling_child(settings, 2, listening, patience)
         await supervisor.start()
         try:
             await reached(lambda: supervisor.child is not None and supervisor.child.heard >= 7)

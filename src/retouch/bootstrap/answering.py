@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from retouch.web.app import WebOptions
     from retouch.web.server import WebServer
     from retouch.web.services import Services
-    from retouch.web.sharing import Share
     from retouch.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -34,15 +33,13 @@ def build_server(
     settings: Settings,
     services: "Services",
     listening: socket.socket,
-    share: "Share | None",
     on_ready: Callable[[str], None],
 ) -> "WebServer":
     """The app on a listening socket; `on_ready` gets the address once requests are answered."""
     from retouch.web.app import create_app
     from retouch.web.server import WebServer
 
-    app = create_app(services, web_options(settings))
-    return WebServer(app, listening, share, on_ready=on_ready)
+    return WebServer(create_app(services, web_options(settings)), listening, on_ready=on_ready)
 
 
 def web_options(settings: Settings) -> "WebOptions":
@@ -85,7 +82,6 @@ async def run_until_told(
         await told.wait()
         services.doors.close()
         log.info("server.draining")
-        server.stand_aside()
         for it in held:
             it.close()
         leaving = supervisor.stop() if supervisor else services.predictions.unwatched(drain_s)
@@ -98,7 +94,6 @@ def answer(
     settings: Settings,
     number: int,
     listening: socket.socket,
-    share: "Share",
     _learned: None,
     ready: "Connection[None, None]",
 ) -> None:
@@ -106,14 +101,13 @@ def answer(
     import uvloop
 
     logs.configure(settings.log_level, settings.log_format, for_good=True, gathered=True)
-    uvloop.run(_answer(settings, number, listening, share, ready))
+    uvloop.run(_answer(settings, number, listening, ready))
 
 
 async def _answer(
     settings: Settings,
     number: int,
     listening: socket.socket,
-    share: "Share",
     ready: "Connection[None, None]",
 ) -> None:
     from retouch.service.periodic import Periodic
@@ -139,5 +133,5 @@ async def _answer(
         beats = Periodic("beats", tell, every_s=BEAT_S)
         await beats.start()
         stack.push_async_callback(beats.stop)
-        server = build_server(settings, services, listening, share, on_ready)
+        server = build_server(settings, services, listening, on_ready)
         await run_until_told(server, services, settings.drain_s)

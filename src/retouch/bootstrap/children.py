@@ -12,10 +12,7 @@ from retouch.folder import DataFolder
 from retouch.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from retouch.store import SqlStore
-    from retouch.web.sharing import Share
     from retouch.worker.supervisor import Patience, Supervisor
 
 FAMILY_MODULES = {"toy": "retouch.engine.families.toy"}
@@ -79,27 +76,21 @@ def sibling_child(
     settings: Settings,
     number: int,
     listening: socket.socket,
-    share: "Share",
-    adopt: "Callable[[socket.socket], None]",
     patience: "Patience | None" = None,
 ) -> "Supervisor":
-    """One more web process, started anew whenever it dies or is silent beyond `patience`.
-
-    Connections that were handed to one that died, and that it had not taken, are adopted.
-    """
+    """One more web process, started anew whenever it dies or is silent beyond `patience`."""
     from retouch.worker.process import Nursery
     from retouch.worker.supervisor import Patience, Supervisor
 
-    async def reclaim(_: object) -> None:
-        for connection in share.reclaim():
-            adopt(connection)
+    async def nothing(_: object) -> None:
+        """It holds no lease."""
 
     # Not from the fork server: that has torch.
-    nursery = Nursery(answer, settings, number, listening, share, forks=False)
+    nursery = Nursery(answer, settings, number, listening, forks=False)
     grace_s = settings.drain_s + 5
     return Supervisor(
         nursery.spawn,
-        reclaim,
+        nothing,
         clock=CLOCK,
         grace_s=grace_s,
         what="web",

@@ -53,7 +53,6 @@ def serve(settings: Settings, *, with_worker: bool) -> int:
 async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -> None:
     from retouch.service.readiness import Readiness
     from retouch.web.server import listen
-    from retouch.web.sharing import shares
 
     name, overseer = local_name(folder) if with_worker else "", overseen_by()
 
@@ -81,12 +80,8 @@ async def _serve(settings: Settings, folder: DataFolder, *, with_worker: bool) -
         for chore in (*_chores(settings, store, services, name), *signs_of_life(overseer)):
             await chore.start()
             stack.push_async_callback(chore.stop)
-        own, *others = stack.enter_context(shares(settings.web_processes))
-        server = build_server(settings, services, sockets[0], own if others else None, announce)
-        siblings = [
-            sibling_child(settings, number, listening, share, server.adopt)
-            for number, (listening, share) in enumerate(zip(sockets[1:], others, strict=True), 2)
-        ]
+        server = build_server(settings, services, sockets[0], announce)
+        siblings = [sibling_child(settings, number, it) for number, it in enumerate(sockets[1:], 2)]
         await run_until_told(
             server, services, settings.drain_s, supervisor, siblings, held=sockets[1:]
         )

@@ -1,19 +1,15 @@
 """uvicorn on our own socket: it says when it answers, and leaves signals to us."""
 
-import asyncio
 import gc
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from retouch.domain.errors import Busy
 from retouch.web.corking import CorkedHttp
-from retouch.web.sharing import Share, SharedHttp
 
 BACKLOG = 2048
 GRACE_S = 5  # for answers under way when the server stops
@@ -26,19 +22,12 @@ class WebServer(uvicorn.Server):
     """Serves an app on a listening socket until `should_exit` is set."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        listening: socket.socket,
-        share: Share | None = None,
-        *,
-        on_ready: Callable[[str], None],
+        self, app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[str], None]
     ) -> None:
-        """`share` is of the connections that it and other processes have, if there are any."""
-        protocol: Any = partial(SharedHttp, share) if share else CorkedHttp
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol,
+                http=CorkedHttp,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -48,8 +37,7 @@ class WebServer(uvicorn.Server):
                 backlog=BACKLOG,
             )
         )
-        self._listening, self._share, self._on_ready = listening, share, on_ready
-        self._adopting: set[asyncio.Task[object]] = set()
+        self._listening, self._on_ready = listening, on_ready
 
     async def run_until_exit(self) -> None:
         """Serve; calls `on_ready` with the address once requests are answered."""
@@ -58,43 +46,7 @@ class WebServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _spare_collections()
-        if self._share:
-            asyncio.get_running_loop().add_reader(self._share.inlet, self._take)
-            self._share.take_part(True)
         self._on_ready(address_of(self._listening))
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.stand_aside()
-        if self._share:
-            asyncio.get_running_loop().remove_reader(self._share.inlet)
-        await super().shutdown(sockets)
-
-    def stand_aside(self) -> None:
-        """Have no connections handed to this process from now on."""
-        if self._share:
-            self._share.take_part(False)
-
-    def adopt(self, connection: socket.socket) -> None:
-        """Answer on a connection that another process had."""
-        assert self._share  # noqa: S101  or there is no other
-        self._share.count(1)
-        protocol = partial(
-            SharedHttp,
-            self._share,
-            is_kept=True,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
-        self._adopting.add(task)
-        task.add_done_callback(self._adopting.discard)
-
-    def _take(self) -> None:
-        assert self._share  # noqa: S101  or nobody calls
-        for connection in self._share.handed():
-            self.adopt(connection)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
