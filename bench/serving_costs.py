@@ -90,7 +90,7 @@ def costs(
         pairs = []
         for _ in range(turns):
             it = request(side, steps)
-            pairs.append((taken(lambda: theirs(it))[0], taken(lambda: ours(it))[0]))  # noqa: B023
+            pairs.append((taken(lambda: theirs(it))[0], taken(lambda: ours(it))[0]))  # noqa: B023  called at once
         ours_s[side, steps] = median(mine for _, mine in pairs)
         ratio = median(their / mine for their, mine in pairs)
         their_s = median(their for their, _ in pairs)
@@ -124,8 +124,8 @@ def sharing(
         ratios = []
         for _ in range(1 if quick else 3):
             requests = [request(side, 2) for _ in range(together)]
-            serial = taken(lambda: deque(map(diffusers.edit, requests), 0))  # noqa: B023
-            at_once = taken(lambda: in_threads(diffusers, requests))  # noqa: B023
+            serial = taken(lambda: deque(map(diffusers.edit, requests), 0))  # noqa: B023  called at once
+            at_once = taken(lambda: in_threads(diffusers, requests))  # noqa: B023  called at once
             ratios.append([mine / other for mine, other in zip(at_once, serial, strict=True)])
         cpu, wall = (median(each) for each in zip(*ratios, strict=True))
         print(f"{side:>6}{together:>9}{cpu:>10.2f}x{wall:>7.2f}x")

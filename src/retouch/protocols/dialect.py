@@ -163,7 +163,7 @@ class Dialect:
 
     def notification(self, call: Call, view: View, notice: Notice) -> Notification:
         """The signed message to a `Submission.webhook`; `call` has origin and mount."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol has its own
 
     def listing(self, call: Call) -> Listing:
         """Read a LIST; raises InvalidEdit for a bad cursor or filter."""
@@ -191,11 +191,11 @@ class Dialect:
 
     def refuse(self, call: Call, error: RetouchError) -> Answer:
         """Any error, in this protocol's shape and words."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol has its own
 
     def wrong_method(self, call: Call) -> Answer:
         """The answer to a method an address does not take."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol has its own
 
 
 def _unserved(call: Call) -> NoReturn:

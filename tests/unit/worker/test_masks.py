@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from retouch.domain.edit import BlobImage, Edit, ImageSource, MaskImage, UrlImage
+from retouch.domain.edit import BlobImage, Edit, ImageSource, Marks, MaskImage, UrlImage
 from retouch.domain.failure import BAD_INPUT, MASK_PLACE
 from retouch.domain.picture import Mask, Picture
 from retouch.domain.prediction import Prediction
@@ -23,8 +23,8 @@ class Decoding(Edges):
     async def decode(self, data: bytes) -> Picture:
         return decode_bytes(data)
 
-    async def decode_mask(self, data: bytes, marks: str) -> Mask:
-        return decode_mask(data, marks)  # type: ignore[arg-type]
+    async def decode_mask(self, data: bytes, marks: Marks) -> Mask:
+        return decode_mask(data, marks)
 
 
 def saved(image: Image.Image) -> bytes:
